@@ -1,0 +1,2 @@
+//! Agents, inboxes, supervision and the five protocol actors of the phalanx runtime.
+pub mod agent;
