@@ -1,7 +1,28 @@
-//! What users write against.
+//! What users write against: [`Agent`] and [`Card`], names, [`Delivery`], outcomes and interventions.
+//!
+//! This room imports no other; every other room builds on it.
+
+mod card;
+pub(crate) mod envelope;
+mod intervention;
+mod lifecycle;
+mod meta;
 mod name;
+mod outcome;
 mod priority;
 mod time;
-pub use name::{AgentId, Capability, GroupName, InvalidName, Kind, TaskId, TopicName};
-pub use priority::Priority;
+
+pub use card::{Agent, Card, Listing, Location};
+pub use envelope::{ByDelivery, ByValue};
+pub use intervention::{Intervention, Interventions, Objection, Passage, Verdict};
+pub(crate) use envelope::{
+    Accept, Direct, Ended, Envelope, Lost, Reply, Stint, Unfinished, lost_parcel,
+};
+pub(crate) use intervention::Shown;
+pub use lifecycle::{ExitReason, Lifecycle, LifecycleChange, Me, Terminated};
+pub(crate) use meta::Batch;
+pub use meta::{Delivery, Lane, MessageId, Meta, Parcel, TraceContext};
+pub use name::{AgentId, Capability, GroupName, InvalidName, Kind, MAX_NAME_BYTES, TaskId, TopicName};
+pub use outcome::{AskError, Column, Reason, Refused, short_type_name};
+pub use priority::{Priority, UnknownPriority};
 pub use time::Timestamp;

@@ -1,0 +1,415 @@
+//! How a queued message meets its handler, whatever its type: [`Envelope`] for one message, [`Accept`] for each type
+//! that an agent takes.
+//!
+//! ```text
+//! tell, ask: Direct<M> --Box<dyn Envelope<A>>--> open() ----+--> A::handle(M) or A::handle(Delivery<M>)
+//! publish:   Rc<Batch<M>> + the agent's Accept<A> --run()---+         |
+//!                                                      reply, outcome --> Stint
+//! ```
+//!
+//! **Invariant.** Opening an envelope or running a message of a batch ends in exactly one outcome noted in the
+//! [`Stint`], or unwinds, in which case the caller counts that one message as failed.
+
+use std::{
+    any::{Any, TypeId},
+    cell::Cell,
+    marker::PhantomData,
+    pin::Pin,
+    rc::Rc,
+    sync::Arc,
+};
+
+use actix::{
+    Context, Handler, Message, MessageResult,
+    dev::{MessageResponse, OneshotSender},
+};
+use tokio::sync::oneshot;
+
+use super::{
+    Agent, AgentId, Batch, Delivery, Interventions, Meta, Objection, Parcel, Passage, Reason, Timestamp,
+    intervention::Shown, outcome::short_type_name,
+};
+
+/// How a message whose handler had not ended at once came to its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ended {
+    Delivered,
+    /// Delivered, but whoever asked had gone.
+    Late,
+    Failed,
+}
+
+pub(crate) type Unfinished = Pin<Box<dyn Future<Output = Ended>>>;
+
+/// A message that was not handled, for the dead letters.
+pub(crate) struct Lost {
+    pub(crate) reason: Reason,
+    pub(crate) objection: Option<Objection>,
+    pub(crate) name: &'static str,
+    pub(crate) meta: Meta,
+    pub(crate) content: Content,
+}
+
+/// The content of a lost message.
+pub(crate) enum Content {
+    Owned(Box<dyn Any + Send>),
+    Shared(Arc<dyn Any + Send + Sync>),
+}
+
+/// What one uninterrupted run over an inbox may do and has done.
+pub(crate) struct Stint<'a> {
+    pub(crate) me: &'a AgentId,
+    pub(crate) interventions: &'a Interventions,
+    pub(crate) now: &'a dyn Fn() -> Timestamp,
+    /// Set when something of another lane came in: stop and look again.
+    pub(crate) preempt: &'a Cell<bool>,
+    /// How many more messages may be handled.
+    pub(crate) left: u32,
+    pub(crate) delivered: u32,
+    pub(crate) late: u32,
+    pub(crate) failed: u32,
+    pub(crate) unfinished: Vec<Unfinished>,
+    pub(crate) lost: Vec<Lost>,
+}
+
+impl Stint<'_> {
+    fn is_overdue(&self, meta: &Meta) -> bool {
+        meta.deadline.is_some_and(|deadline| (self.now)() > deadline)
+    }
+
+    fn note(&mut self, ended: Ended) {
+        match ended {
+            Ended::Delivered => self.delivered += 1,
+            Ended::Late => {
+                self.delivered += 1;
+                self.late += 1;
+            }
+            Ended::Failed => self.failed += 1,
+        }
+    }
+}
+
+/// Where an answer goes.
+pub(crate) struct Reply<R>(oneshot::Sender<Result<R, Reason>>);
+
+impl<R> Reply<R> {
+    pub(crate) fn new() -> (Self, oneshot::Receiver<Result<R, Reason>>) {
+        let (sender, receiver) = oneshot::channel();
+        (Self(sender), receiver)
+    }
+
+    fn answer(self, value: R) -> Ended {
+        if self.0.send(Ok(value)).is_ok() { Ended::Delivered } else { Ended::Late }
+    }
+
+    pub(crate) fn refuse(self, reason: Reason) {
+        // Whoever asked has gone: nobody is left to tell.
+        let _ = self.0.send(Err(reason));
+    }
+}
+
+/// A queued message for one agent of type `A`.
+pub(crate) trait Envelope<A: Agent>: Send {
+    fn meta(&self) -> &Meta;
+    /// Hands the message to its handler.
+    fn open(self: Box<Self>, agent: &mut A, context: &mut Context<A>, stint: &mut Stint<'_>);
+    /// Gives the message up, telling whoever waits for an answer.
+    fn give_up(self: Box<Self>, reason: Reason) -> Lost;
+}
+
+/// Marks messages that are handled by value.
+pub enum ByValue {}
+/// Marks messages that are handled as [`Delivery`].
+pub enum ByDelivery {}
+
+/// One message on its way to one agent.
+pub(crate) struct Direct<M: Message, How> {
+    pub(crate) parcel: Parcel<M>,
+    pub(crate) reply: Option<Reply<M::Result>>,
+    how: PhantomData<fn(How)>,
+}
+
+impl<M: Message, How> Direct<M, How> {
+    pub(crate) fn new(parcel: Parcel<M>, reply: Option<Reply<M::Result>>) -> Self {
+        Self { parcel, reply, how: PhantomData }
+    }
+}
+
+impl<M, How> Direct<M, How>
+where
+    M: Message + Send + 'static,
+{
+    fn lose(self, reason: Reason, objection: Option<Objection>) -> Lost {
+        if let Some(reply) = self.reply {
+            reply.refuse(reason);
+        }
+        Lost {
+            reason,
+            objection,
+            name: short_type_name::<M>(),
+            meta: self.parcel.meta,
+            content: Content::Owned(Box::new(self.parcel.message)),
+        }
+    }
+
+    /// What must be true before the handler is called; gives the message back when it is.
+    fn clear(mut self, stint: &mut Stint<'_>) -> Option<Self> {
+        if stint.is_overdue(&self.parcel.meta) {
+            let lost = self.lose(Reason::Expired, None);
+            stint.lost.push(lost);
+            return None;
+        }
+        if !stint.interventions.is_empty() {
+            let Parcel { meta, message } = &mut self.parcel;
+            let mut passage = Passage::new(Some(stint.me), None, meta, Shown::Owned(message));
+            if let Err(objection) = stint.interventions.inbound(&mut passage) {
+                let lost = self.lose(Reason::Intervened, Some(objection));
+                stint.lost.push(lost);
+                return None;
+            }
+        }
+        Some(self)
+    }
+}
+
+impl<A, M> Envelope<A> for Direct<M, ByValue>
+where
+    A: Agent + Handler<M>,
+    M: Message + Send + 'static,
+    M::Result: Send,
+{
+    fn meta(&self) -> &Meta {
+        &self.parcel.meta
+    }
+
+    fn open(self: Box<Self>, agent: &mut A, context: &mut Context<A>, stint: &mut Stint<'_>) {
+        if let Some(Self { parcel, reply, .. }) = self.clear(stint) {
+            let response = agent.handle(parcel.message, context);
+            respond::<A, M, _>(response, context, reply, stint);
+        }
+    }
+
+    fn give_up(self: Box<Self>, reason: Reason) -> Lost {
+        self.lose(reason, None)
+    }
+}
+
+impl<A, M> Envelope<A> for Direct<M, ByDelivery>
+where
+    A: Agent + Handler<Delivery<M>>,
+    M: Message + Send + 'static,
+    M::Result: Send,
+{
+    fn meta(&self) -> &Meta {
+        &self.parcel.meta
+    }
+
+    fn open(self: Box<Self>, agent: &mut A, context: &mut Context<A>, stint: &mut Stint<'_>) {
+        if let Some(Self { parcel, reply, .. }) = self.clear(stint) {
+            let response = agent.handle(Delivery::single(Arc::new(parcel)), context);
+            respond::<A, Delivery<M>, _>(response, context, reply, stint);
+        }
+    }
+
+    fn give_up(self: Box<Self>, reason: Reason) -> Lost {
+        self.lose(reason, None)
+    }
+}
+
+/// Takes a value out of a response that is nothing but the value.
+fn immediate<N: Message + 'static, R: 'static>(response: R) -> Result<N::Result, R> {
+    let mut response = Some(response);
+    let any: &mut dyn Any = &mut response;
+    if let Some(value) = any.downcast_mut::<Option<N::Result>>() {
+        return Ok(value.take().expect("it was put there above"));
+    }
+    if let Some(value) = any.downcast_mut::<Option<MessageResult<N>>>() {
+        return Ok(value.take().expect("it was put there above").0);
+    }
+    Err(response.expect("nothing took it"))
+}
+
+fn respond<A, N, R>(
+    response: R,
+    context: &mut Context<A>,
+    reply: Option<Reply<N::Result>>,
+    stint: &mut Stint<'_>,
+) where
+    A: Agent,
+    N: Message + 'static,
+    R: MessageResponse<A, N> + 'static,
+{
+    match immediate::<N, R>(response) {
+        Ok(value) => stint.note(reply.map_or(Ended::Delivered, |reply| reply.answer(value))),
+        Err(response) => {
+            let (sender, mut receiver): (OneshotSender<N::Result>, _) = oneshot::channel();
+            response.handle(context, Some(sender));
+            match receiver.try_recv() {
+                Ok(value) => stint.note(reply.map_or(Ended::Delivered, |reply| reply.answer(value))),
+                Err(_) => stint.unfinished.push(Box::pin(async move {
+                    match (receiver.await, reply) {
+                        (Ok(_), None) => Ended::Delivered,
+                        (Ok(value), Some(reply)) => reply.answer(value),
+                        (Err(_), reply) => {
+                            if let Some(reply) = reply {
+                                reply.refuse(Reason::Panicked);
+                            }
+                            Ended::Failed
+                        }
+                    }
+                })),
+            }
+        }
+    }
+}
+
+type Open<A> = fn(Box<dyn Any + Send>) -> Result<Box<dyn Envelope<A>>, Box<dyn Any + Send>>;
+type Run<A> = fn(&Rc<dyn Any>, &mut u32, &mut A, &mut Context<A>, &mut Stint<'_>);
+
+/// One message type that agents of type `A` take, and how it meets its handler.
+pub struct Accept<A: Agent> {
+    pub(crate) message: TypeId,
+    pub(crate) name: &'static str,
+    /// Turns a boxed `Direct<M, ByValue>` into an envelope for `A`.
+    pub(crate) open: Open<A>,
+    /// Handles messages of an `Rc<Batch<M>>` from the given position on, moving the position before each.
+    pub(crate) run: Run<A>,
+}
+
+impl<A: Agent> Clone for Accept<A> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<A: Agent> Copy for Accept<A> {}
+
+impl<A: Agent> Accept<A> {
+    pub(crate) fn plain<M>() -> Self
+    where
+        A: Handler<M>,
+        M: Message + Clone + Send + Sync + 'static,
+        M::Result: Send,
+    {
+        Self {
+            message: TypeId::of::<M>(),
+            name: short_type_name::<M>(),
+            open: |boxed| Ok(boxed.downcast::<Direct<M, ByValue>>()?),
+            run: |batch, at, agent, context, stint| {
+                run::<A, M>(batch, at, stint, |held, stint| {
+                    let message = match held {
+                        Passed::Original(batch, at) => batch.parcels[at as usize].message.clone(),
+                        Passed::Rewritten(parcel) => parcel.message,
+                    };
+                    let response = agent.handle(message, context);
+                    respond::<A, M, _>(response, context, None, stint);
+                    context_is_waiting(context)
+                });
+            },
+        }
+    }
+
+    pub(crate) fn delivery<M>() -> Self
+    where
+        A: Handler<Delivery<M>>,
+        M: Message + Send + Sync + 'static,
+        M::Result: Send,
+    {
+        Self {
+            message: TypeId::of::<M>(),
+            name: short_type_name::<M>(),
+            open: |boxed| {
+                let direct = boxed.downcast::<Direct<M, ByValue>>()?;
+                Ok(Box::new(Direct::<M, ByDelivery>::new(direct.parcel, direct.reply)))
+            },
+            run: |batch, at, agent, context, stint| {
+                run::<A, M>(batch, at, stint, |held, stint| {
+                    let delivery = match held {
+                        Passed::Original(batch, at) => Delivery::batched(batch, at),
+                        Passed::Rewritten(parcel) => Delivery::single(Arc::new(parcel)),
+                    };
+                    let response = agent.handle(delivery, context);
+                    respond::<A, Delivery<M>, _>(response, context, None, stint);
+                    context_is_waiting(context)
+                });
+            },
+        }
+    }
+}
+
+fn context_is_waiting<A: Agent>(context: &Context<A>) -> bool {
+    use actix::AsyncContext;
+    context.waiting()
+}
+
+enum Passed<'a, M> {
+    Original(&'a Rc<Batch<M>>, u32),
+    Rewritten(Parcel<M>),
+}
+
+/// Walks over a batch until its end, the end of the stint, a preemption, or until `handle` says that its context waits.
+#[inline]
+fn run<A, M>(
+    batch: &Rc<dyn Any>,
+    at: &mut u32,
+    stint: &mut Stint<'_>,
+    mut handle: impl FnMut(Passed<'_, M>, &mut Stint<'_>) -> bool,
+) where
+    A: Agent,
+    M: Message + Send + Sync + 'static,
+{
+    let batch: Rc<Batch<M>> = Rc::clone(batch).downcast().expect("a route carries one message type");
+    let count = u32::try_from(batch.parcels.len()).expect("batches are bounded");
+    let plain = stint.interventions.is_empty();
+    while *at < count && stint.left > 0 {
+        let now = *at;
+        *at += 1;
+        stint.left -= 1;
+        let parcel = &batch.parcels[now as usize];
+        if stint.is_overdue(&parcel.meta) {
+            stint.lost.push(lost_parcel(parcel, Reason::Expired, None));
+            continue;
+        }
+        let passed = if plain {
+            Passed::Original(&batch, now)
+        } else {
+            match intervene(parcel, stint) {
+                Ok(None) => Passed::Original(&batch, now),
+                Ok(Some(parcel)) => Passed::Rewritten(parcel),
+                Err(objection) => {
+                    stint.lost.push(lost_parcel(parcel, Reason::Intervened, Some(objection)));
+                    continue;
+                }
+            }
+        };
+        if handle(passed, stint) || stint.preempt.get() {
+            break;
+        }
+    }
+}
+
+fn intervene<M>(parcel: &Arc<Parcel<M>>, stint: &Stint<'_>) -> Result<Option<Parcel<M>>, Objection>
+where
+    M: Send + Sync + 'static,
+{
+    let mut replacement = None;
+    let shown = Shown::Shared { message: &parcel.message, replacement: &mut replacement };
+    stint.interventions.inbound(&mut Passage::new(Some(stint.me), None, &parcel.meta, shown))?;
+    Ok(replacement.map(|message| {
+        let message = *message.downcast::<M>().expect("only a message of the same type is taken");
+        Parcel { meta: parcel.meta.clone(), message }
+    }))
+}
+
+pub(crate) fn lost_parcel<M>(parcel: &Arc<Parcel<M>>, reason: Reason, objection: Option<Objection>) -> Lost
+where
+    M: Send + Sync + 'static,
+{
+    Lost {
+        reason,
+        objection,
+        name: short_type_name::<M>(),
+        meta: parcel.meta.clone(),
+        content: Content::Shared(Arc::clone(parcel) as Arc<dyn Any + Send + Sync>),
+    }
+}

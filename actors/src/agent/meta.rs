@@ -1,0 +1,195 @@
+//! What travels with a message: [`Meta`], [`Parcel`], [`Delivery`].
+
+use std::{fmt, ops::Deref, rc::Rc, sync::Arc};
+
+use actix::Message;
+use serde::{Deserialize, Serialize};
+
+use super::{AgentId, Priority, Timestamp};
+
+/// Identifies one message on a host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct MessageId(pub(crate) u64);
+
+impl fmt::Display for MessageId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:x}", self.0)
+    }
+}
+
+/// One of the six queues of an inbox, the first served first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[repr(u8)]
+pub enum Lane {
+    /// The host's own signals; never dropped by an overflow policy.
+    Control = 0,
+    /// [`Priority::Critical`].
+    Critical = 1,
+    /// [`Priority::Urgent`].
+    Urgent = 2,
+    /// [`Priority::High`].
+    High = 3,
+    /// [`Priority::Normal`].
+    Normal = 4,
+    /// [`Priority::Low`].
+    Low = 5,
+}
+
+impl Lane {
+    /// All lanes, the first served first.
+    pub const ALL: [Lane; 6] =
+        [Lane::Control, Lane::Critical, Lane::Urgent, Lane::High, Lane::Normal, Lane::Low];
+
+    /// Whether messages of this lane may pass those waiting between arbiters.
+    pub(crate) const fn is_express(self) -> bool {
+        matches!(self, Lane::Control | Lane::Critical | Lane::Urgent)
+    }
+}
+
+impl From<Priority> for Lane {
+    fn from(priority: Priority) -> Self {
+        match priority {
+            Priority::Critical => Lane::Critical,
+            Priority::Urgent => Lane::Urgent,
+            Priority::High => Lane::High,
+            Priority::Normal => Lane::Normal,
+            Priority::Low => Lane::Low,
+        }
+    }
+}
+
+/// The W3C trace context of a message: which trace it belongs to, and which span sent it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct TraceContext {
+    /// The trace, shared by all messages that one cause set off.
+    pub trace_id: u128,
+    /// The span that sent this message.
+    pub span_id: u64,
+}
+
+/// What travels with a message beside its content.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Meta {
+    /// Identifies the message on its host.
+    pub id: MessageId,
+    /// Who sent it, where the sender said so.
+    pub sender: Option<AgentId>,
+    /// The queue it waits in.
+    pub lane: Lane,
+    /// After this point it is no longer handled but accounted as expired.
+    pub deadline: Option<Timestamp>,
+    /// How often delivery was tried before: 0 for the first time.
+    pub attempt: u16,
+    /// The trace it belongs to.
+    pub trace: Option<Box<TraceContext>>,
+}
+
+/// A message and what travels with it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Parcel<M> {
+    /// What travels with it.
+    pub meta: Meta,
+    /// The message.
+    pub message: M,
+}
+
+/// Parcels that one arbiter's agents share.
+pub(crate) struct Batch<M> {
+    pub(crate) parcels: Vec<Arc<Parcel<M>>>,
+}
+
+enum Held<M> {
+    Single(Arc<Parcel<M>>),
+    Batched(Rc<Batch<M>>, u32),
+}
+
+/// A message as it was delivered: the payload, shared with every other recipient, and its [`Meta`].
+///
+/// An agent that implements `Handler<Delivery<M>>` instead of `Handler<M>` pays for no copy of the payload: recipients
+/// on one arbiter share the batch without atomic counts. It derefs to the message.
+///
+/// # Examples
+/// ```
+/// use actix::prelude::*;
+/// use phalanx_actors::agent::{Agent, Card, Delivery};
+///
+/// #[derive(Message)]
+/// #[rtype(result = "()")]
+/// struct Frame { pixels: [u8; 1024] }
+///
+/// #[derive(Default)]
+/// struct Viewer { bytes: usize }
+/// impl Actor for Viewer { type Context = Context<Self>; }
+/// impl Supervised for Viewer {}
+/// impl Handler<Delivery<Frame>> for Viewer {
+///     type Result = ();
+///     fn handle(&mut self, frame: Delivery<Frame>, _: &mut Context<Self>) {
+///         self.bytes += frame.pixels.len();
+///     }
+/// }
+/// impl Agent for Viewer {
+///     fn card(&self) -> Card<Self> { Card::new().accepts_delivery::<Frame>() }
+/// }
+/// ```
+pub struct Delivery<M>(Held<M>);
+
+impl<M> Delivery<M> {
+    pub(crate) fn single(parcel: Arc<Parcel<M>>) -> Self {
+        Self(Held::Single(parcel))
+    }
+
+    #[inline]
+    pub(crate) fn batched(batch: &Rc<Batch<M>>, at: u32) -> Self {
+        Self(Held::Batched(Rc::clone(batch), at))
+    }
+
+    fn held(&self) -> &Arc<Parcel<M>> {
+        match &self.0 {
+            Held::Single(parcel) => parcel,
+            Held::Batched(batch, at) => &batch.parcels[*at as usize],
+        }
+    }
+
+    /// What travels with the message: sender, id, lane, deadline, attempt and trace.
+    pub fn meta(&self) -> &Meta {
+        &self.held().meta
+    }
+
+    /// Who sent it, where the sender said so.
+    pub fn sender(&self) -> Option<&AgentId> {
+        self.meta().sender.as_ref()
+    }
+
+    /// The payload and its meta data in a form that may leave the arbiter.
+    pub fn share(&self) -> Arc<Parcel<M>> {
+        Arc::clone(self.held())
+    }
+}
+
+impl<M> Clone for Delivery<M> {
+    fn clone(&self) -> Self {
+        Self(match &self.0 {
+            Held::Single(parcel) => Held::Single(parcel.clone()),
+            Held::Batched(batch, at) => Held::Batched(batch.clone(), *at),
+        })
+    }
+}
+
+impl<M> Deref for Delivery<M> {
+    type Target = M;
+    fn deref(&self) -> &M {
+        &self.held().message
+    }
+}
+
+impl<M: fmt::Debug> fmt::Debug for Delivery<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Delivery").field("meta", self.meta()).field("message", &**self).finish()
+    }
+}
+
+impl<M: Message> Message for Delivery<M> {
+    type Result = M::Result;
+}

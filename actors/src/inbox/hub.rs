@@ -1,0 +1,270 @@
+//! [`Hub`]: what all inboxes of a host share — clock, ledger, arbiters, interventions, dead letters, who listens.
+
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, AtomicUsize, Ordering, fence},
+    },
+    time::Duration,
+};
+
+use tokio::{sync::Notify, time::Instant};
+
+use super::{
+    ArbiterPort, Counts, DeadLetter, DeadLetters, Ledger,
+    dead_letter::LetterContent,
+    ledger::Writer,
+};
+use crate::{
+    agent::{AgentId, Interventions, Lifecycle, Lost, MessageId, Reason, Timestamp},
+    audited::ThreadToken,
+};
+
+type Observer = Arc<dyn Fn(&Lifecycle) + Send + Sync>;
+
+/// What a [`Hub`] is made from.
+#[derive(Default)]
+pub struct HubConfig {
+    /// All randomness of the host comes from this seed.
+    pub seed: u64,
+    /// The chain that sees every message.
+    pub interventions: Interventions,
+    /// Called for every change in the life of an agent, on the agent's arbiter; must not block.
+    pub observers: Vec<Observer>,
+}
+
+/// A way that messages take, with a ledger of its own: direct sends, a topic, a group, a capability.
+pub(crate) struct Route {
+    pub(crate) name: Arc<str>,
+    pub(crate) ledger: Ledger,
+    /// How many messages wait outside of full inboxes whose policy is to wait.
+    pub(crate) parked: AtomicUsize,
+    /// Told when `parked` falls to zero.
+    pub(crate) room: Notify,
+}
+
+/// What all inboxes of one host share.
+pub struct Hub {
+    epoch: Instant,
+    seed: u64,
+    ports: Box<[Arc<ArbiterPort>]>,
+    ids: Box<[AtomicU64]>,
+    pub(crate) interventions: Interventions,
+    observers: Vec<Observer>,
+    pub(crate) direct: Arc<Route>,
+    routes: Mutex<Vec<Arc<Route>>>,
+    dead: DeadLetters,
+    idle_watchers: AtomicUsize,
+    settled: Notify,
+}
+
+impl Hub {
+    /// A hub over the ports of its arbiters, in order. The clock starts now.
+    pub fn new(config: HubConfig, ports: Vec<Arc<ArbiterPort>>) -> Arc<Self> {
+        let arbiters = ports.len();
+        let direct = Arc::new(Route::new("direct", arbiters));
+        Arc::new(Self {
+            epoch: Instant::now(),
+            seed: config.seed,
+            ids: (0..=arbiters).map(|_| AtomicU64::new(0)).collect(),
+            ports: ports.into_boxed_slice(),
+            interventions: config.interventions,
+            observers: config.observers,
+            routes: Mutex::new(vec![direct.clone()]),
+            direct,
+            dead: DeadLetters::default(),
+            idle_watchers: AtomicUsize::new(0),
+            settled: Notify::new(),
+        })
+    }
+
+    /// The time on the host's clock.
+    pub fn now(&self) -> Timestamp {
+        Timestamp::from_start(self.epoch.elapsed())
+    }
+
+    /// The point of the host's clock on tokio's.
+    pub(crate) fn instant(&self, at: Timestamp) -> Instant {
+        self.epoch + at.since_start()
+    }
+
+    /// The point `after` from now on the host's clock.
+    pub(crate) fn deadline(&self, after: Duration) -> Timestamp {
+        self.now().plus(after)
+    }
+
+    /// The seed of all randomness of the host.
+    pub fn seed(&self) -> u64 {
+        self.seed
+    }
+
+    /// The arbiters' ports, in order.
+    pub fn ports(&self) -> &[Arc<ArbiterPort>] {
+        &self.ports
+    }
+
+    /// The columns that the calling thread writes.
+    #[inline]
+    pub(crate) fn writer(&self) -> Writer {
+        self.writer_of(ThreadToken::current())
+    }
+
+    #[inline]
+    pub(crate) fn writer_of(&self, token: ThreadToken) -> Writer {
+        match self.ports.iter().position(|port| port.owner() == token) {
+            Some(index) => Writer(u16::try_from(index + 1).expect("there are few arbiters")),
+            None => Writer::FOREIGN,
+        }
+    }
+
+    #[inline]
+    pub(crate) fn next_id(&self, writer: Writer) -> MessageId {
+        let cell = &self.ids[usize::from(writer.0)];
+        let n = if writer == Writer::FOREIGN {
+            cell.fetch_add(1, Ordering::Relaxed)
+        } else {
+            // One thread writes this counter.
+            let n = cell.load(Ordering::Relaxed);
+            cell.store(n + 1, Ordering::Relaxed);
+            n
+        };
+        MessageId(u64::from(writer.0) << 48 | n)
+    }
+
+    /// A new route with a ledger of its own.
+    pub(crate) fn open_route(&self, name: impl AsRef<str>) -> Arc<Route> {
+        let route = Arc::new(Route::new(name, self.ports.len()));
+        self.routes.lock().unwrap_or_else(PoisonError::into_inner).push(route.clone());
+        route
+    }
+
+    /// The ledger of the whole host.
+    pub fn ledger(&self) -> Counts {
+        // As in `Ledger::counts`: all outcomes are read before any send, so that zero pending is never seen too early.
+        let routes: Vec<_> = self.routes.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let first = routes.iter().fold(Counts::default(), |sum, route| sum.plus(route.ledger.counts()));
+        let second = routes.iter().fold(Counts::default(), |sum, route| sum.plus(route.ledger.counts()));
+        let ended = first.sent - first.pending;
+        Counts { sent: second.sent, pending: second.sent - ended, ..first }
+    }
+
+    /// The ledger of each route: `direct` for what was sent to one agent, then topics, groups and capabilities by name.
+    pub fn ledgers(&self) -> Vec<(Arc<str>, Counts)> {
+        let routes = self.routes.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let mut ledgers: Vec<_> =
+            routes.iter().map(|route| (route.name.clone(), route.ledger.counts())).collect();
+        ledgers[1..].sort_by(|a, b| a.0.cmp(&b.0));
+        ledgers
+    }
+
+    /// How often messages ended for this reason, on all routes together.
+    pub fn reason(&self, reason: Reason) -> u64 {
+        let routes = self.routes.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        routes.iter().map(|route| route.ledger.reason(reason)).sum()
+    }
+
+    /// Answers that came after whoever asked had stopped waiting.
+    pub fn late_replies(&self) -> u64 {
+        self.direct.ledger.late_replies()
+    }
+
+    /// Where dead letters can be subscribed to.
+    pub fn dead_letters(&self) -> &DeadLetters {
+        &self.dead
+    }
+
+    /// Waits until nothing is pending: every message sent so far, and every message that its handling sent, has ended.
+    pub async fn idle(&self) {
+        self.idle_watchers.fetch_add(1, Ordering::SeqCst);
+        struct Leave<'a>(&'a AtomicUsize);
+        impl Drop for Leave<'_> {
+            fn drop(&mut self) {
+                self.0.fetch_sub(1, Ordering::SeqCst);
+            }
+        }
+        let _leave = Leave(&self.idle_watchers);
+        loop {
+            let settled = self.settled.notified();
+            tokio::pin!(settled);
+            settled.as_mut().enable();
+            fence(Ordering::SeqCst);
+            if self.ledger().pending == 0 {
+                return;
+            }
+            settled.await;
+        }
+    }
+
+    /// Called after outcomes were counted and there is nothing more to do for now.
+    #[inline]
+    pub(crate) fn settled(&self) {
+        // Pairs with the fence in `idle`: either the watcher sees the outcome, or this sees the watcher.
+        fence(Ordering::SeqCst);
+        if self.idle_watchers.load(Ordering::Relaxed) > 0 {
+            self.settled.notify_waiters();
+        }
+    }
+
+    #[inline]
+    pub(crate) fn is_observed(&self) -> bool {
+        !self.observers.is_empty()
+    }
+
+    pub(crate) fn observe(&self, change: &Lifecycle) {
+        for observer in &self.observers {
+            if catch_unwind(AssertUnwindSafe(|| observer(change))).is_err() {
+                tracing::error!(?change, "an observer of the agents' lives panicked");
+            }
+        }
+    }
+
+    /// Counts a message that was not handled, and posts it to the dead letters.
+    pub(crate) fn lose(&self, writer: Writer, route: &Route, to: &AgentId, lost: Lost) {
+        route.ledger.lost(writer, lost.reason, 1);
+        if self.dead.are_wanted() {
+            self.dead.post(&DeadLetter {
+                to: to.clone(),
+                message_type: lost.name,
+                reason: lost.reason,
+                objection: lost.objection,
+                meta: Some(lost.meta),
+                content: lost.content.into(),
+            });
+        }
+    }
+
+    /// Counts a message that is gone, and posts what is known of it.
+    pub(crate) fn lose_gone(
+        &self,
+        writer: Writer,
+        route: &Route,
+        to: &AgentId,
+        reason: Reason,
+        message_type: &'static str,
+    ) {
+        route.ledger.lost(writer, reason, 1);
+        if self.dead.are_wanted() {
+            let content = LetterContent::Gone;
+            let to = to.clone();
+            self.dead.post(&DeadLetter { to, message_type, reason, objection: None, meta: None, content });
+        }
+    }
+}
+
+impl Route {
+    fn new(name: impl AsRef<str>, arbiters: usize) -> Self {
+        Self {
+            name: Arc::from(name.as_ref()),
+            ledger: Ledger::new(arbiters),
+            parked: AtomicUsize::new(0),
+            room: Notify::new(),
+        }
+    }
+
+    pub(crate) fn unpark(&self, messages: usize) {
+        if self.parked.fetch_sub(messages, Ordering::AcqRel) == messages {
+            self.room.notify_waiters();
+        }
+    }
+}

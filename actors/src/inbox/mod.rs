@@ -1,0 +1,39 @@
+//! One agent's bounded inbox, what is counted there, and how messages get there from any thread.
+//!
+//! ```text
+//!  same arbiter:  tell ───────────────────────────────────────┐
+//!                                                             v
+//!  elsewhere:     tell ──> ArbiterPort ──> Dispatcher ──> Inbox lanes ──> Pump (in the agent's Context) ──> handler
+//!                 publish ─┘ (one log per arbiter)        control critical urgent high normal low
+//! ```
+//!
+//! The lanes belong to the arbiter of their agent and are touched by its thread alone; what other threads need (room,
+//! open or closed) is atomic. Senders reserve their place before they hand a message over, so that "accepted" is exact.
+//!
+//! **Invariant.** Every message that is counted as sent is later counted in exactly one other column of the same
+//! [`Ledger`].
+
+mod config;
+mod dead_letter;
+mod hub;
+mod lanes;
+mod ledger;
+mod port;
+mod pump;
+mod reference;
+mod send;
+mod slot;
+
+pub use config::{InboxConfig, OverflowPolicy};
+pub use dead_letter::{DeadLetter, DeadLetters, LetterContent};
+pub use hub::{Hub, HubConfig};
+pub use lanes::STARVATION_BOUND;
+pub use ledger::{Counts, Ledger};
+pub(crate) use hub::Route;
+pub(crate) use port::{Arrival, Fanout, PortItem};
+pub use port::ArbiterPort;
+pub(crate) use pump::Pump;
+pub use reference::{AgentHandle, AgentRef, Takes};
+pub use send::{Ask, SendOptions};
+pub use slot::InboxStatus;
+pub(crate) use slot::{Command, Door, Inbox, Packed, Profile};

@@ -1,0 +1,160 @@
+//! [`ArbiterPort`]: the log through which other threads reach the agents of one arbiter.
+//!
+//! Any thread appends; the arbiter's dispatcher swaps the log out and empties it. The doorbell rings only when the log
+//! goes from empty to non-empty. Express lanes (control, critical, urgent) have a log of their own, taken first.
+//!
+//! **Invariant.** What one thread appends with the same class leaves in the order in which it was appended, and
+//! `in_transit` of a class is zero only when everything appended to it has reached its inboxes.
+
+use std::{
+    any::Any,
+    rc::Rc,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+    task::Waker,
+};
+
+use futures_util::task::AtomicWaker;
+use tokio::sync::Notify;
+
+use crate::{agent::Lane, audited::ThreadToken, inbox::Route};
+
+/// Something that takes itself to its inbox, on the inbox's arbiter.
+pub(crate) trait Arrival: Send {
+    fn arrive(self: Box<Self>);
+}
+
+/// The local recipients of a route, as one message saw them when it was published.
+pub(crate) trait Fanout: Send + Sync {
+    fn route(&self) -> &Arc<Route>;
+    /// How many recipients there are.
+    fn recipients(&self) -> usize;
+    /// Makes a batch of these parcels, all of the route's message type.
+    fn pack(&self, parcels: Vec<Arc<dyn Any + Send + Sync>>) -> Rc<super::slot::Packed>;
+    /// Pushes the batch to the recipients from position `from` on, at most `most` of them; answers the next position.
+    fn push(&self, batch: &Rc<super::slot::Packed>, lane: Lane, from: usize, most: usize) -> usize;
+}
+
+/// One thing that waits in the log.
+pub(crate) enum PortItem {
+    Direct(Box<dyn Arrival>),
+    Published { to: Arc<dyn Fanout>, parcel: Arc<dyn Any + Send + Sync>, lane: Lane },
+}
+
+impl PortItem {
+    /// How many deliveries it stands for.
+    pub(crate) fn deliveries(&self) -> usize {
+        match self {
+            PortItem::Direct(_) => 1,
+            PortItem::Published { to, .. } => to.recipients(),
+        }
+    }
+}
+
+#[derive(Default)]
+struct Log {
+    express: Vec<PortItem>,
+    regular: Vec<PortItem>,
+}
+
+/// The log of one arbiter.
+pub struct ArbiterPort {
+    owner: ThreadToken,
+    log: Mutex<Log>,
+    in_transit: [AtomicUsize; 2],
+    doorbell: AtomicWaker,
+    room: Notify,
+}
+
+/// How many items may be in transit to one arbiter before senders are refused.
+pub(crate) const PORT_CAPACITY: usize = 65_536;
+
+impl ArbiterPort {
+    /// The port of the arbiter on whose thread this is called.
+    pub fn here() -> Arc<Self> {
+        Arc::new(Self {
+            owner: ThreadToken::current(),
+            log: Mutex::default(),
+            in_transit: [AtomicUsize::new(0), AtomicUsize::new(0)],
+            doorbell: AtomicWaker::new(),
+            room: Notify::new(),
+        })
+    }
+
+    pub(crate) fn owner(&self) -> ThreadToken {
+        self.owner
+    }
+
+    /// How many items of the lane's class have not reached their inboxes.
+    #[inline]
+    pub(crate) fn in_transit(&self, lane: Lane) -> usize {
+        self.in_transit[usize::from(lane.is_express())].load(Ordering::Acquire)
+    }
+
+    /// Whether another item of this lane may be appended now.
+    #[inline]
+    pub(crate) fn has_room(&self, lane: Lane) -> bool {
+        lane == Lane::Control || self.in_transit(lane) < PORT_CAPACITY
+    }
+
+    /// Waits until another item of this lane may be appended.
+    pub(crate) async fn wait_for_room(&self, lane: Lane) {
+        loop {
+            let room = self.room.notified();
+            tokio::pin!(room);
+            room.as_mut().enable();
+            if self.has_room(lane) {
+                return;
+            }
+            room.await;
+        }
+    }
+
+    /// Appends items of one lane's class, in order.
+    pub(crate) fn append(&self, lane: Lane, items: impl IntoIterator<Item = PortItem>) {
+        let class = usize::from(lane.is_express());
+        let was_empty = {
+            let mut log = self.log.lock().unwrap_or_else(PoisonError::into_inner);
+            let was_empty = log.express.is_empty() && log.regular.is_empty();
+            let list = if lane.is_express() { &mut log.express } else { &mut log.regular };
+            let before = list.len();
+            list.extend(items);
+            self.in_transit[class].fetch_add(list.len() - before, Ordering::AcqRel);
+            was_empty
+        };
+        if was_empty {
+            self.doorbell.wake();
+        }
+    }
+
+    pub(crate) fn listen(&self, waker: &Waker) {
+        self.doorbell.register(waker);
+    }
+
+    /// Swaps out what waits: express first, then the rest.
+    pub(crate) fn swap_out(&self, express: &mut Vec<PortItem>, regular: &mut Vec<PortItem>) {
+        debug_assert!(express.is_empty() && regular.is_empty());
+        let mut log = self.log.lock().unwrap_or_else(PoisonError::into_inner);
+        std::mem::swap(&mut log.express, express);
+        std::mem::swap(&mut log.regular, regular);
+    }
+
+    /// Swaps out only what waits in the express log.
+    pub(crate) fn swap_out_express(&self, express: &mut Vec<PortItem>) {
+        debug_assert!(express.is_empty());
+        if self.in_transit[1].load(Ordering::Acquire) > 0 {
+            let mut log = self.log.lock().unwrap_or_else(PoisonError::into_inner);
+            std::mem::swap(&mut log.express, express);
+        }
+    }
+
+    /// Notes that items have reached their inboxes.
+    pub(crate) fn arrived(&self, express: bool, items: usize) {
+        let before = self.in_transit[usize::from(express)].fetch_sub(items, Ordering::AcqRel);
+        if before >= PORT_CAPACITY && before - items < PORT_CAPACITY {
+            self.room.notify_waiters();
+        }
+    }
+}

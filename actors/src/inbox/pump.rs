@@ -1,0 +1,274 @@
+//! [`Pump`]: the future inside an agent's own context that takes messages from its lanes to its handlers.
+
+use std::{
+    cell::Cell,
+    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
+    pin::Pin,
+    sync::Arc,
+    task::{Context as TaskContext, Poll},
+    time::Duration,
+};
+
+use actix::{ActorContext, AsyncContext, Context, fut::ActorFuture};
+use futures_util::Stream;
+use tokio::time::Instant;
+
+use super::{
+    Inbox, Route,
+    slot::{Body, Entry, Extra, Local, Responding},
+};
+use crate::{
+    agent::{Agent, Ended, Interventions, Lane, Reason, Stint},
+    audited::InstanceAddress,
+};
+
+/// How long an agent may run before its neighbours get their turn; looked at after 8, 16, 32 .. messages.
+const STINT: Duration = Duration::from_micros(20);
+
+/// Takes messages from the lanes to the handlers, a quantum at a time.
+///
+/// **Invariant.** A panic of a handler costs the message being handled and nothing else: what is left of its batch is
+/// put back before the unwinding goes on to the keeper.
+pub(crate) struct Pump<A: Agent>(pub(crate) Arc<Inbox<A>>);
+
+impl<A: Agent> ActorFuture<A> for Pump<A> {
+    type Output = ();
+
+    fn poll(
+        self: Pin<&mut Self>,
+        agent: &mut A,
+        context: &mut Context<A>,
+        cx: &mut TaskContext<'_>,
+    ) -> Poll<()> {
+        let inbox = &self.0;
+        let local = inbox.local.get().expect("an agent runs on the arbiter of its inbox");
+        local.seen.set(Some(InstanceAddress::of(agent)));
+        listen(local, cx);
+        finish_responses(inbox, local, cx);
+        let mut turn = Turn::new(inbox.profile.config.quantum);
+        loop {
+            if context.waiting() {
+                // Stopping, or a future of `ctx.wait` goes first; the context polls again afterwards.
+                return Poll::Pending;
+            }
+            let Some((lane, entry, allowance)) = local.lanes.borrow_mut().take() else {
+                let responding =
+                    local.extra.borrow().as_ref().is_some_and(|extra| !extra.unfinished.is_empty());
+                if local.draining.get() && !responding {
+                    context.stop();
+                }
+                local.idle.set(true);
+                inbox.hub().settled();
+                return Poll::Pending;
+            };
+            handle(inbox, local, lane, entry, turn.most(allowance), &mut turn, agent, context);
+            if turn.is_over() {
+                inbox.hub().settled();
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            if local.extra.borrow().as_ref().is_some_and(|extra| !extra.unfinished.is_empty()) {
+                finish_responses(inbox, local, cx);
+            }
+        }
+    }
+}
+
+fn listen<A: Agent>(local: &Local<A>, cx: &TaskContext<'_>) {
+    let mut waker = local.waker.borrow_mut();
+    if !waker.as_ref().is_some_and(|known| known.will_wake(cx.waker())) {
+        *waker = Some(cx.waker().clone());
+    }
+}
+
+/// How much of its quantum an agent has used up.
+struct Turn {
+    left: u32,
+    handled: u32,
+    look_at: u32,
+    began: Option<Instant>,
+    over: bool,
+}
+
+impl Turn {
+    fn new(quantum: u32) -> Self {
+        Self { left: quantum, handled: 0, look_at: 8, began: None, over: false }
+    }
+
+    fn most(&self, allowance: u32) -> u32 {
+        let until_look = self.look_at.saturating_sub(self.handled).max(1);
+        allowance.min(self.left).min(until_look)
+    }
+
+    #[inline]
+    fn used(&mut self, messages: u32) {
+        self.handled += messages;
+        self.left = self.left.saturating_sub(messages);
+        if self.left == 0 {
+            self.over = true;
+        } else if self.handled >= self.look_at {
+            self.look();
+        }
+    }
+
+    #[cold]
+    fn look(&mut self) {
+        self.look_at = self.look_at.saturating_mul(2);
+        match self.began {
+            // The first look only starts the watch, so that short visits never read the clock.
+            None => self.began = Some(Instant::now()),
+            Some(began) if began.elapsed() >= STINT => self.over = true,
+            Some(_) => {}
+        }
+    }
+
+    fn is_over(&self) -> bool {
+        self.over
+    }
+}
+
+#[expect(clippy::too_many_arguments, reason = "one step of the loop above, apart because it unwinds")]
+#[inline]
+fn handle<A: Agent>(
+    inbox: &Arc<Inbox<A>>,
+    local: &Local<A>,
+    lane: Lane,
+    entry: Entry<A>,
+    most: u32,
+    turn: &mut Turn,
+    agent: &mut A,
+    context: &mut Context<A>,
+) {
+    if entry.stamp != 0 {
+        inbox.note_age(entry.stamp);
+    }
+    local.running.set(lane);
+    local.preempt.set(false);
+    let hub = inbox.hub();
+    let now = || hub.now();
+    let mut stint = stint(inbox, &hub.interventions, &now, &local.preempt, most);
+    match entry.body {
+        Body::One(envelope) => {
+            let outcome = catch_unwind(AssertUnwindSafe(|| envelope.open(agent, context, &mut stint)));
+            stint.failed += u32::from(outcome.is_err());
+            local.lanes.borrow_mut().handled(lane, 1);
+            turn.used(1);
+            settle(inbox, local, lane, &hub.direct, stint, 1, None);
+            if let Err(panic) = outcome {
+                hub.settled();
+                resume_unwind(panic);
+            }
+        }
+        Body::Many { packed, mut at, end, accept } => {
+            let first = at;
+            // What was not granted a place at the end of the batch is not this agent's to handle.
+            stint.left = stint.left.min(end - at);
+            let run = inbox.profile.accepts[usize::from(accept)].run;
+            let outcome =
+                catch_unwind(AssertUnwindSafe(|| run(&packed.batch, &mut at, agent, context, &mut stint)));
+            let handled = at - first;
+            {
+                let mut lanes = local.lanes.borrow_mut();
+                lanes.handled(lane, handled);
+                let body = Body::Many { packed: packed.clone(), at, end, accept };
+                lanes.put_back(lane, Entry { body, stamp: 0 });
+            }
+            turn.used(handled);
+            let poison = outcome.is_err().then(|| packed.lost(at - 1, Reason::Panicked));
+            settle(inbox, local, lane, &packed.route, stint, handled, poison);
+            if let Err(panic) = outcome {
+                hub.settled();
+                resume_unwind(panic);
+            }
+        }
+    }
+}
+
+fn stint<'a, A: Agent>(
+    inbox: &'a Inbox<A>,
+    interventions: &'a Interventions,
+    now: &'a dyn Fn() -> crate::agent::Timestamp,
+    preempt: &'a Cell<bool>,
+    left: u32,
+) -> Stint<'a> {
+    Stint {
+        me: &inbox.id,
+        interventions,
+        now,
+        preempt,
+        left,
+        delivered: 0,
+        late: 0,
+        failed: 0,
+        unfinished: Vec::new(),
+        lost: Vec::new(),
+    }
+}
+
+/// Counts what a run over an entry has done, and gives the places back.
+#[inline]
+fn settle<A: Agent>(
+    inbox: &Arc<Inbox<A>>,
+    local: &Local<A>,
+    lane: Lane,
+    route: &Arc<Route>,
+    stint: Stint<'_>,
+    handled: u32,
+    poison: Option<crate::agent::Lost>,
+) {
+    let writer = inbox.profile.writer;
+    let Stint { delivered, late, failed, unfinished, lost, .. } = stint;
+    let responding = u32::try_from(unfinished.len()).expect("no more than were handled");
+    if delivered > 0 {
+        route.ledger.delivered(writer, u64::from(delivered));
+    }
+    if late > 0 {
+        route.ledger.late(writer, u64::from(late));
+    }
+    if responding > 0 {
+        let mut extra = local.extra.borrow_mut();
+        let extra = extra.get_or_insert_with(Box::<Extra<A>>::default);
+        for response in unfinished {
+            extra.unfinished.push(Responding { route: route.clone(), lane, response });
+        }
+    }
+    for lost in lost {
+        inbox.hub().lose(writer, route, &inbox.id, lost);
+    }
+    match poison {
+        Some(lost) => inbox.hub().lose(writer, route, &inbox.id, lost),
+        None if failed > 0 => {
+            inbox.hub().lose_gone(writer, route, &inbox.id, Reason::Panicked, "message");
+        }
+        None => {}
+    }
+    inbox.release(lane, handled - responding);
+}
+
+/// Counts the messages whose responses have come to their end.
+fn finish_responses<A: Agent>(inbox: &Arc<Inbox<A>>, local: &Local<A>, cx: &mut TaskContext<'_>) {
+    loop {
+        let next = {
+            let mut extra = local.extra.borrow_mut();
+            match extra.as_mut() {
+                Some(extra) if !extra.unfinished.is_empty() => {
+                    Pin::new(&mut extra.unfinished).poll_next(cx)
+                }
+                _ => return,
+            }
+        };
+        let Poll::Ready(Some((route, lane, ended))) = next else { return };
+        let writer = inbox.profile.writer;
+        match ended {
+            Ended::Delivered => route.ledger.delivered(writer, 1),
+            Ended::Late => {
+                route.ledger.delivered(writer, 1);
+                route.ledger.late(writer, 1);
+            }
+            Ended::Failed => {
+                inbox.hub().lose_gone(writer, &route, &inbox.id, Reason::Panicked, "response");
+            }
+        }
+        inbox.release(lane, 1);
+    }
+}

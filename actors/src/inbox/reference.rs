@@ -1,0 +1,359 @@
+//! How senders know an agent: [`AgentRef`] where its type is known, [`AgentHandle`] where only its id is.
+
+use std::{any::TypeId, fmt, sync::Arc};
+
+use actix::{Addr, Handler, Message};
+use tokio::sync::oneshot;
+
+use super::{Ask, Command, Door, Hub, Inbox, InboxStatus, Packed, SendOptions};
+use crate::agent::{
+    Agent, AgentId, ByDelivery, ByValue, Delivery, Direct, Envelope, ExitReason, Lane, Listing, Meta, Parcel,
+    Passage, Reason, Refused, Reply, Shown,
+};
+
+/// Agents that handle messages of type `M`, by value or as [`Delivery`]; the compiler finds out how.
+pub trait Takes<M: Message, How>: Agent {
+    #[doc(hidden)]
+    fn seal(parcel: Parcel<M>, reply: Option<SealedReply<M::Result>>) -> SealedEnvelope<Self>;
+}
+
+#[doc(hidden)]
+pub struct SealedReply<R>(Reply<R>);
+#[doc(hidden)]
+pub struct SealedEnvelope<A: Agent>(Box<dyn Envelope<A>>);
+
+impl<A, M> Takes<M, ByValue> for A
+where
+    A: Agent + Handler<M>,
+    M: Message + Send + 'static,
+    M::Result: Send,
+{
+    fn seal(parcel: Parcel<M>, reply: Option<SealedReply<M::Result>>) -> SealedEnvelope<A> {
+        SealedEnvelope(Box::new(Direct::<M, ByValue>::new(parcel, reply.map(|reply| reply.0))))
+    }
+}
+
+impl<A, M> Takes<M, ByDelivery> for A
+where
+    A: Agent + Handler<Delivery<M>>,
+    M: Message + Send + 'static,
+    M::Result: Send,
+{
+    fn seal(parcel: Parcel<M>, reply: Option<SealedReply<M::Result>>) -> SealedEnvelope<A> {
+        SealedEnvelope(Box::new(Direct::<M, ByDelivery>::new(parcel, reply.map(|reply| reply.0))))
+    }
+}
+
+/// What a send goes through before the message is on its way: counted, seen by the interventions, given a place unless
+/// it has one.
+#[inline]
+fn clear<M: Send + 'static>(
+    door: &dyn Door,
+    options: SendOptions,
+    mut message: M,
+    has_place: bool,
+) -> Result<(Meta, M), Refused<M>> {
+    let hub = door.hub();
+    let writer = hub.writer();
+    let lane = options.lane();
+    hub.direct.ledger.sent(writer, 1);
+    let meta = options.stamp(hub, writer);
+    if !hub.interventions.is_empty() {
+        let shown = Shown::Owned(&mut message);
+        if hub.interventions.outbound(&mut Passage::new(Some(door.id()), None, &meta, shown)).is_err() {
+            if has_place {
+                door.give_back(lane);
+            }
+            return Err(refuse(door, Reason::Intervened, None));
+        }
+    }
+    match if has_place { Ok(()) } else { door.admit(lane) } {
+        Ok(()) => Ok((meta, message)),
+        Err(reason) => Err(refuse(door, reason, Some(message))),
+    }
+}
+
+#[cold]
+fn refuse<M: Send + 'static>(door: &dyn Door, reason: Reason, message: Option<M>) -> Refused<M> {
+    let hub = door.hub();
+    hub.lose_gone(hub.writer(), &hub.direct, door.id(), reason, crate::agent::short_type_name::<M>());
+    hub.settled();
+    Refused { to: door.id().clone(), reason, message }
+}
+
+/// Waits until there is a place, and takes it. Anything but want of room ends the wait, too.
+async fn take_place(door: &dyn Door, lane: Lane) -> Result<(), Reason> {
+    loop {
+        let room = door.room().notified();
+        tokio::pin!(room);
+        room.as_mut().enable();
+        match door.admit(lane) {
+            Err(Reason::Congested) => door.port().wait_for_room(lane).await,
+            Err(Reason::Full) => room.await,
+            decided => return decided,
+        }
+    }
+}
+
+/// A hosted agent whose type is known. Cheap to clone, may be sent anywhere.
+pub struct AgentRef<A: Agent> {
+    inbox: Arc<Inbox<A>>,
+}
+
+impl<A: Agent> Clone for AgentRef<A> {
+    fn clone(&self) -> Self {
+        Self { inbox: self.inbox.clone() }
+    }
+}
+
+impl<A: Agent> AgentRef<A> {
+    pub(crate) fn new(inbox: Arc<Inbox<A>>) -> Self {
+        Self { inbox }
+    }
+
+    /// The agent's identity.
+    pub fn id(&self) -> &AgentId {
+        &self.inbox.id
+    }
+
+    /// The actix address, the same in every incarnation. What is sent there is neither bounded nor accounted.
+    pub fn address(&self) -> Addr<A> {
+        self.inbox.address.clone()
+    }
+
+    /// The same agent without its type.
+    pub fn handle(&self) -> AgentHandle {
+        AgentHandle { door: self.inbox.clone() }
+    }
+
+    /// Sends a message.
+    ///
+    /// # Errors
+    /// [`Refused`] says why the agent did not take it, and gives it back where it can.
+    #[inline]
+    pub fn tell<M, How>(&self, message: M) -> Result<(), Refused<M>>
+    where
+        A: Takes<M, How>,
+        M: Message + Send + 'static,
+    {
+        self.tell_with(message, SendOptions::new())
+    }
+
+    /// Sends a message, saying more about it.
+    ///
+    /// # Errors
+    /// [`Refused`] says why the agent did not take it, and gives it back where it can.
+    #[inline]
+    pub fn tell_with<M, How>(&self, message: M, options: SendOptions) -> Result<(), Refused<M>>
+    where
+        A: Takes<M, How>,
+        M: Message + Send + 'static,
+    {
+        let (meta, message) = clear(&*self.inbox, options, message, false)?;
+        let lane = meta.lane;
+        self.inbox.deliver(lane, A::seal(Parcel { meta, message }, None).0);
+        Ok(())
+    }
+
+    /// Sends a message as soon as the inbox has room for it.
+    ///
+    /// # Errors
+    /// [`Refused`] when it is refused for another reason than want of room.
+    pub async fn tell_waiting<M, How>(&self, message: M, options: SendOptions) -> Result<(), Refused<M>>
+    where
+        A: Takes<M, How>,
+        M: Message + Send + 'static,
+    {
+        let has_place = take_place(&*self.inbox, options.lane()).await.is_ok();
+        let (meta, message) = clear(&*self.inbox, options, message, has_place)?;
+        let lane = meta.lane;
+        self.inbox.deliver(lane, A::seal(Parcel { meta, message }, None).0);
+        Ok(())
+    }
+
+    /// Asks: sends a message and waits for what its handler answers.
+    pub fn ask<M, How>(&self, message: M) -> Ask<'_, M::Result>
+    where
+        A: Takes<M, How>,
+        M: Message + Send + 'static,
+        M::Result: Send,
+    {
+        let inbox = &self.inbox;
+        Ask::new(inbox.hub(), SendOptions::new(), move |options| {
+            let (meta, message) = clear(&**inbox, options, message, false).map_err(|refused| refused.reason)?;
+            let lane = meta.lane;
+            let (reply, answer) = Reply::new();
+            inbox.deliver(lane, A::seal(Parcel { meta, message }, Some(SealedReply(reply))).0);
+            Ok(answer)
+        })
+    }
+
+    /// Lets nothing more in, lets the agent handle what it holds, then stops it.
+    pub fn stop(&self) {
+        self.inbox.send_command(Command::Drain);
+    }
+
+    /// Stops the agent at once; what it holds is accounted as failed.
+    pub fn kill(&self) {
+        self.inbox.send_command(Command::Kill(ExitReason::Killed));
+    }
+
+    /// A look into the inbox.
+    pub fn status(&self) -> InboxStatus {
+        Door::status(&*self.inbox)
+    }
+}
+
+impl<A: Agent> fmt::Debug for AgentRef<A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "AgentRef({})", self.id())
+    }
+}
+
+/// A hosted agent whose type is not known: what it accepts is looked up when something is sent.
+#[derive(Clone)]
+pub struct AgentHandle {
+    pub(crate) door: Arc<dyn Door>,
+}
+
+impl fmt::Debug for AgentHandle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "AgentHandle({})", self.id())
+    }
+}
+
+impl AgentHandle {
+    /// The agent's identity.
+    pub fn id(&self) -> &AgentId {
+        self.door.id()
+    }
+
+    /// What the agent said of itself.
+    pub fn listing(&self) -> &Arc<Listing> {
+        self.door.listing()
+    }
+
+    /// Which incarnation serves the inbox.
+    pub fn generation(&self) -> u32 {
+        self.door.generation()
+    }
+
+    /// Whether the agent takes messages: it has neither stopped nor been told to.
+    pub fn is_open(&self) -> bool {
+        self.door.is_open()
+    }
+
+    /// Whether the agent accepts messages of this type.
+    pub fn accepts<M: 'static>(&self) -> bool {
+        self.door.accept(TypeId::of::<M>()).is_some()
+    }
+
+    /// Sends a message.
+    ///
+    /// # Errors
+    /// [`Refused`] says why the agent did not take it, and gives it back where it can.
+    pub fn tell<M>(&self, message: M) -> Result<(), Refused<M>>
+    where
+        M: Message + Send + 'static,
+        M::Result: Send,
+    {
+        self.tell_with(message, SendOptions::new())
+    }
+
+    /// Sends a message, saying more about it.
+    ///
+    /// # Errors
+    /// [`Refused`] says why the agent did not take it, and gives it back where it can.
+    pub fn tell_with<M>(&self, message: M, options: SendOptions) -> Result<(), Refused<M>>
+    where
+        M: Message + Send + 'static,
+        M::Result: Send,
+    {
+        self.send(message, options, None, false)
+    }
+
+    /// Sends a message as soon as the inbox has room for it.
+    ///
+    /// # Errors
+    /// [`Refused`] when it is refused for another reason than want of room.
+    pub async fn tell_waiting<M>(&self, message: M, options: SendOptions) -> Result<(), Refused<M>>
+    where
+        M: Message + Send + 'static,
+        M::Result: Send,
+    {
+        let has_place = take_place(&*self.door, options.lane()).await.is_ok();
+        self.send(message, options, None, has_place)
+    }
+
+    /// Asks: sends a message and waits for what its handler answers.
+    pub fn ask<M>(&self, message: M) -> Ask<'_, M::Result>
+    where
+        M: Message + Send + 'static,
+        M::Result: Send,
+    {
+        Ask::new(self.door.hub(), SendOptions::new(), move |options| self.ask_now(message, options))
+    }
+
+    pub(crate) fn ask_now<M>(
+        &self,
+        message: M,
+        options: SendOptions,
+    ) -> Result<oneshot::Receiver<Result<M::Result, Reason>>, Reason>
+    where
+        M: Message + Send + 'static,
+        M::Result: Send,
+    {
+        let (reply, answer) = Reply::new();
+        self.send(message, options, Some(reply), false).map_err(|refused| refused.reason)?;
+        Ok(answer)
+    }
+
+    fn send<M>(
+        &self,
+        message: M,
+        options: SendOptions,
+        reply: Option<Reply<M::Result>>,
+        has_place: bool,
+    ) -> Result<(), Refused<M>>
+    where
+        M: Message + Send + 'static,
+        M::Result: Send,
+    {
+        let Some(accept) = self.door.accept(TypeId::of::<M>()) else {
+            let hub = self.door.hub();
+            hub.direct.ledger.sent(hub.writer(), 1);
+            if has_place {
+                self.door.give_back(options.lane());
+            }
+            return Err(refuse(&*self.door, Reason::NotAccepted, Some(message)));
+        };
+        let (meta, message) = clear(&*self.door, options, message, has_place)?;
+        let lane = meta.lane;
+        let direct = Box::new(Direct::<M, ByValue>::new(Parcel { meta, message }, reply));
+        self.door.clone().offer(accept, lane, direct);
+        Ok(())
+    }
+
+    /// Lets nothing more in, lets the agent handle what it holds, then stops it.
+    pub fn stop(&self) {
+        self.door.clone().command(Command::Drain);
+    }
+
+    /// Stops the agent at once; what it holds is accounted as failed.
+    pub fn kill(&self) {
+        self.door.clone().command(Command::Kill(ExitReason::Killed));
+    }
+
+    /// A look into the inbox.
+    pub fn status(&self) -> InboxStatus {
+        self.door.status()
+    }
+
+    pub(crate) fn hub(&self) -> &Arc<Hub> {
+        self.door.hub()
+    }
+
+    pub(crate) fn push(&self, lane: Lane, packed: &std::rc::Rc<Packed>, accept: u16) {
+        self.door.push(lane, packed, accept);
+    }
+}

@@ -1,0 +1,683 @@
+//! [`Inbox`]: the lanes of one agent and the door in front of them.
+
+use std::{
+    any::{Any, TypeId},
+    cell::{Cell, RefCell},
+    collections::VecDeque,
+    pin::Pin,
+    rc::Rc,
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicU8, AtomicU32, Ordering},
+    },
+    task::{Context, Poll, Waker},
+};
+
+use actix::Addr;
+use futures_util::stream::FuturesUnordered;
+use serde::{Deserialize, Serialize};
+use tokio::sync::Notify;
+
+use super::{
+    ArbiterPort, Arrival, Hub, InboxConfig, OverflowPolicy, PortItem, Route,
+    lanes::{Lanes, Load},
+    ledger::Writer,
+};
+use crate::{
+    agent::{
+        Accept, Agent, AgentId, Batch, Ended, Envelope, ExitReason, Lane, Listing, Lost, Parcel, Reason, Unfinished,
+        lost_parcel,
+    },
+    audited::{ArbiterBound, InstanceAddress},
+};
+
+/// A batch and the route it came by, shared by the local recipients.
+pub(crate) struct Packed {
+    pub(crate) batch: Rc<dyn Any>,
+    pub(crate) route: Arc<Route>,
+    pub(crate) count: u32,
+    lose: fn(&Rc<dyn Any>, u32, Reason) -> Lost,
+}
+
+impl Packed {
+    pub(crate) fn new<M: Send + Sync + 'static>(route: Arc<Route>, parcels: Vec<Arc<Parcel<M>>>) -> Rc<Self> {
+        Rc::new(Self {
+            count: u32::try_from(parcels.len()).expect("batches are bounded"),
+            batch: Rc::new(Batch { parcels }),
+            route,
+            lose: |batch, at, reason| {
+                let batch: &Batch<M> = batch.downcast_ref().expect("packed with this type");
+                lost_parcel(&batch.parcels[at as usize], reason, None)
+            },
+        })
+    }
+
+    pub(crate) fn lost(&self, at: u32, reason: Reason) -> Lost {
+        (self.lose)(&self.batch, at, reason)
+    }
+}
+
+pub(crate) enum Body<A: Agent> {
+    One(Box<dyn Envelope<A>>),
+    Many { packed: Rc<Packed>, at: u32, end: u32, accept: u16 },
+}
+
+/// What waits in a lane.
+pub(crate) struct Entry<A: Agent> {
+    pub(crate) body: Body<A>,
+    /// When it came in, for one entry in [`SAMPLED`], [us] since the host's start modulo 2^32; 0 for the others.
+    pub(crate) stamp: u32,
+}
+
+/// One entry in so many has its time in the inbox measured.
+const SAMPLED: u32 = 64;
+
+impl<A: Agent> Load for Entry<A> {
+    fn load(&self) -> u32 {
+        match &self.body {
+            Body::One(_) => 1,
+            Body::Many { at, end, .. } => end - at,
+        }
+    }
+
+    fn split_oldest(&mut self) -> Option<Self> {
+        match &mut self.body {
+            Body::One(_) => None,
+            Body::Many { packed, at, accept, .. } => {
+                let body = Body::Many { packed: packed.clone(), at: *at, end: *at + 1, accept: *accept };
+                *at += 1;
+                Some(Self { body, stamp: 0 })
+            }
+        }
+    }
+}
+
+/// What a supervisor wants of an agent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Command {
+    /// Handle what is held, then stop.
+    Drain,
+    /// Stop at once.
+    Kill(ExitReason),
+    /// End this incarnation and begin the next after the back-off.
+    Restart { after: std::time::Duration, cause: String },
+    /// End this incarnation and wait for another command.
+    Hold,
+}
+
+/// What agents of one spawn have in common.
+pub(crate) struct Profile<A: Agent> {
+    pub(crate) hub: Arc<Hub>,
+    pub(crate) port: Arc<ArbiterPort>,
+    pub(crate) writer: Writer,
+    pub(crate) listing: Arc<Listing>,
+    pub(crate) accepts: Box<[Accept<A>]>,
+    pub(crate) config: InboxConfig,
+}
+
+/// A handled message whose response goes on.
+pub(crate) struct Responding {
+    pub(crate) route: Arc<Route>,
+    pub(crate) lane: Lane,
+    pub(crate) response: Unfinished,
+}
+
+impl Future for Responding {
+    type Output = (Arc<Route>, Lane, Ended);
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.get_mut();
+        this.response.as_mut().poll(cx).map(|ended| (this.route.clone(), this.lane, ended))
+    }
+}
+
+/// What came in beyond the usual: responses that go on, messages parked outside, ages.
+pub(crate) struct Extra<A: Agent> {
+    pub(crate) unfinished: FuturesUnordered<Responding>,
+    pub(crate) parked: VecDeque<(Lane, Entry<A>)>,
+    pub(crate) ages: Ages,
+}
+
+impl<A: Agent> Default for Extra<A> {
+    fn default() -> Self {
+        Self { unfinished: FuturesUnordered::new(), parked: VecDeque::new(), ages: Ages::default() }
+    }
+}
+
+/// Sampled times that messages spent in the inbox.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Ages {
+    pub(crate) samples: u64,
+    pub(crate) total_us: u64,
+    pub(crate) max_us: u32,
+}
+
+/// The part of an inbox that belongs to its arbiter.
+pub(crate) struct Local<A: Agent> {
+    pub(crate) lanes: RefCell<Lanes<Entry<A>>>,
+    pub(crate) waker: RefCell<Option<Waker>>,
+    pub(crate) idle: Cell<bool>,
+    pub(crate) preempt: Cell<bool>,
+    pub(crate) running: Cell<Lane>,
+    pub(crate) seen: Cell<Option<InstanceAddress>>,
+    pub(crate) command: RefCell<Option<Command>>,
+    pub(crate) draining: Cell<bool>,
+    pub(crate) extra: RefCell<Option<Box<Extra<A>>>>,
+    entries: Cell<u32>,
+}
+
+const OPEN: u8 = 0;
+const CLOSING: u8 = 1;
+const CLOSED: u8 = 2;
+
+/// One agent's inbox.
+pub(crate) struct Inbox<A: Agent> {
+    pub(crate) id: AgentId,
+    pub(crate) profile: Arc<Profile<A>>,
+    pub(crate) address: Addr<A>,
+    pub(crate) generation: AtomicU32,
+    occupied: AtomicU32,
+    control: AtomicU32,
+    state: AtomicU8,
+    room: OnceLock<Box<Notify>>,
+    pub(crate) local: ArbiterBound<Local<A>>,
+}
+
+/// A look into an inbox.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InboxStatus {
+    /// How many messages it holds, those on their way to it and the one being handled included.
+    pub occupied: u32,
+    /// How many it may hold.
+    pub capacity: u32,
+    /// How many wait in each lane, the first served first; only where the look was taken on the agent's own arbiter.
+    pub depth: Option<[u32; 6]>,
+    /// The mean time that sampled messages spent waiting [us]; only on the agent's own arbiter.
+    pub mean_age_us: Option<u64>,
+    /// The longest time that a sampled message spent waiting [us]; only on the agent's own arbiter.
+    pub max_age_us: Option<u32>,
+    /// Which incarnation serves it.
+    pub generation: u32,
+}
+
+impl<A: Agent> Inbox<A> {
+    pub(crate) fn new(id: AgentId, profile: Arc<Profile<A>>, address: Addr<A>) -> Arc<Self> {
+        Arc::new(Self {
+            id,
+            profile,
+            address,
+            generation: AtomicU32::new(0),
+            occupied: AtomicU32::new(0),
+            control: AtomicU32::new(0),
+            state: AtomicU8::new(OPEN),
+            room: OnceLock::new(),
+            local: ArbiterBound::new(Local {
+                lanes: RefCell::new(Lanes::new()),
+                waker: RefCell::new(None),
+                idle: Cell::new(false),
+                preempt: Cell::new(false),
+                running: Cell::new(Lane::Normal),
+                seen: Cell::new(None),
+                command: RefCell::new(None),
+                draining: Cell::new(false),
+                extra: RefCell::new(None),
+                entries: Cell::new(0),
+            }),
+        })
+    }
+
+    #[inline]
+    pub(crate) fn hub(&self) -> &Arc<Hub> {
+        &self.profile.hub
+    }
+
+    pub(crate) fn is_open(&self) -> bool {
+        self.state.load(Ordering::Acquire) == OPEN
+    }
+
+    /// Takes places for `wanted` messages; answers how many it got.
+    #[inline]
+    pub(crate) fn reserve(&self, lane: Lane, wanted: u32) -> u32 {
+        let (cell, capacity) = if lane == Lane::Control {
+            (&self.control, InboxConfig::CONTROL_CAPACITY)
+        } else if self.profile.config.overflow == OverflowPolicy::DropOldest {
+            // What is over capacity is evicted on arrival; as much again may be on its way.
+            (&self.occupied, self.profile.config.capacity.saturating_mul(2))
+        } else {
+            (&self.occupied, self.profile.config.capacity)
+        };
+        let before = cell.fetch_add(wanted, Ordering::AcqRel);
+        let granted = wanted.min(capacity.saturating_sub(before));
+        if granted < wanted {
+            cell.fetch_sub(wanted - granted, Ordering::AcqRel);
+        }
+        granted
+    }
+
+    /// Gives places back.
+    #[inline]
+    pub(crate) fn release(&self, lane: Lane, places: u32) {
+        if lane == Lane::Control {
+            self.control.fetch_sub(places, Ordering::AcqRel);
+            return;
+        }
+        self.occupied.fetch_sub(places, Ordering::AcqRel);
+        if let Some(room) = self.room.get() {
+            room.notify_waiters();
+        }
+        if self.profile.config.overflow == OverflowPolicy::Wait {
+            self.unpark();
+        }
+    }
+
+    /// Told whenever places are given back.
+    pub(crate) fn room(&self) -> &Notify {
+        self.room.get_or_init(Box::default)
+    }
+
+    fn local(&self) -> &Local<A> {
+        self.local.get().expect("called on the inbox's own arbiter")
+    }
+
+    /// Queues an entry whose places are reserved. Only on the inbox's own arbiter.
+    #[inline]
+    pub(crate) fn enter(&self, lane: Lane, body: Body<A>) {
+        if self.state.load(Ordering::Acquire) == CLOSED {
+            self.give_up(lane, body, Reason::Stopped);
+            return;
+        }
+        let local = self.local();
+        let entries = local.entries.get();
+        local.entries.set(entries.wrapping_add(1));
+        let stamp = if entries.is_multiple_of(SAMPLED) { self.stamp() } else { 0 };
+        local.lanes.borrow_mut().push(lane, Entry { body, stamp });
+        if self.profile.config.overflow == OverflowPolicy::DropOldest && lane != Lane::Control {
+            self.evict_overflow(lane);
+        }
+        if lane != local.running.get() {
+            local.preempt.set(true);
+        }
+        if local.idle.replace(false) {
+            self.wake();
+        }
+    }
+
+    #[cold]
+    fn stamp(&self) -> u32 {
+        Self::stamp_of(self.hub().now().micros())
+    }
+
+    #[expect(clippy::cast_possible_truncation, reason = "stamps are differences modulo 2^32")]
+    fn stamp_of(micros: u64) -> u32 {
+        (micros as u32).max(1)
+    }
+
+    pub(crate) fn note_age(&self, stamp: u32) {
+        let age = Self::stamp_of(self.hub().now().micros()).wrapping_sub(stamp);
+        let local = self.local();
+        let mut extra = local.extra.borrow_mut();
+        let ages = &mut extra.get_or_insert_with(Box::default).ages;
+        ages.samples += 1;
+        ages.total_us += u64::from(age);
+        ages.max_us = ages.max_us.max(age);
+    }
+
+    fn evict_overflow(&self, lane: Lane) {
+        let capacity = self.profile.config.capacity;
+        let excess = self.local().lanes.borrow().waiting().saturating_sub(capacity);
+        for _ in 0..excess {
+            let evicted = self.local().lanes.borrow_mut().evict(lane);
+            let Some(entry) = evicted else { return };
+            self.give_up(lane, entry.body, Reason::DroppedOldest);
+        }
+    }
+
+    pub(crate) fn wake(&self) {
+        if let Some(waker) = &*self.local().waker.borrow() {
+            waker.wake_by_ref();
+        }
+    }
+
+    /// Accounts for every message of an entry as lost, and gives its places back.
+    pub(crate) fn give_up(&self, lane: Lane, body: Body<A>, reason: Reason) {
+        let (hub, writer) = (self.hub(), self.profile.writer);
+        let places = match body {
+            Body::One(envelope) => {
+                hub.lose(writer, &hub.direct, &self.id, envelope.give_up(reason));
+                1
+            }
+            Body::Many { packed, at, end, .. } => {
+                if hub.dead_letters().are_wanted() {
+                    for at in at..end {
+                        hub.lose(writer, &packed.route, &self.id, packed.lost(at, reason));
+                    }
+                } else {
+                    packed.route.ledger.lost(writer, reason, u64::from(end - at));
+                }
+                end - at
+            }
+        };
+        self.release(lane, places);
+        hub.settled();
+    }
+
+    /// Takes in what was parked, as far as there is room.
+    fn unpark(&self) {
+        let Some(local) = self.local.get() else { return };
+        loop {
+            let Some((lane, entry)) = ({
+                let mut extra = local.extra.borrow_mut();
+                extra.as_mut().and_then(|extra| extra.parked.pop_front())
+            }) else {
+                return;
+            };
+            let Body::Many { packed, at, end, accept } = entry.body else {
+                unreachable!("only batches are parked")
+            };
+            let granted = self.reserve(lane, end - at);
+            if granted < end - at {
+                let rest = Body::Many { packed: packed.clone(), at: at + granted, end, accept };
+                let mut extra = local.extra.borrow_mut();
+                let parked = &mut extra.as_mut().expect("it was there above").parked;
+                parked.push_front((lane, Entry { body: rest, stamp: 0 }));
+            }
+            if granted == 0 {
+                return;
+            }
+            packed.route.unpark(granted as usize);
+            self.enter(lane, Body::Many { packed, at, end: at + granted, accept });
+        }
+    }
+
+    fn park(&self, lane: Lane, packed: Rc<Packed>, at: u32, end: u32, accept: u16) {
+        packed.route.parked.fetch_add((end - at) as usize, Ordering::AcqRel);
+        let mut extra = self.local().extra.borrow_mut();
+        let body = Body::Many { packed, at, end, accept };
+        extra.get_or_insert_with(Box::default).parked.push_back((lane, Entry { body, stamp: 0 }));
+    }
+
+    pub(crate) fn has_parked(&self) -> bool {
+        self.local.get().is_some_and(|local| {
+            local.extra.borrow().as_ref().is_some_and(|extra| !extra.parked.is_empty())
+        })
+    }
+
+    /// Queues the whole batch, as far as the overflow policy lets it. Only on the inbox's own arbiter.
+    #[inline]
+    pub(crate) fn enter_batch(&self, lane: Lane, packed: &Rc<Packed>, accept: u16) {
+        let end = packed.count;
+        if self.state.load(Ordering::Acquire) != OPEN {
+            let hub = self.hub();
+            for at in 0..end {
+                hub.lose(self.profile.writer, &packed.route, &self.id, packed.lost(at, Reason::Closed));
+            }
+            return;
+        }
+        let waits = self.profile.config.overflow == OverflowPolicy::Wait;
+        if waits && self.has_parked() {
+            self.park(lane, packed.clone(), 0, end, accept);
+            return;
+        }
+        let granted = self.reserve(lane, end);
+        if granted > 0 {
+            self.enter(lane, Body::Many { packed: packed.clone(), at: 0, end: granted, accept });
+        }
+        if granted < end {
+            self.overflow(lane, packed, granted, accept);
+        }
+    }
+
+    #[cold]
+    fn overflow(&self, lane: Lane, packed: &Rc<Packed>, from: u32, accept: u16) {
+        let reason = match self.profile.config.overflow {
+            OverflowPolicy::Wait => {
+                self.park(lane, packed.clone(), from, packed.count, accept);
+                return;
+            }
+            OverflowPolicy::Reject => Reason::Full,
+            OverflowPolicy::DropNewest => Reason::DroppedNewest,
+            OverflowPolicy::DropOldest => {
+                // The batch is larger than all there is room for: its newest messages stay.
+                for at in from..packed.count {
+                    if self.local().lanes.borrow().waiting() >= self.profile.config.capacity {
+                        let evicted = self.local().lanes.borrow_mut().evict(lane);
+                        match evicted {
+                            Some(entry) => self.give_up(lane, entry.body, Reason::DroppedOldest),
+                            None => {
+                                let lost = packed.lost(at, Reason::DroppedOldest);
+                                self.hub().lose(self.profile.writer, &packed.route, &self.id, lost);
+                                continue;
+                            }
+                        }
+                    }
+                    self.occupied.fetch_add(1, Ordering::AcqRel);
+                    self.enter(lane, Body::Many { packed: packed.clone(), at, end: at + 1, accept });
+                }
+                return;
+            }
+        };
+        for at in from..packed.count {
+            self.hub().lose(self.profile.writer, &packed.route, &self.id, packed.lost(at, reason));
+        }
+        self.hub().settled();
+    }
+
+    /// Lets nothing more in; what is queued stays.
+    pub(crate) fn close_intake(&self) {
+        let _ = self.state.compare_exchange(OPEN, CLOSING, Ordering::AcqRel, Ordering::Acquire);
+    }
+
+    /// Closes for good and accounts for all that is left. Only on the inbox's own arbiter.
+    pub(crate) fn close(&self) {
+        self.state.store(CLOSED, Ordering::Release);
+        let local = self.local();
+        loop {
+            let left = local.lanes.borrow_mut().drain();
+            let extra = local.extra.borrow_mut().take();
+            if left.is_empty() && extra.is_none() {
+                break;
+            }
+            for (lane, entry) in left {
+                self.give_up(lane, entry.body, Reason::Stopped);
+            }
+            if let Some(mut extra) = extra {
+                for responding in &extra.unfinished {
+                    let (to, name) = (&self.id, "response");
+                    self.hub().lose_gone(self.profile.writer, &responding.route, to, Reason::Stopped, name);
+                    self.release(responding.lane, 1);
+                }
+                extra.unfinished.clear();
+                for (lane, entry) in extra.parked.drain(..) {
+                    if let Body::Many { packed, at, end, .. } = &entry.body {
+                        packed.route.unpark((end - at) as usize);
+                        self.occupied.fetch_add(end - at, Ordering::AcqRel);
+                    }
+                    self.give_up(lane, entry.body, Reason::Stopped);
+                }
+            }
+        }
+        local.waker.borrow_mut().take();
+        if let Some(room) = self.room.get() {
+            room.notify_waiters();
+        }
+        self.hub().settled();
+    }
+}
+
+struct Signal<A: Agent> {
+    inbox: Arc<Inbox<A>>,
+    command: Command,
+}
+
+impl<A: Agent> Arrival for Signal<A> {
+    fn arrive(self: Box<Self>) {
+        self.inbox.obey(self.command);
+    }
+}
+
+impl<A: Agent> Inbox<A> {
+    fn obey(&self, command: Command) {
+        let local = self.local();
+        match command {
+            Command::Drain => local.draining.set(true),
+            other => {
+                let mut held = local.command.borrow_mut();
+                // A kill is final; nothing later weakens it.
+                if !matches!(*held, Some(Command::Kill(_))) {
+                    *held = Some(other);
+                }
+            }
+        }
+        local.idle.set(false);
+        self.wake();
+    }
+}
+
+/// An agent's inbox, whatever the agent's type.
+pub(crate) trait Door: Send + Sync {
+    fn id(&self) -> &AgentId;
+    fn listing(&self) -> &Arc<Listing>;
+    fn hub(&self) -> &Arc<Hub>;
+    fn port(&self) -> &Arc<ArbiterPort>;
+    fn generation(&self) -> u32;
+    fn status(&self) -> InboxStatus;
+    fn is_open(&self) -> bool;
+    /// The position of a message type among those the agent accepts.
+    fn accept(&self, message: TypeId) -> Option<u16>;
+    /// Takes in a boxed `Direct<M, ByValue>` whose place is reserved.
+    fn offer(self: Arc<Self>, accept: u16, lane: Lane, direct: Box<dyn Any + Send>);
+    /// Takes a place for one message, or says why there is none.
+    fn admit(&self, lane: Lane) -> Result<(), Reason>;
+    /// Gives a place back that was not used.
+    fn give_back(&self, lane: Lane);
+    /// Queues a batch. Only on the agent's own arbiter.
+    fn push(&self, lane: Lane, packed: &Rc<Packed>, accept: u16);
+    fn room(&self) -> &Notify;
+    /// Tells the agent's keeper what to do.
+    fn command(self: Arc<Self>, command: Command);
+}
+
+/// An envelope on its way to an inbox of another arbiter.
+struct Transit<A: Agent> {
+    inbox: Arc<Inbox<A>>,
+    lane: Lane,
+    envelope: Box<dyn Envelope<A>>,
+}
+
+impl<A: Agent> Arrival for Transit<A> {
+    fn arrive(self: Box<Self>) {
+        self.inbox.enter(self.lane, Body::One(self.envelope));
+    }
+}
+
+impl<A: Agent> Inbox<A> {
+    /// Takes an envelope in, whose place is reserved, from any thread.
+    #[inline]
+    pub(crate) fn deliver(self: &Arc<Self>, lane: Lane, envelope: Box<dyn Envelope<A>>) {
+        // What was published or sent before by this thread must not be overtaken: the short way is open only while
+        // nothing of the same class is in transit to this arbiter.
+        if self.local.get().is_some() && self.profile.port.in_transit(lane) == 0 {
+            self.enter(lane, Body::One(envelope));
+        } else {
+            let transit = Box::new(Transit { inbox: self.clone(), lane, envelope });
+            self.profile.port.append(lane, [PortItem::Direct(transit)]);
+        }
+    }
+
+    /// Tells the keeper what to do, from any thread.
+    pub(crate) fn send_command(self: &Arc<Self>, command: Command) {
+        if matches!(command, Command::Drain | Command::Kill(_)) {
+            self.close_intake();
+        }
+        if self.local.get().is_some() {
+            self.obey(command);
+        } else {
+            let signal = Box::new(Signal { inbox: self.clone(), command });
+            self.profile.port.append(Lane::Control, [PortItem::Direct(signal)]);
+        }
+    }
+}
+
+impl<A: Agent> Door for Inbox<A> {
+    fn id(&self) -> &AgentId {
+        &self.id
+    }
+
+    fn listing(&self) -> &Arc<Listing> {
+        &self.profile.listing
+    }
+
+    fn hub(&self) -> &Arc<Hub> {
+        &self.profile.hub
+    }
+
+    fn port(&self) -> &Arc<ArbiterPort> {
+        &self.profile.port
+    }
+
+    fn generation(&self) -> u32 {
+        self.generation.load(Ordering::Acquire)
+    }
+
+    fn status(&self) -> InboxStatus {
+        let local = self.local.get();
+        let ages = local.and_then(|local| local.extra.borrow().as_ref().map(|extra| extra.ages));
+        InboxStatus {
+            occupied: self.occupied.load(Ordering::Acquire),
+            capacity: self.profile.config.capacity,
+            depth: local.map(|local| Lane::ALL.map(|lane| local.lanes.borrow().depth(lane))),
+            mean_age_us: ages.and_then(|ages| ages.total_us.checked_div(ages.samples)),
+            max_age_us: ages.map(|ages| ages.max_us),
+            generation: self.generation(),
+        }
+    }
+
+    fn is_open(&self) -> bool {
+        Inbox::is_open(self)
+    }
+
+    fn accept(&self, message: TypeId) -> Option<u16> {
+        let at = self.profile.accepts.iter().position(|accept| accept.message == message)?;
+        Some(u16::try_from(at).expect("a card lists few types"))
+    }
+
+    fn offer(self: Arc<Self>, accept: u16, lane: Lane, direct: Box<dyn Any + Send>) {
+        match (self.profile.accepts[usize::from(accept)].open)(direct) {
+            Ok(envelope) => self.deliver(lane, envelope),
+            Err(_) => unreachable!("the position belongs to this message type"),
+        }
+    }
+
+    fn admit(&self, lane: Lane) -> Result<(), Reason> {
+        if !Inbox::is_open(self) {
+            return Err(Reason::Closed);
+        }
+        if self.local.get().is_none() && !self.profile.port.has_room(lane) {
+            return Err(Reason::Congested);
+        }
+        if self.reserve(lane, 1) == 1 {
+            return Ok(());
+        }
+        Err(match self.profile.config.overflow {
+            OverflowPolicy::DropNewest => Reason::DroppedNewest,
+            _ => Reason::Full,
+        })
+    }
+
+    fn give_back(&self, lane: Lane) {
+        self.release(lane, 1);
+    }
+
+    fn push(&self, lane: Lane, packed: &Rc<Packed>, accept: u16) {
+        self.enter_batch(lane, packed, accept);
+    }
+
+    fn room(&self) -> &Notify {
+        Inbox::room(self)
+    }
+
+    fn command(self: Arc<Self>, command: Command) {
+        self.send_command(command);
+    }
+}
+

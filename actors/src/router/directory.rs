@@ -1,0 +1,96 @@
+//! [`Directory`]: the router's tables as everyone may read them.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use actix::Message;
+
+use super::{Publisher, Selector, routes::Routes};
+use crate::{
+    agent::{AgentId, TopicName},
+    inbox::{AgentHandle, Hub},
+};
+
+/// The router's tables. Changes are made by the router actor; opening a route and looking things up is for everyone and
+/// never waits for an actor.
+///
+/// The tables are held here and not in the actor, so that they survive it.
+#[derive(Clone)]
+pub struct Directory {
+    routes: Arc<Mutex<Routes>>,
+}
+
+impl Directory {
+    /// Empty tables over the arbiters of a hub.
+    pub fn new(hub: &Arc<Hub>) -> Self {
+        Self { routes: Arc::new(Mutex::new(Routes::new(hub.clone()))) }
+    }
+
+    pub(crate) fn lock(&self) -> MutexGuard<'_, Routes> {
+        self.routes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A publisher of messages of type `M` to those that the selector leads to, now and later.
+    pub fn publisher<M: Message + Send + Sync + 'static>(&self, selector: &Selector) -> Publisher<M> {
+        Publisher::new(self.lock().open::<M>(selector))
+    }
+
+    /// The agent of this id.
+    pub fn agent(&self, id: &AgentId) -> Option<AgentHandle> {
+        self.lock().member(id)
+    }
+
+    /// The agents that a selector leads to, in the order in which they joined.
+    pub fn select(&self, selector: &Selector) -> Vec<AgentHandle> {
+        self.lock().select(selector)
+    }
+
+    /// All agents, in the order in which they joined.
+    pub fn agents(&self) -> Vec<AgentHandle> {
+        self.lock().members().cloned().collect()
+    }
+
+    /// The topics that were subscribed to, with how many subscribers each has.
+    pub fn topics(&self) -> Vec<(TopicName, usize)> {
+        self.lock().topics()
+    }
+
+    /// Adds agents to the tables, and makes them visible to publishers. Those whose id is taken are answered.
+    pub fn add(&self, agents: impl IntoIterator<Item = AgentHandle>) -> Vec<AgentId> {
+        let mut routes = self.lock();
+        let taken = agents.into_iter().filter_map(|agent| (!routes.add(agent.clone())).then(|| agent.id().clone()));
+        let taken = taken.collect();
+        routes.publish();
+        taken
+    }
+
+    /// Removes agents from the tables and from the sight of publishers.
+    pub fn remove(&self, agents: &[AgentId]) {
+        let mut routes = self.lock();
+        routes.remove(agents);
+        routes.publish();
+    }
+
+    /// Subscribes an agent to a topic. Answers false when it was subscribed already, or is not in the tables.
+    pub fn subscribe(&self, topic: &TopicName, agent: &AgentId) -> bool {
+        let mut routes = self.lock();
+        let changed = routes.subscribe(topic, agent);
+        routes.publish();
+        changed
+    }
+
+    /// Ends a subscription. Answers whether there was one.
+    pub fn unsubscribe(&self, topic: &TopicName, agent: &AgentId) -> bool {
+        let mut routes = self.lock();
+        let changed = routes.unsubscribe(topic, agent);
+        routes.publish();
+        changed
+    }
+
+    /// Whether the tables are consistent; says what is not.
+    ///
+    /// # Errors
+    /// The first route that does not lead where it should.
+    pub fn verify(&self) -> Result<(), String> {
+        self.lock().verify()
+    }
+}

@@ -1,0 +1,20 @@
+//! Who gets it: routes, publishers, and the dispatcher of each arbiter.
+//!
+//! ```text
+//!  control plane:  registrar ──Reroute──> Router ──> Routes ──snapshot──┐ (atomic swap)
+//!                                                                      v
+//!  data plane:     publisher ─────────── reads the snapshot, appends to each arbiter's port ──> Dispatcher ──> inboxes
+//! ```
+
+mod arbiters;
+mod directory;
+mod dispatcher;
+mod publisher;
+mod recipients;
+mod routes;
+
+pub use arbiters::{Arbiters, ArbitersConfig};
+pub use directory::Directory;
+pub use publisher::{PublishError, Published, Publisher};
+pub(crate) use recipients::{Recipients, Snapshot};
+pub use routes::Selector;

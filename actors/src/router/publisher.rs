@@ -1,0 +1,174 @@
+//! [`Publisher`]: sends messages of one type to everyone on a route, without passing through any actor's mailbox.
+
+use std::{any::Any, fmt, marker::PhantomData, sync::Arc};
+
+use actix::Message;
+use arc_swap::ArcSwap;
+
+use super::Snapshot;
+use crate::{
+    agent::{Parcel, Passage, Reason, Shown},
+    inbox::{Hub, PortItem, Route, SendOptions},
+};
+
+/// What every publisher of a route shares: the snapshot of its recipients, and its ledger.
+pub(crate) struct RouteCell {
+    pub(crate) hub: Arc<Hub>,
+    pub(crate) route: Arc<Route>,
+    pub(crate) snapshot: ArcSwap<Snapshot>,
+}
+
+/// A publication that was accepted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Published {
+    /// To how many agents it goes: those on the route at this moment.
+    pub recipients: usize,
+}
+
+/// A message that was not published.
+pub struct PublishError<M> {
+    /// The topic, group or capability.
+    pub route: Arc<str>,
+    /// Why: congested, or dropped by an intervention.
+    pub reason: Reason,
+    /// The message, unless an intervention consumed it.
+    pub message: Option<M>,
+}
+
+impl<M> fmt::Debug for PublishError<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PublishError")
+            .field("route", &self.route)
+            .field("reason", &self.reason)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<M> fmt::Display for PublishError<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.reason {
+            Reason::Congested => write!(
+                f,
+                "{} is congested: its recipients are slower than its publishers; use publish_waiting",
+                self.route
+            ),
+            reason => write!(f, "{} did not take the message: {reason}", self.route),
+        }
+    }
+}
+
+impl<M> std::error::Error for PublishError<M> {}
+
+/// Publishes messages of type `M` on one route. Cheap to clone; may be used from any thread.
+pub struct Publisher<M> {
+    cell: Arc<RouteCell>,
+    message: PhantomData<fn(M)>,
+}
+
+impl<M> Clone for Publisher<M> {
+    fn clone(&self) -> Self {
+        Self { cell: self.cell.clone(), message: PhantomData }
+    }
+}
+
+impl<M: Message + Send + Sync + 'static> Publisher<M> {
+    pub(crate) fn new(cell: Arc<RouteCell>) -> Self {
+        Self { cell, message: PhantomData }
+    }
+
+    /// The name of the route.
+    pub fn name(&self) -> &str {
+        &self.cell.route.name
+    }
+
+    /// How many agents a message published now would go to.
+    pub fn recipients(&self) -> usize {
+        self.cell.snapshot.load().total
+    }
+
+    /// What became of everything published on this route.
+    pub fn ledger(&self) -> crate::inbox::Counts {
+        self.cell.route.ledger.counts()
+    }
+
+    /// Sends a message to everyone on the route.
+    ///
+    /// # Errors
+    /// [`PublishError`] when recipients that make their publishers wait are full, or too much is in transit.
+    pub fn publish(&self, message: M) -> Result<Published, PublishError<M>> {
+        self.publish_with(message, SendOptions::new())
+    }
+
+    /// Sends a message to everyone on the route, saying more about it.
+    ///
+    /// # Errors
+    /// As [`Publisher::publish`].
+    pub fn publish_with(&self, mut message: M, options: SendOptions) -> Result<Published, PublishError<M>> {
+        let RouteCell { hub, route, snapshot } = &*self.cell;
+        let writer = hub.writer();
+        let lane = options.lane();
+        let meta = options.stamp(hub, writer);
+        let snapshot = snapshot.load();
+        route.ledger.sent(writer, snapshot.total as u64);
+        let refuse = |reason, message| {
+            route.ledger.lost(writer, reason, snapshot.total as u64);
+            hub.settled();
+            Err(PublishError { route: route.name.clone(), reason, message })
+        };
+        if !hub.interventions.is_empty() {
+            let shown = Shown::Owned(&mut message);
+            let mut passage = Passage::new(None, Some(&route.name), &meta, shown);
+            if hub.interventions.outbound(&mut passage).is_err() {
+                return refuse(Reason::Intervened, None);
+            }
+        }
+        if route.parked.load(std::sync::atomic::Ordering::Acquire) > 0
+            || hub.ports().iter().any(|port| !port.has_room(lane))
+        {
+            return refuse(Reason::Congested, Some(message));
+        }
+        let parcel: Arc<dyn Any + Send + Sync> = Arc::new(Parcel { meta, message });
+        for (port, list) in hub.ports().iter().zip(&snapshot.lists) {
+            if let Some(to) = list {
+                port.append(lane, [PortItem::Published { to: to.clone(), parcel: parcel.clone(), lane }]);
+            }
+        }
+        Ok(Published { recipients: snapshot.total })
+    }
+
+    /// Sends a message as soon as its recipients have room.
+    ///
+    /// # Errors
+    /// [`PublishError`] when an intervention dropped it.
+    pub async fn publish_waiting(&self, mut message: M, options: SendOptions) -> Result<Published, PublishError<M>> {
+        loop {
+            self.room(&options).await;
+            match self.publish_with(message, options.clone()) {
+                Err(PublishError { reason: Reason::Congested, message: Some(back), .. }) => message = back,
+                decided => return decided,
+            }
+        }
+    }
+
+    async fn room(&self, options: &SendOptions) {
+        let RouteCell { hub, route, .. } = &*self.cell;
+        for port in hub.ports() {
+            port.wait_for_room(options.lane()).await;
+        }
+        loop {
+            let room = route.room.notified();
+            tokio::pin!(room);
+            room.as_mut().enable();
+            if route.parked.load(std::sync::atomic::Ordering::Acquire) == 0 {
+                return;
+            }
+            room.await;
+        }
+    }
+}
+
+impl<M> fmt::Debug for Publisher<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Publisher({})", self.cell.route.name)
+    }
+}

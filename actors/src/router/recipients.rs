@@ -1,0 +1,113 @@
+//! [`Recipients`]: who of one arbiter gets a route's messages; [`Snapshot`]: who of all arbiters. Immutable once
+//! published.
+
+use std::{any::Any, marker::PhantomData, rc::Rc, sync::Arc};
+
+use crate::{
+    agent::{AgentId, Lane, Parcel},
+    inbox::{AgentHandle, Fanout, Packed, Route},
+};
+
+/// One recipient: its door, and the position of the message type among those it accepts.
+#[derive(Clone)]
+pub(crate) struct Recipient {
+    pub(crate) agent: AgentHandle,
+    pub(crate) accept: u16,
+}
+
+const CHUNK: usize = 1_024;
+
+/// A list that is cheap to copy and change: chunks are shared with earlier versions until they change.
+#[derive(Clone, Default)]
+pub(crate) struct ChunkedList {
+    chunks: Vec<Arc<Vec<Recipient>>>,
+    len: usize,
+}
+
+impl ChunkedList {
+    pub(crate) fn push(&mut self, recipient: Recipient) {
+        match self.chunks.last_mut().filter(|chunk| chunk.len() < CHUNK) {
+            Some(chunk) => Arc::make_mut(chunk).push(recipient),
+            None => self.chunks.push(Arc::new(vec![recipient])),
+        }
+        self.len += 1;
+    }
+
+    /// Removes those of these ids, keeping the order of the others.
+    pub(crate) fn remove(&mut self, gone: &dyn Fn(&AgentId) -> bool) {
+        for chunk in &mut self.chunks {
+            if chunk.iter().any(|recipient| gone(recipient.agent.id())) {
+                Arc::make_mut(chunk).retain(|recipient| !gone(recipient.agent.id()));
+            }
+        }
+        self.chunks.retain(|chunk| !chunk.is_empty());
+        self.len = self.chunks.iter().map(|chunk| chunk.len()).sum();
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Recipient> {
+        self.chunks.iter().flat_map(|chunk| chunk.iter())
+    }
+}
+
+/// Those of one arbiter who get a route's messages of type `M`.
+pub(crate) struct Recipients<M> {
+    route: Arc<Route>,
+    list: ChunkedList,
+    message: PhantomData<fn(M)>,
+}
+
+impl<M> Recipients<M> {
+    pub(crate) fn new(route: Arc<Route>, list: ChunkedList) -> Self {
+        Self { route, list, message: PhantomData }
+    }
+}
+
+impl<M: Send + Sync + 'static> Fanout for Recipients<M> {
+    fn route(&self) -> &Arc<Route> {
+        &self.route
+    }
+
+    fn recipients(&self) -> usize {
+        self.list.len()
+    }
+
+    fn pack(&self, parcels: Vec<Arc<dyn Any + Send + Sync>>) -> Rc<Packed> {
+        let parcels = parcels
+            .into_iter()
+            .map(|parcel| parcel.downcast::<Parcel<M>>().expect("a route carries one message type"))
+            .collect();
+        Packed::new(self.route.clone(), parcels)
+    }
+
+    fn push(&self, batch: &Rc<Packed>, lane: Lane, from: usize, most: usize) -> usize {
+        let until = self.list.len().min(from + most);
+        let mut skip = from;
+        let mut left = until - from;
+        for chunk in &self.list.chunks {
+            if left == 0 {
+                break;
+            }
+            if skip >= chunk.len() {
+                skip -= chunk.len();
+                continue;
+            }
+            for recipient in chunk.iter().skip(skip).take(left) {
+                recipient.agent.push(lane, batch, recipient.accept);
+                left -= 1;
+            }
+            skip = 0;
+        }
+        until
+    }
+}
+
+/// Who gets a message that is published now, arbiter by arbiter.
+#[derive(Default)]
+pub(crate) struct Snapshot {
+    pub(crate) lists: Vec<Option<Arc<dyn Fanout>>>,
+    pub(crate) total: usize,
+}

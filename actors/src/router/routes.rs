@@ -1,0 +1,293 @@
+//! [`Routes`]: which agents each topic, group and capability leads to. No clock, no I/O, no waiting.
+//!
+//! **Invariant.** An agent is on a route at most once, and only while it is a member that accepts the route's message
+//! type. Order on a route is the order of joining it.
+
+use std::{any::TypeId, collections::HashSet, fmt, sync::Arc};
+
+use arc_swap::ArcSwap;
+use indexmap::{IndexMap, IndexSet};
+use rustc_hash::{FxBuildHasher, FxHashMap};
+use serde::{Deserialize, Serialize};
+
+use super::{
+    Recipients, Snapshot,
+    publisher::RouteCell,
+    recipients::{ChunkedList, Recipient},
+};
+use crate::{
+    agent::{AgentId, Capability, GroupName, Kind, Listing, TopicName, short_type_name},
+    inbox::{AgentHandle, Fanout, Hub, Route},
+};
+
+/// Whom a multicast is for.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Selector {
+    /// All agents that accept the message type.
+    Everyone,
+    /// Those that subscribed to the topic.
+    Topic(TopicName),
+    /// Those whose cards put them into the group.
+    Group(GroupName),
+    /// Those that offer the capability.
+    Capability(Capability),
+    /// Those of this kind.
+    Kind(Kind),
+}
+
+impl fmt::Display for Selector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Selector::Everyone => f.write_str("everyone"),
+            Selector::Topic(name) => write!(f, "topic {name}"),
+            Selector::Group(name) => write!(f, "group {name}"),
+            Selector::Capability(name) => write!(f, "capability {name}"),
+            Selector::Kind(name) => write!(f, "kind {name}"),
+        }
+    }
+}
+
+struct Member {
+    agent: AgentHandle,
+    arbiter: usize,
+}
+
+struct Entry {
+    selector: Selector,
+    message: TypeId,
+    cell: Arc<RouteCell>,
+    lists: Vec<ChunkedList>,
+    freeze: fn(Arc<Route>, ChunkedList) -> Arc<dyn Fanout>,
+    changed: bool,
+}
+
+impl Entry {
+    fn add(&mut self, member: &Member) {
+        if let Some(accept) = member.agent.door.accept(self.message) {
+            self.lists[member.arbiter].push(Recipient { agent: member.agent.clone(), accept });
+            self.changed = true;
+        }
+    }
+
+    fn remove(&mut self, gone: &dyn Fn(&AgentId) -> bool) {
+        let before: usize = self.lists.iter().map(ChunkedList::len).sum();
+        self.lists.iter_mut().for_each(|list| list.remove(gone));
+        let after: usize = self.lists.iter().map(ChunkedList::len).sum();
+        self.changed |= after < before;
+    }
+
+    fn publish(&mut self) {
+        if !std::mem::take(&mut self.changed) {
+            return;
+        }
+        let freeze = |list: &ChunkedList| {
+            (list.len() > 0).then(|| (self.freeze)(self.cell.route.clone(), list.clone()))
+        };
+        self.cell.snapshot.store(Arc::new(Snapshot {
+            total: self.lists.iter().map(ChunkedList::len).sum(),
+            lists: self.lists.iter().map(freeze).collect(),
+        }));
+    }
+}
+
+/// Which agents each topic, group and capability leads to.
+pub(crate) struct Routes {
+    hub: Arc<Hub>,
+    members: IndexMap<AgentId, Member, FxBuildHasher>,
+    subscribers: IndexMap<TopicName, IndexSet<AgentId, FxBuildHasher>, FxBuildHasher>,
+    topics_of: FxHashMap<AgentId, Vec<TopicName>>,
+    entries: Vec<Entry>,
+    by_selector: FxHashMap<Selector, Vec<usize>>,
+}
+
+fn selectors(listing: &Listing) -> impl Iterator<Item = Selector> {
+    let groups = listing.groups.iter().cloned().map(Selector::Group);
+    let capabilities = listing.capabilities.iter().cloned().map(Selector::Capability);
+    [Selector::Everyone, Selector::Kind(listing.kind.clone())].into_iter().chain(groups).chain(capabilities)
+}
+
+impl Routes {
+    pub(crate) fn new(hub: Arc<Hub>) -> Self {
+        Self {
+            hub,
+            members: IndexMap::default(),
+            subscribers: IndexMap::default(),
+            topics_of: FxHashMap::default(),
+            entries: Vec::new(),
+            by_selector: FxHashMap::default(),
+        }
+    }
+
+    /// The route of a selector for messages of type `M`, made when it is first asked for.
+    pub(crate) fn open<M: Send + Sync + 'static>(&mut self, selector: &Selector) -> Arc<RouteCell> {
+        let message = TypeId::of::<M>();
+        let known = self.by_selector.get(selector).into_iter().flatten();
+        for index in known {
+            if self.entries[*index].message == message {
+                return self.entries[*index].cell.clone();
+            }
+        }
+        let route = self.hub.open_route(format!("{selector} ({})", short_type_name::<M>()));
+        let cell =
+            Arc::new(RouteCell { hub: self.hub.clone(), route, snapshot: ArcSwap::from_pointee(Snapshot::default()) });
+        let mut entry = Entry {
+            selector: selector.clone(),
+            message,
+            cell: cell.clone(),
+            lists: vec![ChunkedList::default(); self.hub.ports().len()],
+            freeze: |route, list| Arc::new(Recipients::<M>::new(route, list)),
+            changed: false,
+        };
+        match selector {
+            Selector::Topic(topic) => {
+                for agent in self.subscribers.get(topic).into_iter().flatten() {
+                    if let Some(member) = self.members.get(agent) {
+                        entry.add(member);
+                    }
+                }
+            }
+            _ => {
+                let fits = |member: &&Member| selectors(member.agent.listing()).any(|held| held == *selector);
+                self.members.values().filter(fits).for_each(|member| entry.add(member));
+            }
+        }
+        entry.publish();
+        self.by_selector.entry(selector.clone()).or_default().push(self.entries.len());
+        self.entries.push(entry);
+        cell
+    }
+
+    /// Adds a member. Answers false when there is one of this id already.
+    pub(crate) fn add(&mut self, agent: AgentHandle) -> bool {
+        if self.members.contains_key(agent.id()) {
+            return false;
+        }
+        let owner = agent.door.port().owner();
+        let arbiter = self.hub.ports().iter().position(|port| port.owner() == owner);
+        let arbiter = arbiter.expect("an agent lives on an arbiter of its host");
+        let id = agent.id().clone();
+        let member = Member { agent, arbiter };
+        if !self.entries.is_empty() {
+            for selector in selectors(member.agent.listing()) {
+                for index in self.by_selector.get(&selector).into_iter().flatten() {
+                    self.entries[*index].add(&member);
+                }
+            }
+        }
+        self.members.insert(id, member);
+        true
+    }
+
+    /// Removes members, from all routes; their subscriptions end with them.
+    pub(crate) fn remove(&mut self, gone: &[AgentId]) {
+        let gone: HashSet<&AgentId, FxBuildHasher> =
+            gone.iter().filter(|id| self.members.contains_key(*id)).collect();
+        if gone.is_empty() {
+            return;
+        }
+        let mut touched: IndexSet<Selector, FxBuildHasher> = IndexSet::default();
+        for id in &gone {
+            touched.extend(selectors(self.members[*id].agent.listing()));
+            for topic in self.topics_of.remove(*id).unwrap_or_default() {
+                if let Some(subscribers) = self.subscribers.get_mut(&topic) {
+                    subscribers.shift_remove(*id);
+                }
+                touched.insert(Selector::Topic(topic));
+            }
+        }
+        for selector in &touched {
+            for index in self.by_selector.get(selector).into_iter().flatten() {
+                self.entries[*index].remove(&|id| gone.contains(id));
+            }
+        }
+        if gone.len() > 64 {
+            self.members.retain(|id, _| !gone.contains(id));
+        } else {
+            for id in &gone {
+                self.members.shift_remove(*id);
+            }
+        }
+    }
+
+    /// Subscribes a member to a topic. Answers false when it was subscribed already, or is no member.
+    pub(crate) fn subscribe(&mut self, topic: &TopicName, agent: &AgentId) -> bool {
+        let Some(member) = self.members.get(agent) else { return false };
+        if !self.subscribers.entry(topic.clone()).or_default().insert(agent.clone()) {
+            return false;
+        }
+        self.topics_of.entry(agent.clone()).or_default().push(topic.clone());
+        for index in self.by_selector.get(&Selector::Topic(topic.clone())).into_iter().flatten() {
+            self.entries[*index].add(member);
+        }
+        true
+    }
+
+    /// Ends a subscription. Answers whether there was one.
+    pub(crate) fn unsubscribe(&mut self, topic: &TopicName, agent: &AgentId) -> bool {
+        let Some(subscribers) = self.subscribers.get_mut(topic) else { return false };
+        if !subscribers.shift_remove(agent) {
+            return false;
+        }
+        if let Some(topics) = self.topics_of.get_mut(agent) {
+            topics.retain(|held| held != topic);
+        }
+        for index in self.by_selector.get(&Selector::Topic(topic.clone())).into_iter().flatten() {
+            self.entries[*index].remove(&|id| id == agent);
+        }
+        true
+    }
+
+    /// Makes all changes visible to publishers.
+    pub(crate) fn publish(&mut self) {
+        self.entries.iter_mut().for_each(Entry::publish);
+    }
+
+    pub(crate) fn member(&self, id: &AgentId) -> Option<AgentHandle> {
+        self.members.get(id).map(|member| member.agent.clone())
+    }
+
+    /// The members that a selector leads to, in order.
+    pub(crate) fn select(&self, selector: &Selector) -> Vec<AgentHandle> {
+        match selector {
+            Selector::Topic(topic) => {
+                let subscribers = self.subscribers.get(topic).into_iter().flatten();
+                subscribers.filter_map(|id| self.member(id)).collect()
+            }
+            _ => {
+                let fits = |member: &&Member| selectors(member.agent.listing()).any(|held| held == *selector);
+                self.members.values().filter(fits).map(|member| member.agent.clone()).collect()
+            }
+        }
+    }
+
+    /// All members, in the order in which they were added.
+    pub(crate) fn members(&self) -> impl Iterator<Item = &AgentHandle> {
+        self.members.values().map(|member| &member.agent)
+    }
+
+    /// The topics that have subscribers, with how many.
+    pub(crate) fn topics(&self) -> Vec<(TopicName, usize)> {
+        self.subscribers.iter().map(|(topic, subscribers)| (topic.clone(), subscribers.len())).collect()
+    }
+
+    /// Whether every route holds just the members it should; says which does not.
+    pub(crate) fn verify(&self) -> Result<(), String> {
+        for entry in &self.entries {
+            let mut on: Vec<_> =
+                entry.lists.iter().flat_map(ChunkedList::iter).map(|recipient| recipient.agent.id().clone()).collect();
+            let mut should: Vec<_> = self
+                .select(&entry.selector)
+                .into_iter()
+                .filter(|agent| agent.door.accept(entry.message).is_some())
+                .map(|agent| agent.id().clone())
+                .collect();
+            on.sort();
+            should.sort();
+            if on != should {
+                return Err(format!("{} leads to {on:?} instead of {should:?}", entry.selector));
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,319 @@
+//! [`Keeper`]: the task that an agent runs in, and that restarts it in place.
+//!
+//! ```text
+//!            panic, or end that the policy restarts          back-off over
+//!  RUNNING ────────────────────────────────────> RESTING ──────────────────> RUNNING, next generation
+//!     │  held by its group                          ^
+//!     ├────────────────────────────> HELD ──────────┘ told to restart
+//!     └── end that the policy lets be, intensity exceeded, killed ──> terminated, inbox accounted for
+//! ```
+//!
+//! The actix context, and with it address and mailbox, lives as long as the keeper; so does the inbox. A restart clears
+//! what the incarnation had spawned on its context (timers, streams, futures), builds a fresh instance with the factory
+//! and lets actix call `started()` on it. The fresh instance sees `Supervised::restarting()` first, as with actix.
+//!
+//! **Invariant.** A panic never leaves [`Keeper::poll`], and the old instance is never handed another message.
+
+use std::{
+    any::Any,
+    panic::{AssertUnwindSafe, catch_unwind},
+    pin::Pin,
+    sync::{Arc, atomic::Ordering},
+    task::{Context as TaskContext, Poll},
+    time::Duration,
+};
+
+use actix::{
+    Actor, AsyncContext, Context,
+    dev::ContextFut,
+    fut::{ActorFutureExt, ready},
+};
+use tokio::time::Sleep;
+
+use super::policy::{Decision, RestartLog, Supervision};
+use crate::{
+    agent::{Agent, AgentId, ExitReason, Lifecycle, LifecycleChange, Me},
+    audited::exchange_instance,
+    inbox::{Command, Inbox, Pump},
+};
+
+/// Builds an agent; called once for each incarnation.
+pub(crate) type Factory<A> = Arc<dyn Fn(&Me) -> A + Send + Sync>;
+
+/// Decides over the ends of agents that belong to a group. Answers come as commands through the agent's door.
+pub(crate) trait Overseer: Send + Sync {
+    fn ended(&self, agent: &AgentId, reason: &ExitReason);
+    fn gone(&self, agent: &AgentId);
+}
+
+/// Who decides what follows the end of an incarnation.
+pub(crate) enum Rule {
+    /// The agent's own supervision.
+    Own(Supervision),
+    /// The supervisor of its group.
+    Group(Arc<dyn Overseer>),
+}
+
+enum State {
+    Running,
+    Resting(Pin<Box<Sleep>>),
+    Held,
+    Done,
+}
+
+/// Runs one agent and restarts it in place.
+pub(crate) struct Keeper<A: Agent> {
+    /// There until the agent is terminated.
+    context: Option<ContextFut<A, Context<A>>>,
+    inbox: Arc<Inbox<A>>,
+    factory: Factory<A>,
+    rule: Arc<Rule>,
+    log: Option<Box<RestartLog>>,
+    state: State,
+    fresh: bool,
+}
+
+impl<A: Agent> Keeper<A> {
+    pub(crate) fn new(
+        mut context: ContextFut<A, Context<A>>,
+        inbox: Arc<Inbox<A>>,
+        factory: Factory<A>,
+        rule: Arc<Rule>,
+    ) -> Self {
+        context.ctx().spawn(Pump(inbox.clone()));
+        Self { context: Some(context), inbox, factory, rule, log: None, state: State::Running, fresh: true }
+    }
+
+    fn me(&self) -> Me {
+        Me { id: self.inbox.id.clone(), generation: self.inbox.generation.load(Ordering::Acquire) }
+    }
+
+    fn tell(&self, change: LifecycleChange) {
+        let hub = self.inbox.hub();
+        if !hub.is_observed() {
+            return;
+        }
+        let Me { id: agent, generation } = self.me();
+        hub.observe(&Lifecycle { agent, generation, at: hub.now(), change });
+    }
+
+    /// Decides what follows the end of an incarnation.
+    fn end(&mut self, reason: ExitReason) {
+        let told_to_stop = !self.inbox.is_open() && reason.is_normal();
+        let hub = self.inbox.hub().clone();
+        let decision = match &*self.rule {
+            _ if told_to_stop => Decision::Stop(reason.clone()),
+            Rule::Own(supervision) => {
+                let log = self.log.get_or_insert_with(Box::default);
+                log.decide(supervision, reason.clone(), hub.now(), hub.seed(), self.inbox.id.as_str())
+            }
+            Rule::Group(overseer) => {
+                self.tell(LifecycleChange::Crashed { cause: reason.to_string(), restart_in_us: None });
+                self.state = State::Held;
+                overseer.ended(&self.inbox.id, &reason);
+                return;
+            }
+        };
+        match decision {
+            Decision::Restart(after) => {
+                let micros = u64::try_from(after.as_micros()).unwrap_or(u64::MAX);
+                let change =
+                    LifecycleChange::Crashed { cause: reason.to_string(), restart_in_us: Some(micros) };
+                self.tell(change);
+                self.rest(after);
+            }
+            Decision::Stop(reason) => self.terminate(&reason),
+        }
+    }
+
+    fn rest(&mut self, after: Duration) {
+        self.state = State::Resting(Box::pin(tokio::time::sleep(after)));
+    }
+
+    /// Puts a fresh instance in place of the old one.
+    fn rebuild(&mut self) -> Result<(), ExitReason> {
+        let generation = self.inbox.generation.fetch_add(1, Ordering::AcqRel) + 1;
+        let me = Me { id: self.inbox.id.clone(), generation };
+        let factory = &self.factory;
+        let fresh = catch_unwind(AssertUnwindSafe(|| factory(&me))).map_err(panicked)?;
+        let local = self.inbox.local.get().expect("a keeper runs on the arbiter of its inbox");
+        let context = self.context.as_mut().expect("only a terminated agent has none");
+        let old = match local.seen.get() {
+            Some(seen) => exchange_instance(context, seen, fresh),
+            // It panicked in its first `started()`, before anything of ours was polled.
+            None => exchange_before_first_poll(context, fresh),
+        };
+        let Ok(old) = old else {
+            return Err(ExitReason::Escalated(format!("{} lost its place", self.inbox.id)));
+        };
+        // Whatever the destructor of a broken instance does, it must not take the arbiter along.
+        let dropped = catch_unwind(AssertUnwindSafe(|| drop(old)));
+        let restarted = catch_unwind(AssertUnwindSafe(|| context.restart()));
+        match (dropped, restarted) {
+            (_, Err(panic)) => return Err(panicked(panic)),
+            (_, Ok(false)) => return Err(ExitReason::Killed),
+            (Err(panic), Ok(true)) => tracing::warn!(
+                agent = %self.inbox.id, panic = %panicked(panic), "the destructor of the old instance panicked"
+            ),
+            (Ok(()), Ok(true)) => {}
+        }
+        local.idle.set(false);
+        context.ctx().spawn(Pump(self.inbox.clone()));
+        self.state = State::Running;
+        self.tell(LifecycleChange::Restarted);
+        Ok(())
+    }
+
+    fn terminate(&mut self, reason: &ExitReason) {
+        self.inbox.close_intake();
+        // Dropping a live context calls `stopping()` and `stopped()`; a panic there ends it just as well.
+        let context = self.context.take();
+        if catch_unwind(AssertUnwindSafe(|| drop(context))).is_err() {
+            tracing::warn!(agent = %self.inbox.id, "the agent panicked while it was stopped");
+        }
+        self.inbox.close();
+        self.state = State::Done;
+        self.tell(LifecycleChange::Terminated(reason.clone()));
+        if let Rule::Group(overseer) = &*self.rule {
+            overseer.gone(&self.inbox.id);
+        }
+    }
+
+    /// Ends the running incarnation from outside; actix calls `stopping()` and `stopped()`.
+    fn stop_context(&mut self) {
+        use actix::ActorContext;
+        let Some(context) = self.context.as_mut().filter(|_| matches!(self.state, State::Running)) else {
+            return;
+        };
+        if self.fresh {
+            // It never ran, so there is nothing to stop; the next incarnation replaces it.
+            return;
+        }
+        let mut cx = TaskContext::from_waker(std::task::Waker::noop());
+        let stopped = catch_unwind(AssertUnwindSafe(|| {
+            context.ctx().stop();
+            Pin::new(context).poll(&mut cx)
+        }));
+        if stopped.is_err() {
+            tracing::warn!(agent = %self.inbox.id, "the agent panicked while its incarnation was stopped");
+        }
+    }
+
+    fn obey(&mut self) {
+        let local = self.inbox.local.get().expect("a keeper runs on the arbiter of its inbox");
+        let command = local.command.borrow_mut().take();
+        match command {
+            None => {
+                // Only a running agent can handle what it holds; one that waits for a decision stops at once.
+                if local.draining.get() && matches!(self.state, State::Held) {
+                    self.terminate(&ExitReason::Normal);
+                }
+            }
+            Some(Command::Drain) => local.draining.set(true),
+            Some(Command::Kill(reason)) => {
+                self.terminate(&reason);
+            }
+            Some(Command::Restart { after, cause }) => {
+                self.stop_context();
+                let micros = u64::try_from(after.as_micros()).unwrap_or(u64::MAX);
+                self.tell(LifecycleChange::Crashed { cause, restart_in_us: Some(micros) });
+                self.rest(after);
+            }
+            Some(Command::Hold) => {
+                self.stop_context();
+                self.state = State::Held;
+            }
+        }
+    }
+}
+
+/// Replaces an instance whose context has nothing spawned: `ctx.wait` goes before mailbox and items there.
+fn exchange_before_first_poll<A: Agent>(context: &mut ContextFut<A, Context<A>>, fresh: A) -> Result<A, A> {
+    let place = std::rc::Rc::new(std::cell::RefCell::new(Some(fresh)));
+    let inside = place.clone();
+    context.ctx().wait(ready(()).map(move |(), agent: &mut A, _: &mut Context<A>| {
+        if let Some(fresh) = inside.borrow_mut().take() {
+            let old = std::mem::replace(agent, fresh);
+            *inside.borrow_mut() = Some(old);
+            // Unwinds so that nothing else runs before the restart; not a panic, so no hook sees it.
+            std::panic::resume_unwind(Box::new(()));
+        }
+    }));
+    let mut cx = TaskContext::from_waker(std::task::Waker::noop());
+    let unwound = catch_unwind(AssertUnwindSafe(|| Pin::new(&mut *context).poll(&mut cx)));
+    let held = place.borrow_mut().take().expect("one of the two instances is always there");
+    if unwound.is_err() { Ok(held) } else { Err(held) }
+}
+
+pub(crate) fn panicked(panic: Box<dyn Any + Send>) -> ExitReason {
+    let text = match panic.downcast::<String>() {
+        Ok(text) => *text,
+        Err(panic) => match panic.downcast::<&'static str>() {
+            Ok(text) => (*text).to_owned(),
+            Err(_) => "a value that is no text".to_owned(),
+        },
+    };
+    ExitReason::Panicked(text)
+}
+
+impl<A: Agent> Future for Keeper<A> {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<()> {
+        let this = self.get_mut();
+        if this.fresh {
+            let local = this.inbox.local.get().expect("a keeper runs on the arbiter of its inbox");
+            *local.waker.borrow_mut() = Some(cx.waker().clone());
+            this.tell(LifecycleChange::Started);
+        }
+        loop {
+            this.obey();
+            match &mut this.state {
+                State::Done => return Poll::Ready(()),
+                State::Held => return Poll::Pending,
+                State::Resting(sleep) => {
+                    if sleep.as_mut().poll(cx).is_pending() {
+                        return Poll::Pending;
+                    }
+                    if let Err(reason) = this.rebuild() {
+                        this.end(reason);
+                    }
+                }
+                State::Running => {
+                    this.fresh = false;
+                    let context = this.context.as_mut().expect("only a terminated agent has none");
+                    match catch_unwind(AssertUnwindSafe(|| Pin::new(context).poll(cx))) {
+                        Ok(Poll::Pending) => {
+                            let local = this.inbox.local.get().expect("checked above");
+                            if local.command.borrow().is_none() {
+                                return Poll::Pending;
+                            }
+                        }
+                        Ok(Poll::Ready(())) => this.end(ExitReason::Normal),
+                        Err(panic) => this.end(panicked(panic)),
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl<A: Agent> Drop for Keeper<A> {
+    fn drop(&mut self) {
+        if !matches!(self.state, State::Done) && self.inbox.local.get().is_some() {
+            // The arbiter is going away with the agent on it: what it holds is accounted for, not forgotten.
+            self.inbox.close_intake();
+            self.inbox.close();
+        }
+    }
+}
+
+impl<A: Agent> Keeper<A> {
+    /// Starts the task on the calling arbiter.
+    pub(crate) fn launch(self)
+    where
+        A: Actor<Context = Context<A>>,
+    {
+        actix_rt::spawn(self);
+    }
+}

@@ -1,0 +1,169 @@
+//! Spawning: from a factory to a running agent with an inbox, on the arbiter where this is called.
+
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+};
+
+use actix::{AsyncContext, Context};
+use tokio::sync::oneshot;
+
+use super::{
+    Factory, Rule, Supervision,
+    keeper::{Keeper, panicked},
+};
+use crate::{
+    agent::{Agent, AgentId, Card, ExitReason, InvalidName, Listing, Me},
+    inbox::{AgentRef, ArbiterPort, Arrival, Hub, Inbox, InboxConfig, Profile},
+};
+
+/// Why an agent was not spawned.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SpawnError {
+    /// Its id, or a name on its card, is no name.
+    #[error("agent {agent}: {fault}")]
+    Name {
+        /// Whose.
+        agent: String,
+        /// What is wrong with the name.
+        fault: InvalidName,
+    },
+    /// Its factory or its `card()` panicked.
+    #[error("agent {agent}: its factory panicked: {text}")]
+    Panicked {
+        /// Whose.
+        agent: AgentId,
+        /// The text of the panic.
+        text: String,
+    },
+    /// Another agent has this id.
+    #[error("agent {agent} exists already: choose another id, or stop the other one first")]
+    Taken {
+        /// The id that both want.
+        agent: AgentId,
+    },
+    /// The host, or the arbiter that should run it, is shutting down.
+    #[error("agent {agent}: the host is shutting down")]
+    ShuttingDown {
+        /// Whose.
+        agent: AgentId,
+    },
+    /// Its registration was refused or cancelled.
+    #[error("agent {agent} was not registered: {why}")]
+    Unregistered {
+        /// Whose.
+        agent: AgentId,
+        /// Why.
+        why: String,
+    },
+}
+
+/// How an agent is hosted.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct SpawnOptions {
+    /// The bounds of its inbox.
+    pub inbox: InboxConfig,
+    /// When and how it is restarted.
+    pub supervision: Supervision,
+    /// Which arbiter runs it, counted from 0; by default they take turns.
+    pub arbiter: Option<usize>,
+}
+
+fn listing_and_card<A: Agent>(id: &AgentId, card: Card<A>) -> Result<(Listing, Card<A>), SpawnError> {
+    match card.listing() {
+        Ok(listing) => Ok((listing, card)),
+        Err(fault) => Err(SpawnError::Name { agent: id.to_string(), fault }),
+    }
+}
+
+fn build<A: Agent>(id: &AgentId, factory: &Factory<A>) -> Result<(A, Card<A>), SpawnError> {
+    let me = Me { id: id.clone(), generation: 0 };
+    catch_unwind(AssertUnwindSafe(|| {
+        let agent = factory(&me);
+        let card = agent.card();
+        (agent, card)
+    }))
+    .map_err(|panic| {
+        let text = match panicked(panic) {
+            ExitReason::Panicked(text) => text,
+            other => other.to_string(),
+        };
+        SpawnError::Panicked { agent: id.clone(), text }
+    })
+}
+
+/// Changes a card before the agent is spawned, as a manifest does that adds capabilities.
+pub(crate) type Amend<A> = Arc<dyn Fn(Card<A>) -> Card<A> + Send + Sync>;
+
+/// Spawns agents of one type on the arbiter at whose port it arrives.
+pub(crate) struct SpawnJob<A: Agent> {
+    pub(crate) hub: Arc<Hub>,
+    pub(crate) port: Arc<ArbiterPort>,
+    pub(crate) ids: Vec<AgentId>,
+    pub(crate) factory: Factory<A>,
+    pub(crate) amend: Option<Amend<A>>,
+    pub(crate) inbox: InboxConfig,
+    pub(crate) rule: Arc<Rule>,
+    pub(crate) answer: oneshot::Sender<Result<Vec<AgentRef<A>>, SpawnError>>,
+}
+
+impl<A: Agent> SpawnJob<A> {
+    fn spawn_all(&self) -> Result<Vec<AgentRef<A>>, SpawnError> {
+        let mut agents: Vec<AgentRef<A>> = Vec::with_capacity(self.ids.len());
+        let mut shared: Option<Arc<Profile<A>>> = None;
+        for id in &self.ids {
+            match self.spawn_one(id, &mut shared) {
+                Ok(agent) => agents.push(agent),
+                Err(error) => {
+                    // All or nothing: what runs already is taken back.
+                    agents.iter().for_each(AgentRef::kill);
+                    return Err(error);
+                }
+            }
+        }
+        Ok(agents)
+    }
+
+    fn spawn_one(&self, id: &AgentId, shared: &mut Option<Arc<Profile<A>>>) -> Result<AgentRef<A>, SpawnError> {
+        let (agent, card) = build(id, &self.factory)?;
+        let card = match &self.amend {
+            Some(amend) => amend(card),
+            None => card,
+        };
+        let (listing, card) = listing_and_card(id, card)?;
+        let accepts = card.accepts;
+        // Agents whose cards say the same share one profile.
+        let same = shared.as_ref().filter(|known| {
+            *known.listing == listing
+                && known.accepts.iter().map(|a| a.message).eq(accepts.iter().map(|a| a.message))
+        });
+        let profile = match same {
+            Some(known) => known.clone(),
+            None => shared
+                .insert(Arc::new(Profile {
+                    writer: self.hub.writer_of(self.port.owner()),
+                    hub: self.hub.clone(),
+                    port: self.port.clone(),
+                    listing: Arc::new(listing),
+                    accepts: accepts.into_boxed_slice(),
+                    config: self.inbox.within_bounds(),
+                }))
+                .clone(),
+        };
+        let context = Context::new();
+        let inbox = Inbox::new(id.clone(), profile, context.address());
+        let future = context.into_future(agent);
+        Keeper::new(future, inbox.clone(), self.factory.clone(), self.rule.clone()).launch();
+        Ok(AgentRef::new(inbox))
+    }
+}
+
+impl<A: Agent> Arrival for SpawnJob<A> {
+    fn arrive(self: Box<Self>) {
+        let result = self.spawn_all();
+        if let Err(Ok(orphans)) = self.answer.send(result) {
+            // Whoever wanted them has gone.
+            orphans.iter().for_each(AgentRef::kill);
+        }
+    }
+}
