@@ -128,24 +128,39 @@ pub(super) fn for_tests(attributes: &[syn::Attribute]) -> bool {
     })
 }
 
-/// The stems of the files a Rust file declares as modules for tests alone.
+/// The stems of the files a Rust file declares as modules for tests alone, by name or by `#[path]`.
 fn test_modules(file: &RustFile) -> Vec<String> {
     let (folder, name) = file.path.rsplit_once('/').unwrap_or(("", &file.path));
     let own = match name {
         "mod.rs" | "lib.rs" | "main.rs" => folder.to_owned(),
-        name => format!("{folder}/{}", name.trim_end_matches(".rs")),
+        name => below(folder, name.trim_end_matches(".rs")),
     };
     file.ast
         .items
         .iter()
         .filter_map(|item| match item {
             syn::Item::Mod(module) if module.content.is_none() && for_tests(&module.attrs) => {
-                let ident = module.ident.to_string();
-                Some(if own.is_empty() { ident } else { format!("{own}/{ident}") })
+                Some(module.attrs.iter().find_map(path_given).map_or_else(
+                    || below(&own, &module.ident.to_string()),
+                    |path| below(folder, path.trim_end_matches(".rs")),
+                ))
             }
             _ => None,
         })
         .collect()
+}
+
+/// The text of `#[path = ".."]`.
+fn path_given(attribute: &syn::Attribute) -> Option<String> {
+    let pair = attribute.path().is_ident("path").then(|| attribute.meta.require_name_value().ok())??;
+    match &pair.value {
+        syn::Expr::Lit(syn::ExprLit { lit: syn::Lit::Str(text), .. }) => Some(text.value()),
+        _ => None,
+    }
+}
+
+fn below(folder: &str, name: &str) -> String {
+    if folder.is_empty() { name.to_owned() } else { format!("{folder}/{name}") }
 }
 
 fn is_rust(path: &str) -> bool {
@@ -171,7 +186,7 @@ fn walked(root: &Path) -> anyhow::Result<Vec<String>> {
         for entry in std::fs::read_dir(&place).with_context(|| format!("reading {}", place.display()))? {
             let entry = entry?;
             let name = entry.file_name().to_string_lossy().into_owned();
-            let path = if folder.is_empty() { name.clone() } else { format!("{folder}/{name}") };
+            let path = below(&folder, &name);
             let kind = entry.file_type()?;
             if kind.is_file() {
                 found.push(path);
@@ -205,10 +220,15 @@ mod tests {
             ("src/a/plain.rs", ""),
             ("src/b.rs", "#[cfg(not(test))] mod live;"),
             ("src/b/live.rs", ""),
+            ("src/c.rs", "#[cfg(test)] #[path = \"c_tests.rs\"] mod tests;"),
+            ("src/c_tests.rs", ""),
             ("tests/kill.rs", ""),
         ]);
         let tests: Vec<&str> = tree.rust().iter().filter(|file| file.test).map(|file| &*file.path).collect();
-        assert_eq!(tests, ["src/a/model.rs", "src/a/model/part.rs", "src/a/more.rs", "tests/kill.rs"]);
+        assert_eq!(
+            tests,
+            ["src/a/model.rs", "src/a/model/part.rs", "src/a/more.rs", "src/c_tests.rs", "tests/kill.rs"]
+        );
     }
 
     #[test]
