@@ -7,7 +7,7 @@ use std::{borrow::Borrow, fmt, str::FromStr, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
-/// The longest name [bytes].
+/// The longest name \[bytes\].
 pub const MAX_NAME_BYTES: usize = 255;
 
 /// Why a text is no name.
@@ -24,7 +24,7 @@ pub enum InvalidName {
     TooLong {
         /// What was being named.
         what: &'static str,
-        /// Its length [bytes].
+        /// Its length \[bytes\].
         bytes: usize,
     },
     /// The text holds a control character.
@@ -36,7 +36,7 @@ pub enum InvalidName {
         text: String,
         /// The offending character.
         character: char,
-        /// Where it stands [bytes].
+        /// Where it stands \[bytes\].
         at: usize,
     },
     /// The text starts or ends with white space.

@@ -4,7 +4,7 @@ use std::{fmt, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-/// Time since the host started, on the host's clock (virtual when simulated). Serialised as whole microseconds [us].
+/// Time since the host started, on the host's clock (virtual when simulated). Serialised as whole microseconds \[us\].
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Timestamp(u64);
@@ -18,7 +18,7 @@ impl Timestamp {
         Self(u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX))
     }
 
-    /// Whole microseconds since the start [us].
+    /// Whole microseconds since the start \[us\].
     pub const fn micros(self) -> u64 {
         self.0
     }
