@@ -31,7 +31,8 @@ impl ThreadToken {
         #[cold]
         fn assign() -> ThreadToken {
             static NEXT: AtomicU64 = AtomicU64::new(1);
-            let token = NonZeroU64::new(NEXT.fetch_add(1, Ordering::Relaxed)).expect("2^64 threads never exist");
+            let token =
+                NonZeroU64::new(NEXT.fetch_add(1, Ordering::Relaxed)).expect("2^64 threads never exist");
             TOKEN.set(Some(token));
             ThreadToken(token)
         }

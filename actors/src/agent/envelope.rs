@@ -74,7 +74,7 @@ pub(crate) struct Stint<'a> {
 
 impl Stint<'_> {
     fn is_overdue(&self, meta: &Meta) -> bool {
-        meta.deadline.is_some_and(|deadline| (self.now)() > deadline)
+        meta.deadline().is_some_and(|deadline| (self.now)() > deadline)
     }
 
     fn note(&mut self, ended: Ended) {
@@ -264,7 +264,7 @@ fn respond<A, N, R>(
 }
 
 type Open<A> = fn(Box<dyn Any + Send>) -> Result<Box<dyn Envelope<A>>, Box<dyn Any + Send>>;
-type Run<A> = fn(&Rc<dyn Any>, &mut u32, &mut A, &mut Context<A>, &mut Stint<'_>);
+type Run<A> = fn(&Rc<dyn Any>, &mut u16, &mut A, &mut Context<A>, &mut Stint<'_>);
 
 /// One message type that agents of type `A` take, and how it meets its handler.
 pub struct Accept<A: Agent> {
@@ -298,7 +298,7 @@ impl<A: Agent> Accept<A> {
             run: |batch, at, agent, context, stint| {
                 run::<A, M>(batch, at, stint, |held, stint| {
                     let message = match held {
-                        Passed::Original(batch, at) => batch.parcels[at as usize].message.clone(),
+                        Passed::Original(batch, at) => batch.parcels[usize::from(at)].message.clone(),
                         Passed::Rewritten(parcel) => parcel.message,
                     };
                     let response = agent.handle(message, context);
@@ -343,7 +343,7 @@ fn context_is_waiting<A: Agent>(context: &Context<A>) -> bool {
 }
 
 enum Passed<'a, M> {
-    Original(&'a Rc<Batch<M>>, u32),
+    Original(&'a Rc<Batch<M>>, u16),
     Rewritten(Parcel<M>),
 }
 
@@ -351,7 +351,7 @@ enum Passed<'a, M> {
 #[inline]
 fn run<A, M>(
     batch: &Rc<dyn Any>,
-    at: &mut u32,
+    at: &mut u16,
     stint: &mut Stint<'_>,
     mut handle: impl FnMut(Passed<'_, M>, &mut Stint<'_>) -> bool,
 ) where
@@ -359,13 +359,13 @@ fn run<A, M>(
     M: Message + Send + Sync + 'static,
 {
     let batch: Rc<Batch<M>> = Rc::clone(batch).downcast().expect("a route carries one message type");
-    let count = u32::try_from(batch.parcels.len()).expect("batches are bounded");
+    let count = u16::try_from(batch.parcels.len()).expect("batches are bounded");
     let plain = stint.interventions.is_empty();
     while *at < count && stint.left > 0 {
         let now = *at;
         *at += 1;
         stint.left -= 1;
-        let parcel = &batch.parcels[now as usize];
+        let parcel = &batch.parcels[usize::from(now)];
         if stint.is_overdue(&parcel.meta) {
             stint.lost.push(lost_parcel(parcel, Reason::Expired, None));
             continue;

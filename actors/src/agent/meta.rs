@@ -70,20 +70,116 @@ pub struct TraceContext {
 }
 
 /// What travels with a message beside its content.
+///
+/// Kept small, because every message carries one: what is seldom said stands apart.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "MetaForm", into = "MetaForm")]
 pub struct Meta {
+    id: MessageId,
+    /// `u64::MAX` stands for none \[us\].
+    deadline_us: u64,
+    attempt: u16,
+    lane: Lane,
+    seldom: Option<Box<Seldom>>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct Seldom {
+    sender: Option<AgentId>,
+    trace: Option<TraceContext>,
+}
+
+/// How [`Meta`] is written.
+#[derive(Serialize, Deserialize)]
+struct MetaForm {
+    id: MessageId,
+    lane: Lane,
+    attempt: u16,
+    deadline_us: Option<u64>,
+    sender: Option<AgentId>,
+    trace: Option<TraceContext>,
+}
+
+impl From<MetaForm> for Meta {
+    fn from(form: MetaForm) -> Self {
+        let deadline = form.deadline_us.map(|us| Timestamp::from_start(std::time::Duration::from_micros(us)));
+        Meta::new(form.id, form.lane, deadline)
+            .with_attempt(form.attempt)
+            .with_sender(form.sender)
+            .with_trace(form.trace)
+    }
+}
+
+impl From<Meta> for MetaForm {
+    fn from(meta: Meta) -> Self {
+        Self {
+            id: meta.id,
+            lane: meta.lane,
+            attempt: meta.attempt,
+            deadline_us: meta.deadline().map(Timestamp::micros),
+            sender: meta.sender().cloned(),
+            trace: meta.trace().copied(),
+        }
+    }
+}
+
+impl Meta {
+    #[inline]
+    pub(crate) fn new(id: MessageId, lane: Lane, deadline: Option<Timestamp>) -> Self {
+        let deadline_us = deadline.map_or(u64::MAX, Timestamp::micros);
+        Self { id, deadline_us, attempt: 0, lane, seldom: None }
+    }
+
+    pub(crate) fn with_attempt(mut self, attempt: u16) -> Self {
+        self.attempt = attempt;
+        self
+    }
+
+    pub(crate) fn with_sender(mut self, sender: Option<AgentId>) -> Self {
+        if sender.is_some() {
+            self.seldom.get_or_insert_with(Box::default).sender = sender;
+        }
+        self
+    }
+
+    pub(crate) fn with_trace(mut self, trace: Option<TraceContext>) -> Self {
+        if trace.is_some() {
+            self.seldom.get_or_insert_with(Box::default).trace = trace;
+        }
+        self
+    }
+
     /// Identifies the message on its host.
-    pub id: MessageId,
+    pub fn id(&self) -> MessageId {
+        self.id
+    }
+
     /// Who sent it, where the sender said so.
-    pub sender: Option<AgentId>,
+    pub fn sender(&self) -> Option<&AgentId> {
+        self.seldom.as_ref()?.sender.as_ref()
+    }
+
     /// The queue it waits in.
-    pub lane: Lane,
+    pub fn lane(&self) -> Lane {
+        self.lane
+    }
+
     /// After this point it is no longer handled but accounted as expired.
-    pub deadline: Option<Timestamp>,
+    #[inline]
+    pub fn deadline(&self) -> Option<Timestamp> {
+        (self.deadline_us != u64::MAX)
+            .then(|| Timestamp::from_start(std::time::Duration::from_micros(self.deadline_us)))
+    }
+
     /// How often delivery was tried before: 0 for the first time.
-    pub attempt: u16,
+    pub fn attempt(&self) -> u16 {
+        self.attempt
+    }
+
     /// The trace it belongs to.
-    pub trace: Option<Box<TraceContext>>,
+    pub fn trace(&self) -> Option<&TraceContext> {
+        self.seldom.as_ref()?.trace.as_ref()
+    }
 }
 
 /// A message and what travels with it.
@@ -102,7 +198,7 @@ pub(crate) struct Batch<M> {
 
 enum Held<M> {
     Single(Arc<Parcel<M>>),
-    Batched(Rc<Batch<M>>, u32),
+    Batched(Rc<Batch<M>>, u16),
 }
 
 /// A message as it was delivered: the payload, shared with every other recipient, and its [`Meta`].
@@ -141,14 +237,14 @@ impl<M> Delivery<M> {
     }
 
     #[inline]
-    pub(crate) fn batched(batch: &Rc<Batch<M>>, at: u32) -> Self {
+    pub(crate) fn batched(batch: &Rc<Batch<M>>, at: u16) -> Self {
         Self(Held::Batched(Rc::clone(batch), at))
     }
 
     fn held(&self) -> &Arc<Parcel<M>> {
         match &self.0 {
             Held::Single(parcel) => parcel,
-            Held::Batched(batch, at) => &batch.parcels[*at as usize],
+            Held::Batched(batch, at) => &batch.parcels[usize::from(*at)],
         }
     }
 
@@ -159,7 +255,7 @@ impl<M> Delivery<M> {
 
     /// Who sent it, where the sender said so.
     pub fn sender(&self) -> Option<&AgentId> {
-        self.meta().sender.as_ref()
+        self.meta().sender()
     }
 
     /// The payload and its meta data in a form that may leave the arbiter.

@@ -13,12 +13,10 @@ mod priority;
 mod time;
 
 pub use card::{Agent, Card, Listing, Location};
+pub(crate) use envelope::{Accept, Direct, Ended, Envelope, Lost, Reply, Stint, Unfinished, lost_parcel};
 pub use envelope::{ByDelivery, ByValue};
-pub use intervention::{Intervention, Interventions, Objection, Passage, Verdict};
-pub(crate) use envelope::{
-    Accept, Direct, Ended, Envelope, Lost, Reply, Stint, Unfinished, lost_parcel,
-};
 pub(crate) use intervention::Shown;
+pub use intervention::{Intervention, Interventions, Objection, Passage, Verdict};
 pub use lifecycle::{ExitReason, Lifecycle, LifecycleChange, Me, Terminated};
 pub(crate) use meta::Batch;
 pub use meta::{Delivery, Lane, MessageId, Meta, Parcel, TraceContext};

@@ -102,7 +102,9 @@ impl Reason {
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Reason::Full => "its inbox is full: wait for room, raise the capacity or choose another overflow policy",
+            Reason::Full => {
+                "its inbox is full: wait for room, raise the capacity or choose another overflow policy"
+            }
             Reason::Congested => "its arbiter has too much in transit: wait and send again",
             Reason::Closed => "it is stopping or has stopped",
             Reason::NotAccepted => "it does not accept this message type: add it to the agent's card",

@@ -12,9 +12,7 @@ use std::{
 use tokio::{sync::Notify, time::Instant};
 
 use super::{
-    ArbiterPort, Counts, DeadLetter, DeadLetters, Ledger,
-    dead_letter::LetterContent,
-    ledger::Writer,
+    ArbiterPort, Counts, DeadLetter, DeadLetters, Ledger, dead_letter::LetterContent, ledger::Writer,
 };
 use crate::{
     agent::{AgentId, Interventions, Lifecycle, Lost, MessageId, Reason, Timestamp},

@@ -108,6 +108,16 @@ impl<E: Load> Lanes<E> {
         Some((lane, entry, allowance))
     }
 
+    /// Takes the next entry of the lane that the last one was taken from, when it is of the wanted sort. The caller keeps
+    /// to the allowance that came with the first.
+    #[inline]
+    pub(crate) fn take_next(&mut self, lane: Lane, wanted: impl FnOnce(&E) -> bool) -> Option<E> {
+        let queue = self.queue(lane);
+        let entry = queue.front().filter(|entry| wanted(entry)).is_some().then(|| queue.pop_front())??;
+        self.waiting -= entry.load();
+        Some(entry)
+    }
+
     /// Notes that `handled` messages of `lane` were handled, while lower lanes waited.
     #[inline]
     pub(crate) fn handled(&mut self, lane: Lane, handled: u32) {
@@ -291,7 +301,11 @@ mod tests {
         }
         assert_eq!(
             seen,
-            [(Lane::High, STARVATION_BOUND), (Lane::Normal, STARVATION_BOUND + 1), (Lane::Low, STARVATION_BOUND + 2)]
+            [
+                (Lane::High, STARVATION_BOUND),
+                (Lane::Normal, STARVATION_BOUND + 1),
+                (Lane::Low, STARVATION_BOUND + 2)
+            ]
         );
     }
 

@@ -48,8 +48,7 @@ pub struct Counts {
 impl Counts {
     /// Whether the columns add up.
     pub fn balances(&self) -> bool {
-        self.sent
-            == self.delivered + self.rejected + self.dropped + self.expired + self.failed + self.pending
+        self.sent == self.delivered + self.rejected + self.dropped + self.expired + self.failed + self.pending
     }
 
     /// The columns of two ledgers together.
@@ -132,8 +131,7 @@ impl Ledger {
         for shard in &self.shards {
             counts.sent += shard.sent.load(Ordering::Acquire);
         }
-        let ended =
-            counts.delivered + counts.rejected + counts.dropped + counts.expired + counts.failed;
+        let ended = counts.delivered + counts.rejected + counts.dropped + counts.expired + counts.failed;
         counts.pending = counts.sent.saturating_sub(ended);
         counts
     }

@@ -26,14 +26,15 @@ mod slot;
 
 pub use config::{InboxConfig, OverflowPolicy};
 pub use dead_letter::{DeadLetter, DeadLetters, LetterContent};
+pub(crate) use hub::Route;
 pub use hub::{Hub, HubConfig};
 pub use lanes::STARVATION_BOUND;
 pub use ledger::{Counts, Ledger};
-pub(crate) use hub::Route;
-pub(crate) use port::{Arrival, Fanout, PortItem};
 pub use port::ArbiterPort;
+pub(crate) use port::{Arrival, Fanout, PortItem};
 pub(crate) use pump::Pump;
 pub use reference::{AgentHandle, AgentRef, Takes};
-pub use send::{Ask, SendOptions};
+pub(crate) use send::Asked;
+pub use send::{Ask, DEFAULT_ASK, SendOptions};
 pub use slot::InboxStatus;
 pub(crate) use slot::{Command, Door, Inbox, Packed, Profile};

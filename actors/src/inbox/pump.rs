@@ -15,7 +15,7 @@ use tokio::time::Instant;
 
 use super::{
     Inbox, Route,
-    slot::{Body, Entry, Extra, Local, Responding},
+    slot::{Body, Extra, Local, Responding},
 };
 use crate::{
     agent::{Agent, Ended, Interventions, Lane, Reason, Stint},
@@ -51,7 +51,7 @@ impl<A: Agent> ActorFuture<A> for Pump<A> {
                 // Stopping, or a future of `ctx.wait` goes first; the context polls again afterwards.
                 return Poll::Pending;
             }
-            let Some((lane, entry, allowance)) = local.lanes.borrow_mut().take() else {
+            let Some((lane, body, allowance)) = local.lanes.borrow_mut().take() else {
                 let responding =
                     local.extra.borrow().as_ref().is_some_and(|extra| !extra.unfinished.is_empty());
                 if local.draining.get() && !responding {
@@ -61,7 +61,7 @@ impl<A: Agent> ActorFuture<A> for Pump<A> {
                 inbox.hub().settled();
                 return Poll::Pending;
             };
-            handle(inbox, local, lane, entry, turn.most(allowance), &mut turn, agent, context);
+            handle(inbox, local, lane, body, turn.most(allowance), &mut turn, agent, context);
             if turn.is_over() {
                 inbox.hub().settled();
                 cx.waker().wake_by_ref();
@@ -133,45 +133,67 @@ fn handle<A: Agent>(
     inbox: &Arc<Inbox<A>>,
     local: &Local<A>,
     lane: Lane,
-    entry: Entry<A>,
+    body: Body<A>,
     most: u32,
     turn: &mut Turn,
     agent: &mut A,
     context: &mut Context<A>,
 ) {
-    if entry.stamp != 0 {
-        inbox.note_age(entry.stamp);
+    let (Body::One { stamp, .. } | Body::Many { stamp, .. }) = &body;
+    if *stamp != 0 {
+        inbox.note_age(*stamp);
     }
     local.running.set(lane);
     local.preempt.set(false);
     let hub = inbox.hub();
     let now = || hub.now();
     let mut stint = stint(inbox, &hub.interventions, &now, &local.preempt, most);
-    match entry.body {
-        Body::One(envelope) => {
-            let outcome = catch_unwind(AssertUnwindSafe(|| envelope.open(agent, context, &mut stint)));
+    match body {
+        Body::One { mut envelope, .. } => {
+            // Places are given back when the run is over, so a run is short where there are few.
+            let most = most.min(inbox.profile.config.capacity / 8).max(1);
+            let mut handled = 0;
+            let outcome = catch_unwind(AssertUnwindSafe(|| {
+                loop {
+                    handled += 1;
+                    envelope.open(agent, context, &mut stint);
+                    if handled >= most || local.preempt.get() || context.waiting() {
+                        return;
+                    }
+                    let next = local
+                        .lanes
+                        .borrow_mut()
+                        .take_next(lane, |body| matches!(body, Body::One { stamp: 0, .. }));
+                    match next {
+                        Some(Body::One { envelope: next, .. }) => envelope = next,
+                        Some(Body::Many { .. }) => unreachable!("only single messages are taken"),
+                        None => return,
+                    }
+                }
+            }));
             stint.failed += u32::from(outcome.is_err());
-            local.lanes.borrow_mut().handled(lane, 1);
-            turn.used(1);
-            settle(inbox, local, lane, &hub.direct, stint, 1, None);
+            local.lanes.borrow_mut().handled(lane, handled);
+            turn.used(handled);
+            settle(inbox, local, lane, &hub.direct, stint, handled, None);
             if let Err(panic) = outcome {
                 hub.settled();
                 resume_unwind(panic);
             }
         }
-        Body::Many { packed, mut at, end, accept } => {
+        Body::Many { packed, mut at, end, accept, .. } => {
             let first = at;
             // What was not granted a place at the end of the batch is not this agent's to handle.
-            stint.left = stint.left.min(end - at);
+            stint.left = stint.left.min(u32::from(end - at));
             let run = inbox.profile.accepts[usize::from(accept)].run;
             let outcome =
                 catch_unwind(AssertUnwindSafe(|| run(&packed.batch, &mut at, agent, context, &mut stint)));
-            let handled = at - first;
+            let handled = u32::from(at - first);
             {
                 let mut lanes = local.lanes.borrow_mut();
                 lanes.handled(lane, handled);
-                let body = Body::Many { packed: packed.clone(), at, end, accept };
-                lanes.put_back(lane, Entry { body, stamp: 0 });
+                if at < end {
+                    lanes.put_back(lane, Body::many(packed.clone(), at, end, accept));
+                }
             }
             turn.used(handled);
             let poison = outcome.is_err().then(|| packed.lost(at - 1, Reason::Panicked));
@@ -251,9 +273,7 @@ fn finish_responses<A: Agent>(inbox: &Arc<Inbox<A>>, local: &Local<A>, cx: &mut 
         let next = {
             let mut extra = local.extra.borrow_mut();
             match extra.as_mut() {
-                Some(extra) if !extra.unfinished.is_empty() => {
-                    Pin::new(&mut extra.unfinished).poll_next(cx)
-                }
+                Some(extra) if !extra.unfinished.is_empty() => Pin::new(&mut extra.unfinished).poll_next(cx),
                 _ => return,
             }
         };

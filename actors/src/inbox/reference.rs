@@ -2,14 +2,12 @@
 
 use std::{any::TypeId, fmt, sync::Arc};
 
-use actix::{Addr, Handler, Message};
-use tokio::sync::oneshot;
-
-use super::{Ask, Command, Door, Hub, Inbox, InboxStatus, Packed, SendOptions};
+use super::{Ask, Asked, Command, Door, Hub, Inbox, InboxStatus, Packed, SendOptions};
 use crate::agent::{
     Agent, AgentId, ByDelivery, ByValue, Delivery, Direct, Envelope, ExitReason, Lane, Listing, Meta, Parcel,
-    Passage, Reason, Refused, Reply, Shown,
+    Passage, Reason, Refused, Reply, Shown, Timestamp,
 };
+use actix::{Addr, Handler, Message};
 
 /// Agents that handle messages of type `M`, by value or as [`Delivery`]; the compiler finds out how.
 pub trait Takes<M: Message, How>: Agent {
@@ -50,6 +48,7 @@ where
 fn clear<M: Send + 'static>(
     door: &dyn Door,
     options: SendOptions,
+    by: Option<Timestamp>,
     mut message: M,
     has_place: bool,
 ) -> Result<(Meta, M), Refused<M>> {
@@ -57,7 +56,7 @@ fn clear<M: Send + 'static>(
     let writer = hub.writer();
     let lane = options.lane();
     hub.direct.ledger.sent(writer, 1);
-    let meta = options.stamp(hub, writer);
+    let meta = options.stamp(hub, writer, by);
     if !hub.interventions.is_empty() {
         let shown = Shown::Owned(&mut message);
         if hub.interventions.outbound(&mut Passage::new(Some(door.id()), None, &meta, shown)).is_err() {
@@ -149,8 +148,8 @@ impl<A: Agent> AgentRef<A> {
         A: Takes<M, How>,
         M: Message + Send + 'static,
     {
-        let (meta, message) = clear(&*self.inbox, options, message, false)?;
-        let lane = meta.lane;
+        let (meta, message) = clear(&*self.inbox, options, None, message, false)?;
+        let lane = meta.lane();
         self.inbox.deliver(lane, A::seal(Parcel { meta, message }, None).0);
         Ok(())
     }
@@ -165,23 +164,27 @@ impl<A: Agent> AgentRef<A> {
         M: Message + Send + 'static,
     {
         let has_place = take_place(&*self.inbox, options.lane()).await.is_ok();
-        let (meta, message) = clear(&*self.inbox, options, message, has_place)?;
-        let lane = meta.lane;
+        let (meta, message) = clear(&*self.inbox, options, None, message, has_place)?;
+        let lane = meta.lane();
         self.inbox.deliver(lane, A::seal(Parcel { meta, message }, None).0);
         Ok(())
     }
 
     /// Asks: sends a message and waits for what its handler answers.
-    pub fn ask<M, How>(&self, message: M) -> Ask<'_, M::Result>
+    pub fn ask<M, How>(
+        &self,
+        message: M,
+    ) -> Ask<'_, M::Result, impl FnOnce(SendOptions, Timestamp) -> Asked<M::Result>>
     where
         A: Takes<M, How>,
         M: Message + Send + 'static,
         M::Result: Send,
     {
         let inbox = &self.inbox;
-        Ask::new(inbox.hub(), SendOptions::new(), move |options| {
-            let (meta, message) = clear(&**inbox, options, message, false).map_err(|refused| refused.reason)?;
-            let lane = meta.lane;
+        Ask::new(inbox.hub(), move |options, by| {
+            let (meta, message) =
+                clear(&**inbox, options, Some(by), message, false).map_err(|refused| refused.reason)?;
+            let lane = meta.lane();
             let (reply, answer) = Reply::new();
             inbox.deliver(lane, A::seal(Parcel { meta, message }, Some(SealedReply(reply))).0);
             Ok(answer)
@@ -269,7 +272,7 @@ impl AgentHandle {
         M: Message + Send + 'static,
         M::Result: Send,
     {
-        self.send(message, options, None, false)
+        self.send(message, options, None, None, false)
     }
 
     /// Sends a message as soon as the inbox has room for it.
@@ -282,29 +285,28 @@ impl AgentHandle {
         M::Result: Send,
     {
         let has_place = take_place(&*self.door, options.lane()).await.is_ok();
-        self.send(message, options, None, has_place)
+        self.send(message, options, None, None, has_place)
     }
 
     /// Asks: sends a message and waits for what its handler answers.
-    pub fn ask<M>(&self, message: M) -> Ask<'_, M::Result>
+    pub fn ask<M>(
+        &self,
+        message: M,
+    ) -> Ask<'_, M::Result, impl FnOnce(SendOptions, Timestamp) -> Asked<M::Result>>
     where
         M: Message + Send + 'static,
         M::Result: Send,
     {
-        Ask::new(self.door.hub(), SendOptions::new(), move |options| self.ask_now(message, options))
+        Ask::new(self.door.hub(), move |options, by| self.ask_now(message, options, by))
     }
 
-    pub(crate) fn ask_now<M>(
-        &self,
-        message: M,
-        options: SendOptions,
-    ) -> Result<oneshot::Receiver<Result<M::Result, Reason>>, Reason>
+    pub(crate) fn ask_now<M>(&self, message: M, options: SendOptions, by: Timestamp) -> Asked<M::Result>
     where
         M: Message + Send + 'static,
         M::Result: Send,
     {
         let (reply, answer) = Reply::new();
-        self.send(message, options, Some(reply), false).map_err(|refused| refused.reason)?;
+        self.send(message, options, Some(by), Some(reply), false).map_err(|refused| refused.reason)?;
         Ok(answer)
     }
 
@@ -312,6 +314,7 @@ impl AgentHandle {
         &self,
         message: M,
         options: SendOptions,
+        by: Option<Timestamp>,
         reply: Option<Reply<M::Result>>,
         has_place: bool,
     ) -> Result<(), Refused<M>>
@@ -327,8 +330,8 @@ impl AgentHandle {
             }
             return Err(refuse(&*self.door, Reason::NotAccepted, Some(message)));
         };
-        let (meta, message) = clear(&*self.door, options, message, has_place)?;
-        let lane = meta.lane;
+        let (meta, message) = clear(&*self.door, options, by, message, has_place)?;
+        let lane = meta.lane();
         let direct = Box::new(Direct::<M, ByValue>::new(Parcel { meta, message }, reply));
         self.door.clone().offer(accept, lane, direct);
         Ok(())

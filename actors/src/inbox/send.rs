@@ -1,14 +1,10 @@
 //! Sending: what may be said with a message, and [`Ask`], an answer on its way.
 
-use std::{
-    future::IntoFuture,
-    pin::Pin,
-    time::Duration,
-};
+use std::{future::IntoFuture, marker::PhantomData, pin::Pin, time::Duration};
 
 use tokio::sync::oneshot;
 
-use crate::agent::{AgentId, AskError, Lane, Meta, Priority, Reason, TraceContext};
+use crate::agent::{AgentId, AskError, Lane, Meta, Priority, Reason, Timestamp, TraceContext};
 
 use super::{Hub, ledger::Writer};
 
@@ -27,19 +23,29 @@ pub const DEFAULT_ASK: Duration = Duration::from_secs(30);
 /// ```
 #[derive(Debug, Clone, Default)]
 pub struct SendOptions {
-    pub(crate) priority: Priority,
-    pub(crate) control: bool,
-    pub(crate) sender: Option<AgentId>,
-    pub(crate) ttl: Option<Duration>,
-    pub(crate) deadline: Option<crate::agent::Timestamp>,
-    pub(crate) attempt: u16,
-    pub(crate) trace: Option<Box<TraceContext>>,
+    priority: Priority,
+    control: bool,
+    /// What is seldom said, so that a plain message moves little.
+    seldom: Option<Box<Seldom>>,
+}
+
+#[derive(Debug, Clone, Default)]
+struct Seldom {
+    sender: Option<AgentId>,
+    ttl: Option<Duration>,
+    deadline: Option<Timestamp>,
+    attempt: u16,
+    trace: Option<TraceContext>,
 }
 
 impl SendOptions {
     /// Normal priority, no sender, no deadline.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    fn seldom(&mut self) -> &mut Seldom {
+        self.seldom.get_or_insert_with(Box::default)
     }
 
     /// Which lane it waits in. A message overtakes those of lower priority.
@@ -56,52 +62,50 @@ impl SendOptions {
 
     /// Says who sends it.
     pub fn from(mut self, sender: &AgentId) -> Self {
-        self.sender = Some(sender.clone());
+        self.seldom().sender = Some(sender.clone());
         self
     }
 
     /// After this long it is no longer handled but counted as expired.
     pub fn ttl(mut self, ttl: Duration) -> Self {
-        self.ttl = Some(ttl);
+        self.seldom().ttl = Some(ttl);
         self
     }
 
     /// After this point of the host's clock it is no longer handled; so a deadline travels from message to message.
-    pub fn deadline(mut self, deadline: Option<crate::agent::Timestamp>) -> Self {
-        self.deadline = deadline;
+    pub fn deadline(mut self, deadline: Option<Timestamp>) -> Self {
+        self.seldom().deadline = deadline;
         self
     }
 
     /// How often it was tried before.
     pub fn attempt(mut self, attempt: u16) -> Self {
-        self.attempt = attempt;
+        self.seldom().attempt = attempt;
         self
     }
 
     /// The trace it belongs to.
     pub fn trace(mut self, trace: TraceContext) -> Self {
-        self.trace = Some(Box::new(trace));
+        self.seldom().trace = Some(trace);
         self
     }
 
+    #[inline]
     pub(crate) fn lane(&self) -> Lane {
         if self.control { Lane::Control } else { self.priority.into() }
     }
 
-    pub(crate) fn stamp(self, hub: &Hub, writer: Writer) -> Meta {
-        let lane = self.lane();
-        let ttl = self.ttl.map(|ttl| hub.deadline(ttl));
-        let deadline = match (self.deadline, ttl) {
-            (Some(a), Some(b)) => Some(a.min(b)),
-            (a, b) => a.or(b),
-        };
-        Meta {
-            id: hub.next_id(writer),
-            sender: self.sender,
-            lane,
-            deadline,
-            attempt: self.attempt,
-            trace: self.trace,
+    #[inline]
+    pub(crate) fn stamp(self, hub: &Hub, writer: Writer, by: Option<Timestamp>) -> Meta {
+        let (id, lane) = (hub.next_id(writer), self.lane());
+        match self.seldom {
+            None => Meta::new(id, lane, by),
+            Some(seldom) => {
+                let Seldom { sender, ttl, deadline, attempt, trace } = *seldom;
+                let ttl = ttl.map(|ttl| hub.deadline(ttl));
+                let deadline = [deadline, ttl, by].into_iter().flatten().min();
+                Meta::new(id, lane, deadline).with_attempt(attempt).with_sender(sender).with_trace(trace)
+            }
         }
     }
 }
@@ -111,20 +115,23 @@ impl SendOptions {
 /// Created by [`AgentRef::ask`](super::AgentRef::ask) and [`AgentHandle::ask`](super::AgentHandle::ask). The message is
 /// sent when this is awaited, with the deadline, so that an agent does not start what nobody waits for any more.
 #[must_use = "nothing is asked before this is awaited"]
-pub struct Ask<'a, R> {
-    send: Box<dyn FnOnce(SendOptions) -> Result<oneshot::Receiver<Result<R, Reason>>, Reason> + 'a>,
+pub struct Ask<'a, R, S> {
+    send: S,
     hub: &'a Hub,
     within: Duration,
     options: SendOptions,
+    answer: PhantomData<fn() -> R>,
 }
 
-impl<'a, R> Ask<'a, R> {
-    pub(crate) fn new(
-        hub: &'a Hub,
-        options: SendOptions,
-        send: impl FnOnce(SendOptions) -> Result<oneshot::Receiver<Result<R, Reason>>, Reason> + 'a,
-    ) -> Self {
-        Self { send: Box::new(send), hub, within: DEFAULT_ASK, options }
+/// What an ask sends, and where its answer arrives.
+pub(crate) type Asked<R> = Result<oneshot::Receiver<Result<R, Reason>>, Reason>;
+
+impl<'a, R, S> Ask<'a, R, S>
+where
+    S: FnOnce(SendOptions, Timestamp) -> Result<oneshot::Receiver<Result<R, Reason>>, Reason>,
+{
+    pub(crate) fn new(hub: &'a Hub, send: S) -> Self {
+        Self { send, hub, within: DEFAULT_ASK, options: SendOptions::new(), answer: PhantomData }
     }
 
     /// Waits at most this long for the answer; the deadline travels with the message.
@@ -133,7 +140,7 @@ impl<'a, R> Ask<'a, R> {
         self
     }
 
-    /// Says more about the message.
+    /// Says more about the message. An earlier deadline among the options holds for the answer, too.
     pub fn with(mut self, options: SendOptions) -> Self {
         self.options = options;
         self
@@ -144,10 +151,12 @@ impl<'a, R> Ask<'a, R> {
     /// # Errors
     /// [`AskError`] says whether the message was not delivered or no answer came in time.
     pub async fn answer(self) -> Result<R, AskError> {
-        let Self { send, hub, within, options } = self;
-        let deadline = hub.deadline(within);
-        let deadline = options.deadline.map_or(deadline, |earlier| earlier.min(deadline));
-        let answer = send(options.deadline(Some(deadline))).map_err(AskError::Undelivered)?;
+        let Self { send, hub, within, options, .. } = self;
+        let mut deadline = hub.deadline(within);
+        if let Some(earlier) = options.seldom.as_ref().and_then(|seldom| seldom.deadline) {
+            deadline = deadline.min(earlier);
+        }
+        let answer = send(options, deadline).map_err(AskError::Undelivered)?;
         match tokio::time::timeout_at(hub.instant(deadline), answer).await {
             Ok(Ok(Ok(value))) => Ok(value),
             Ok(Ok(Err(Reason::Expired))) | Err(_) => Err(AskError::TimedOut(within)),
@@ -158,7 +167,10 @@ impl<'a, R> Ask<'a, R> {
     }
 }
 
-impl<'a, R: 'a> IntoFuture for Ask<'a, R> {
+impl<'a, R: 'a, S> IntoFuture for Ask<'a, R, S>
+where
+    S: FnOnce(SendOptions, Timestamp) -> Result<oneshot::Receiver<Result<R, Reason>>, Reason> + 'a,
+{
     type Output = Result<R, AskError>;
     type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + 'a>>;
 

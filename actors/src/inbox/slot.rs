@@ -25,8 +25,8 @@ use super::{
 };
 use crate::{
     agent::{
-        Accept, Agent, AgentId, Batch, Ended, Envelope, ExitReason, Lane, Listing, Lost, Parcel, Reason, Unfinished,
-        lost_parcel,
+        Accept, Agent, AgentId, Batch, Ended, Envelope, ExitReason, Lane, Listing, Lost, Parcel, Reason,
+        Unfinished, lost_parcel,
     },
     audited::{ArbiterBound, InstanceAddress},
 };
@@ -35,58 +35,66 @@ use crate::{
 pub(crate) struct Packed {
     pub(crate) batch: Rc<dyn Any>,
     pub(crate) route: Arc<Route>,
-    pub(crate) count: u32,
-    lose: fn(&Rc<dyn Any>, u32, Reason) -> Lost,
+    pub(crate) count: u16,
+    lose: fn(&Rc<dyn Any>, u16, Reason) -> Lost,
 }
 
 impl Packed {
     pub(crate) fn new<M: Send + Sync + 'static>(route: Arc<Route>, parcels: Vec<Arc<Parcel<M>>>) -> Rc<Self> {
         Rc::new(Self {
-            count: u32::try_from(parcels.len()).expect("batches are bounded"),
+            count: u16::try_from(parcels.len()).expect("batches are bounded"),
             batch: Rc::new(Batch { parcels }),
             route,
             lose: |batch, at, reason| {
                 let batch: &Batch<M> = batch.downcast_ref().expect("packed with this type");
-                lost_parcel(&batch.parcels[at as usize], reason, None)
+                lost_parcel(&batch.parcels[usize::from(at)], reason, None)
             },
         })
     }
 
-    pub(crate) fn lost(&self, at: u32, reason: Reason) -> Lost {
+    pub(crate) fn lost(&self, at: u16, reason: Reason) -> Lost {
         (self.lose)(&self.batch, at, reason)
     }
 }
 
+/// What waits in a lane: one message, or the part of a batch that was let in.
 pub(crate) enum Body<A: Agent> {
-    One(Box<dyn Envelope<A>>),
-    Many { packed: Rc<Packed>, at: u32, end: u32, accept: u16 },
+    One { envelope: Box<dyn Envelope<A>>, stamp: Stamp },
+    Many { packed: Rc<Packed>, at: u16, end: u16, accept: u16, stamp: Stamp },
 }
 
-/// What waits in a lane.
-pub(crate) struct Entry<A: Agent> {
-    pub(crate) body: Body<A>,
-    /// When it came in, for one entry in [`SAMPLED`], [us] since the host's start modulo 2^32; 0 for the others.
-    pub(crate) stamp: u32,
-}
+/// When an entry came in, for one in [`SAMPLED`], \[us\] since the host's start modulo 2^32; 0 for the others.
+pub(crate) type Stamp = u32;
 
 /// One entry in so many has its time in the inbox measured.
 const SAMPLED: u32 = 64;
 
-impl<A: Agent> Load for Entry<A> {
+impl<A: Agent> Body<A> {
+    pub(crate) fn one(envelope: Box<dyn Envelope<A>>) -> Self {
+        Body::One { envelope, stamp: 0 }
+    }
+
+    pub(crate) fn many(packed: Rc<Packed>, at: u16, end: u16, accept: u16) -> Self {
+        Body::Many { packed, at, end, accept, stamp: 0 }
+    }
+}
+
+impl<A: Agent> Load for Body<A> {
+    #[inline]
     fn load(&self) -> u32 {
-        match &self.body {
-            Body::One(_) => 1,
-            Body::Many { at, end, .. } => end - at,
+        match self {
+            Body::One { .. } => 1,
+            Body::Many { at, end, .. } => u32::from(end - at),
         }
     }
 
     fn split_oldest(&mut self) -> Option<Self> {
-        match &mut self.body {
-            Body::One(_) => None,
+        match self {
+            Body::One { .. } => None,
             Body::Many { packed, at, accept, .. } => {
-                let body = Body::Many { packed: packed.clone(), at: *at, end: *at + 1, accept: *accept };
+                let oldest = Body::many(packed.clone(), *at, *at + 1, *accept);
                 *at += 1;
-                Some(Self { body, stamp: 0 })
+                Some(oldest)
             }
         }
     }
@@ -134,7 +142,7 @@ impl Future for Responding {
 /// What came in beyond the usual: responses that go on, messages parked outside, ages.
 pub(crate) struct Extra<A: Agent> {
     pub(crate) unfinished: FuturesUnordered<Responding>,
-    pub(crate) parked: VecDeque<(Lane, Entry<A>)>,
+    pub(crate) parked: VecDeque<(Lane, Body<A>)>,
     pub(crate) ages: Ages,
 }
 
@@ -154,7 +162,7 @@ pub(crate) struct Ages {
 
 /// The part of an inbox that belongs to its arbiter.
 pub(crate) struct Local<A: Agent> {
-    pub(crate) lanes: RefCell<Lanes<Entry<A>>>,
+    pub(crate) lanes: RefCell<Lanes<Body<A>>>,
     pub(crate) waker: RefCell<Option<Waker>>,
     pub(crate) idle: Cell<bool>,
     pub(crate) preempt: Cell<bool>,
@@ -281,7 +289,7 @@ impl<A: Agent> Inbox<A> {
 
     /// Queues an entry whose places are reserved. Only on the inbox's own arbiter.
     #[inline]
-    pub(crate) fn enter(&self, lane: Lane, body: Body<A>) {
+    pub(crate) fn enter(&self, lane: Lane, mut body: Body<A>) {
         if self.state.load(Ordering::Acquire) == CLOSED {
             self.give_up(lane, body, Reason::Stopped);
             return;
@@ -289,8 +297,12 @@ impl<A: Agent> Inbox<A> {
         let local = self.local();
         let entries = local.entries.get();
         local.entries.set(entries.wrapping_add(1));
-        let stamp = if entries.is_multiple_of(SAMPLED) { self.stamp() } else { 0 };
-        local.lanes.borrow_mut().push(lane, Entry { body, stamp });
+        if entries.is_multiple_of(SAMPLED) {
+            match &mut body {
+                Body::One { stamp, .. } | Body::Many { stamp, .. } => *stamp = self.stamp(),
+            }
+        }
+        local.lanes.borrow_mut().push(lane, body);
         if self.profile.config.overflow == OverflowPolicy::DropOldest && lane != Lane::Control {
             self.evict_overflow(lane);
         }
@@ -327,8 +339,8 @@ impl<A: Agent> Inbox<A> {
         let excess = self.local().lanes.borrow().waiting().saturating_sub(capacity);
         for _ in 0..excess {
             let evicted = self.local().lanes.borrow_mut().evict(lane);
-            let Some(entry) = evicted else { return };
-            self.give_up(lane, entry.body, Reason::DroppedOldest);
+            let Some(body) = evicted else { return };
+            self.give_up(lane, body, Reason::DroppedOldest);
         }
     }
 
@@ -341,10 +353,10 @@ impl<A: Agent> Inbox<A> {
     /// Accounts for every message of an entry as lost, and gives its places back.
     pub(crate) fn give_up(&self, lane: Lane, body: Body<A>, reason: Reason) {
         let (hub, writer) = (self.hub(), self.profile.writer);
-        let places = match body {
-            Body::One(envelope) => {
+        let places = body.load();
+        match body {
+            Body::One { envelope, .. } => {
                 hub.lose(writer, &hub.direct, &self.id, envelope.give_up(reason));
-                1
             }
             Body::Many { packed, at, end, .. } => {
                 if hub.dead_letters().are_wanted() {
@@ -354,9 +366,8 @@ impl<A: Agent> Inbox<A> {
                 } else {
                     packed.route.ledger.lost(writer, reason, u64::from(end - at));
                 }
-                end - at
             }
-        };
+        }
         self.release(lane, places);
         hub.settled();
     }
@@ -365,41 +376,41 @@ impl<A: Agent> Inbox<A> {
     fn unpark(&self) {
         let Some(local) = self.local.get() else { return };
         loop {
-            let Some((lane, entry)) = ({
+            let Some((lane, body)) = ({
                 let mut extra = local.extra.borrow_mut();
                 extra.as_mut().and_then(|extra| extra.parked.pop_front())
             }) else {
                 return;
             };
-            let Body::Many { packed, at, end, accept } = entry.body else {
+            let Body::Many { packed, at, end, accept, .. } = body else {
                 unreachable!("only batches are parked")
             };
-            let granted = self.reserve(lane, end - at);
-            if granted < end - at {
-                let rest = Body::Many { packed: packed.clone(), at: at + granted, end, accept };
+            let granted = self.reserve(lane, u32::from(end - at));
+            let until = at + u16::try_from(granted).expect("no more than was asked for");
+            if until < end {
+                let rest = Body::many(packed.clone(), until, end, accept);
                 let mut extra = local.extra.borrow_mut();
-                let parked = &mut extra.as_mut().expect("it was there above").parked;
-                parked.push_front((lane, Entry { body: rest, stamp: 0 }));
+                extra.as_mut().expect("it was there above").parked.push_front((lane, rest));
             }
             if granted == 0 {
                 return;
             }
             packed.route.unpark(granted as usize);
-            self.enter(lane, Body::Many { packed, at, end: at + granted, accept });
+            self.enter(lane, Body::many(packed, at, until, accept));
         }
     }
 
-    fn park(&self, lane: Lane, packed: Rc<Packed>, at: u32, end: u32, accept: u16) {
-        packed.route.parked.fetch_add((end - at) as usize, Ordering::AcqRel);
+    fn park(&self, lane: Lane, packed: Rc<Packed>, at: u16, end: u16, accept: u16) {
+        packed.route.parked.fetch_add(usize::from(end - at), Ordering::AcqRel);
         let mut extra = self.local().extra.borrow_mut();
-        let body = Body::Many { packed, at, end, accept };
-        extra.get_or_insert_with(Box::default).parked.push_back((lane, Entry { body, stamp: 0 }));
+        let body = Body::many(packed, at, end, accept);
+        extra.get_or_insert_with(Box::default).parked.push_back((lane, body));
     }
 
     pub(crate) fn has_parked(&self) -> bool {
-        self.local.get().is_some_and(|local| {
-            local.extra.borrow().as_ref().is_some_and(|extra| !extra.parked.is_empty())
-        })
+        self.local
+            .get()
+            .is_some_and(|local| local.extra.borrow().as_ref().is_some_and(|extra| !extra.parked.is_empty()))
     }
 
     /// Queues the whole batch, as far as the overflow policy lets it. Only on the inbox's own arbiter.
@@ -418,9 +429,10 @@ impl<A: Agent> Inbox<A> {
             self.park(lane, packed.clone(), 0, end, accept);
             return;
         }
-        let granted = self.reserve(lane, end);
+        let granted = self.reserve(lane, u32::from(end));
+        let granted = u16::try_from(granted).expect("no more than was asked for");
         if granted > 0 {
-            self.enter(lane, Body::Many { packed: packed.clone(), at: 0, end: granted, accept });
+            self.enter(lane, Body::many(packed.clone(), 0, granted, accept));
         }
         if granted < end {
             self.overflow(lane, packed, granted, accept);
@@ -428,7 +440,7 @@ impl<A: Agent> Inbox<A> {
     }
 
     #[cold]
-    fn overflow(&self, lane: Lane, packed: &Rc<Packed>, from: u32, accept: u16) {
+    fn overflow(&self, lane: Lane, packed: &Rc<Packed>, from: u16, accept: u16) {
         let reason = match self.profile.config.overflow {
             OverflowPolicy::Wait => {
                 self.park(lane, packed.clone(), from, packed.count, accept);
@@ -442,7 +454,7 @@ impl<A: Agent> Inbox<A> {
                     if self.local().lanes.borrow().waiting() >= self.profile.config.capacity {
                         let evicted = self.local().lanes.borrow_mut().evict(lane);
                         match evicted {
-                            Some(entry) => self.give_up(lane, entry.body, Reason::DroppedOldest),
+                            Some(body) => self.give_up(lane, body, Reason::DroppedOldest),
                             None => {
                                 let lost = packed.lost(at, Reason::DroppedOldest);
                                 self.hub().lose(self.profile.writer, &packed.route, &self.id, lost);
@@ -451,7 +463,7 @@ impl<A: Agent> Inbox<A> {
                         }
                     }
                     self.occupied.fetch_add(1, Ordering::AcqRel);
-                    self.enter(lane, Body::Many { packed: packed.clone(), at, end: at + 1, accept });
+                    self.enter(lane, Body::many(packed.clone(), at, at + 1, accept));
                 }
                 return;
             }
@@ -477,8 +489,8 @@ impl<A: Agent> Inbox<A> {
             if left.is_empty() && extra.is_none() {
                 break;
             }
-            for (lane, entry) in left {
-                self.give_up(lane, entry.body, Reason::Stopped);
+            for (lane, body) in left {
+                self.give_up(lane, body, Reason::Stopped);
             }
             if let Some(mut extra) = extra {
                 for responding in &extra.unfinished {
@@ -487,12 +499,12 @@ impl<A: Agent> Inbox<A> {
                     self.release(responding.lane, 1);
                 }
                 extra.unfinished.clear();
-                for (lane, entry) in extra.parked.drain(..) {
-                    if let Body::Many { packed, at, end, .. } = &entry.body {
-                        packed.route.unpark((end - at) as usize);
-                        self.occupied.fetch_add(end - at, Ordering::AcqRel);
+                for (lane, body) in extra.parked.drain(..) {
+                    if let Body::Many { packed, .. } = &body {
+                        packed.route.unpark(body.load() as usize);
+                        self.occupied.fetch_add(body.load(), Ordering::AcqRel);
                     }
-                    self.give_up(lane, entry.body, Reason::Stopped);
+                    self.give_up(lane, body, Reason::Stopped);
                 }
             }
         }
@@ -566,7 +578,7 @@ struct Transit<A: Agent> {
 
 impl<A: Agent> Arrival for Transit<A> {
     fn arrive(self: Box<Self>) {
-        self.inbox.enter(self.lane, Body::One(self.envelope));
+        self.inbox.enter(self.lane, Body::one(self.envelope));
     }
 }
 
@@ -577,7 +589,7 @@ impl<A: Agent> Inbox<A> {
         // What was published or sent before by this thread must not be overtaken: the short way is open only while
         // nothing of the same class is in transit to this arbiter.
         if self.local.get().is_some() && self.profile.port.in_transit(lane) == 0 {
-            self.enter(lane, Body::One(envelope));
+            self.enter(lane, Body::one(envelope));
         } else {
             let transit = Box::new(Transit { inbox: self.clone(), lane, envelope });
             self.profile.port.append(lane, [PortItem::Direct(transit)]);
@@ -680,4 +692,3 @@ impl<A: Agent> Door for Inbox<A> {
         self.send_command(command);
     }
 }
-

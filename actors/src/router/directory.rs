@@ -57,7 +57,8 @@ impl Directory {
     /// Adds agents to the tables, and makes them visible to publishers. Those whose id is taken are answered.
     pub fn add(&self, agents: impl IntoIterator<Item = AgentHandle>) -> Vec<AgentId> {
         let mut routes = self.lock();
-        let taken = agents.into_iter().filter_map(|agent| (!routes.add(agent.clone())).then(|| agent.id().clone()));
+        let taken =
+            agents.into_iter().filter_map(|agent| (!routes.add(agent.clone())).then(|| agent.id().clone()));
         let taken = taken.collect();
         routes.publish();
         taken

@@ -107,7 +107,7 @@ impl<M: Message + Send + Sync + 'static> Publisher<M> {
         let RouteCell { hub, route, snapshot } = &*self.cell;
         let writer = hub.writer();
         let lane = options.lane();
-        let meta = options.stamp(hub, writer);
+        let meta = options.stamp(hub, writer, None);
         let snapshot = snapshot.load();
         route.ledger.sent(writer, snapshot.total as u64);
         let refuse = |reason, message| {
@@ -140,7 +140,11 @@ impl<M: Message + Send + Sync + 'static> Publisher<M> {
     ///
     /// # Errors
     /// [`PublishError`] when an intervention dropped it.
-    pub async fn publish_waiting(&self, mut message: M, options: SendOptions) -> Result<Published, PublishError<M>> {
+    pub async fn publish_waiting(
+        &self,
+        mut message: M,
+        options: SendOptions,
+    ) -> Result<Published, PublishError<M>> {
         loop {
             self.room(&options).await;
             match self.publish_with(message, options.clone()) {

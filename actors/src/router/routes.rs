@@ -129,8 +129,11 @@ impl Routes {
             }
         }
         let route = self.hub.open_route(format!("{selector} ({})", short_type_name::<M>()));
-        let cell =
-            Arc::new(RouteCell { hub: self.hub.clone(), route, snapshot: ArcSwap::from_pointee(Snapshot::default()) });
+        let cell = Arc::new(RouteCell {
+            hub: self.hub.clone(),
+            route,
+            snapshot: ArcSwap::from_pointee(Snapshot::default()),
+        });
         let mut entry = Entry {
             selector: selector.clone(),
             message,
@@ -274,8 +277,12 @@ impl Routes {
     /// Whether every route holds just the members it should; says which does not.
     pub(crate) fn verify(&self) -> Result<(), String> {
         for entry in &self.entries {
-            let mut on: Vec<_> =
-                entry.lists.iter().flat_map(ChunkedList::iter).map(|recipient| recipient.agent.id().clone()).collect();
+            let mut on: Vec<_> = entry
+                .lists
+                .iter()
+                .flat_map(ChunkedList::iter)
+                .map(|recipient| recipient.agent.id().clone())
+                .collect();
             let mut should: Vec<_> = self
                 .select(&entry.selector)
                 .into_iter()

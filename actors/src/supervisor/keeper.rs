@@ -57,6 +57,7 @@ pub(crate) enum Rule {
 enum State {
     Running,
     Resting(Pin<Box<Sleep>>),
+    Rested,
     Held,
     Done,
 }
@@ -127,6 +128,11 @@ impl<A: Agent> Keeper<A> {
     }
 
     fn rest(&mut self, after: Duration) {
+        // tokio's timers are a millisecond apart: without a back-off there is nothing to wait for.
+        if after.is_zero() {
+            self.state = State::Rested;
+            return;
+        }
         self.state = State::Resting(Box::pin(tokio::time::sleep(after)));
     }
 
@@ -275,6 +281,9 @@ impl<A: Agent> Future for Keeper<A> {
                     if sleep.as_mut().poll(cx).is_pending() {
                         return Poll::Pending;
                     }
+                    this.state = State::Rested;
+                }
+                State::Rested => {
                     if let Err(reason) = this.rebuild() {
                         this.end(reason);
                     }

@@ -54,12 +54,7 @@ pub struct Backoff {
 impl Default for Backoff {
     /// 10 ms, doubling up to 1 s, varied by a fifth.
     fn default() -> Self {
-        Self {
-            initial: Duration::from_millis(10),
-            max: Duration::from_secs(1),
-            factor: 2.0,
-            jitter: 0.2,
-        }
+        Self { initial: Duration::from_millis(10), max: Duration::from_secs(1), factor: 2.0, jitter: 0.2 }
     }
 }
 

@@ -124,7 +124,11 @@ impl<A: Agent> SpawnJob<A> {
         Ok(agents)
     }
 
-    fn spawn_one(&self, id: &AgentId, shared: &mut Option<Arc<Profile<A>>>) -> Result<AgentRef<A>, SpawnError> {
+    fn spawn_one(
+        &self,
+        id: &AgentId,
+        shared: &mut Option<Arc<Profile<A>>>,
+    ) -> Result<AgentRef<A>, SpawnError> {
         let (agent, card) = build(id, &self.factory)?;
         let card = match &self.amend {
             Some(amend) => amend(card),
