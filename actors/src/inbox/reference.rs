@@ -246,6 +246,16 @@ impl AgentHandle {
         self.door.is_open()
     }
 
+    /// Whether the agent is no more. One that was told to stop goes on until it has handled what it holds.
+    pub fn has_ended(&self) -> bool {
+        self.door.has_ended()
+    }
+
+    /// Injects a fault: a panic inside the agent's own context, as if one of its futures had panicked.
+    pub fn inject_panic(&self, text: impl Into<String>) {
+        self.door.clone().command(Command::Panic(text.into()));
+    }
+
     /// Whether the agent accepts messages of this type.
     pub fn accepts<M: 'static>(&self) -> bool {
         self.door.accept(TypeId::of::<M>()).is_some()

@@ -111,6 +111,8 @@ pub(crate) enum Command {
     Restart { after: std::time::Duration, cause: String },
     /// End this incarnation and wait for another command.
     Hold,
+    /// Panic, as a future of the agent might.
+    Panic(String),
 }
 
 /// What agents of one spawn have in common.
@@ -554,6 +556,7 @@ pub(crate) trait Door: Send + Sync {
     fn generation(&self) -> u32;
     fn status(&self) -> InboxStatus;
     fn is_open(&self) -> bool;
+    fn has_ended(&self) -> bool;
     /// The position of a message type among those the agent accepts.
     fn accept(&self, message: TypeId) -> Option<u16>;
     /// Takes in a boxed `Direct<M, ByValue>` whose place is reserved.
@@ -646,6 +649,10 @@ impl<A: Agent> Door for Inbox<A> {
 
     fn is_open(&self) -> bool {
         Inbox::is_open(self)
+    }
+
+    fn has_ended(&self) -> bool {
+        self.state.load(Ordering::Acquire) == CLOSED
     }
 
     fn accept(&self, message: TypeId) -> Option<u16> {

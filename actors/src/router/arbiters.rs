@@ -13,7 +13,7 @@ use super::dispatcher::Dispatcher;
 use crate::{
     agent::{Agent, AgentId, Lane, Me},
     inbox::{AgentRef, ArbiterPort, Hub, HubConfig, PortItem},
-    supervisor::{Factory, Rule, SpawnError, SpawnJob, SpawnOptions},
+    supervisor::{Amend, Factory, Rule, SpawnError, SpawnJob, SpawnOptions},
 };
 
 /// How many threads agents live on.
@@ -102,8 +102,18 @@ impl Arbiters {
         factory: impl Fn(&Me) -> A + Send + Sync + 'static,
         options: SpawnOptions,
     ) -> Result<Vec<AgentRef<A>>, SpawnError> {
-        let factory: Factory<A> = Arc::new(factory);
-        let rule = Arc::new(Rule::Own(options.supervision));
+        self.spawn_by(ids, Arc::new(factory), options, Rule::Own(options.supervision), None).await
+    }
+
+    pub(crate) async fn spawn_by<A: Agent>(
+        &self,
+        ids: Vec<AgentId>,
+        factory: Factory<A>,
+        options: SpawnOptions,
+        rule: Rule,
+        amend: Option<Amend<A>>,
+    ) -> Result<Vec<AgentRef<A>>, SpawnError> {
+        let rule = Arc::new(rule);
         let ports = self.hub.ports();
         let mut answers = Vec::new();
         let mut agents = Vec::with_capacity(ids.len());
@@ -119,7 +129,7 @@ impl Arbiters {
                 port: port.clone(),
                 ids: batch,
                 factory: factory.clone(),
-                amend: None,
+                amend: amend.clone(),
                 inbox: options.inbox,
                 rule: rule.clone(),
                 answer,

@@ -54,25 +54,23 @@ impl Directory {
         self.lock().topics()
     }
 
-    /// Adds agents to the tables, and makes them visible to publishers. Those whose id is taken are answered.
-    pub fn add(&self, agents: impl IntoIterator<Item = AgentHandle>) -> Vec<AgentId> {
+    /// Removes and adds agents in one change that publishers see as a whole. Answers those to be added whose id is taken.
+    pub(crate) fn change(&self, add: Vec<AgentHandle>, remove: &[AgentId]) -> Vec<AgentId> {
         let mut routes = self.lock();
-        let taken =
-            agents.into_iter().filter_map(|agent| (!routes.add(agent.clone())).then(|| agent.id().clone()));
-        let taken = taken.collect();
+        routes.remove(remove);
+        let mut taken = Vec::new();
+        for agent in add {
+            let id = agent.id().clone();
+            if !routes.add(agent) {
+                taken.push(id);
+            }
+        }
         routes.publish();
         taken
     }
 
-    /// Removes agents from the tables and from the sight of publishers.
-    pub fn remove(&self, agents: &[AgentId]) {
-        let mut routes = self.lock();
-        routes.remove(agents);
-        routes.publish();
-    }
-
     /// Subscribes an agent to a topic. Answers false when it was subscribed already, or is not in the tables.
-    pub fn subscribe(&self, topic: &TopicName, agent: &AgentId) -> bool {
+    pub(crate) fn subscribe(&self, topic: &TopicName, agent: &AgentId) -> bool {
         let mut routes = self.lock();
         let changed = routes.subscribe(topic, agent);
         routes.publish();
@@ -80,7 +78,7 @@ impl Directory {
     }
 
     /// Ends a subscription. Answers whether there was one.
-    pub fn unsubscribe(&self, topic: &TopicName, agent: &AgentId) -> bool {
+    pub(crate) fn unsubscribe(&self, topic: &TopicName, agent: &AgentId) -> bool {
         let mut routes = self.lock();
         let changed = routes.unsubscribe(topic, agent);
         routes.publish();

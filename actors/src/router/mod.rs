@@ -6,6 +6,7 @@
 //!  data plane:     publisher ─────────── reads the snapshot, appends to each arbiter's port ──> Dispatcher ──> inboxes
 //! ```
 
+mod actor;
 mod arbiters;
 mod directory;
 mod dispatcher;
@@ -13,6 +14,7 @@ mod publisher;
 mod recipients;
 mod routes;
 
+pub use actor::{Reroute, Rerouted, Router, Subscribe, Unsubscribe};
 pub use arbiters::{Arbiters, ArbitersConfig};
 pub use directory::Directory;
 pub use publisher::{PublishError, Published, Publisher};

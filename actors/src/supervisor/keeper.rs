@@ -229,6 +229,13 @@ impl<A: Agent> Keeper<A> {
                 self.stop_context();
                 self.state = State::Held;
             }
+            Some(Command::Panic(text)) => {
+                if let (State::Running, Some(context)) = (&self.state, &mut self.context) {
+                    context.ctx().spawn(ready(()).map(move |(), _: &mut A, _: &mut Context<A>| {
+                        std::panic::panic_any(text);
+                    }));
+                }
+            }
         }
     }
 }

@@ -1,9 +1,24 @@
-//! Supervision: agents that are restarted in place, alone or in groups.
+//! Supervision: agents that are restarted in place, alone or in groups, and those who watch them.
+//!
+//! ```text
+//!  Supervisor (group, or its parent) <──Ended── Keeper ──polls──> actix context of the agent ──Pump──> inbox
+//!        └──────Restart | Hold | Kill─────────────^   └─ Lifecycle ─> Watches, monitor, registrar
+//! ```
+//!
+//! actix's own `Supervisor` does not restart after a panic; here every panic is caught where the agent is polled.
+
+mod group;
 mod keeper;
+mod overseer;
 mod policy;
 mod spawn;
+mod watch;
 
+pub use group::{GroupSpec, Strategy};
 pub(crate) use keeper::{Factory, Overseer, Rule};
+pub use overseer::Supervisor;
+pub(crate) use overseer::{Join, JoinGroup};
 pub use policy::{Backoff, Intensity, RestartPolicy, Supervision};
-pub(crate) use spawn::SpawnJob;
+pub(crate) use spawn::{Amend, SpawnJob};
 pub use spawn::{SpawnError, SpawnOptions};
+pub use watch::Watches;
