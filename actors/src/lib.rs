@@ -1,4 +1,5 @@
 //! Agents, inboxes, supervision and the five protocol actors of the phalanx runtime.
 pub mod agent;
+pub mod coordinator;
 pub mod initializer;
 mod support;

@@ -2,6 +2,9 @@ use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 
+use DependencyType::{Blocking, NonBlocking, Optional, Required};
+use StartupStatus::{Completed, Failed, Skipped};
+
 use super::*;
 use crate::{
     agent::Priority,
@@ -85,13 +88,13 @@ impl World {
         let plan = self.startup.plan();
         for on in plan.dependencies(task).filter(|&on| plan.waited_for(on)) {
             let fine = self.ended.get(&on).is_some_and(|status| {
-                *status == StartupStatus::Completed || !plan.tasks()[on].dependency_type.must_complete()
+                *status == Completed || !plan.tasks()[on].dependency_type.must_complete()
             });
             assert!(fine, "task {task} started although {on} is {:?}", self.ended.get(&on));
         }
         let phase = plan.tasks()[task].phase;
         for (at, other) in plan.tasks().iter().enumerate().filter(|(at, _)| *at != task) {
-            if other.phase == phase && other.dependency_type == DependencyType::Blocking {
+            if other.phase == phase && other.dependency_type == Blocking {
                 let begun = self.begun.contains(&at) && !self.ended.contains_key(&at);
                 assert!(!begun, "task {task} started while the blocking task {at} holds {phase}");
             }
@@ -186,7 +189,6 @@ fn the_longest_remaining_path_starts_first_then_priority_then_id() {
 fn a_required_failure_fails_start_up_and_skips_only_what_waits_for_it() {
     let tasks = vec![task("a", &[]), task("b", &["a"]), task("c", &["b"]), task("d", &[])];
     let report = run(tasks, workers(1), &[("a", Script::Fail)]);
-    use StartupStatus::{Completed, Failed, Skipped};
     assert_eq!(statuses(&report), [("a", Failed), ("b", Skipped), ("c", Skipped), ("d", Completed)]);
     assert_eq!(report.outcome, Some(StartupOutcome::Failed));
     assert_eq!(report.tasks[2].fault, Some(StartupFault::Skipped { because_of: id("a") }));
@@ -197,16 +199,15 @@ fn a_required_failure_fails_start_up_and_skips_only_what_waits_for_it() {
 fn with_fail_fast_the_first_required_failure_skips_all_that_has_not_started() {
     let tasks = vec![task("a", &[]).with_priority(Priority::Critical), task("b", &[]), task("c", &["b"])];
     let report = run(tasks, StartupOptions { fail_fast: true, ..workers(1) }, &[("a", Script::Fail)]);
-    use StartupStatus::{Failed, Skipped};
     // b and c hang together and are longer, so b runs first; what is left is skipped.
-    assert_eq!(report.tasks[1].status, StartupStatus::Completed);
+    assert_eq!(report.tasks[1].status, Completed);
     assert_eq!((report.tasks[0].status, report.tasks[2].status), (Failed, Skipped));
 }
 
 #[test]
 fn an_optional_failure_is_tolerated_and_its_dependants_wait_for_it() {
     let tasks = vec![
-        task("cache", &[]).depended_on_as(DependencyType::Optional).taking(Duration::from_secs(3)),
+        task("cache", &[]).depended_on_as(Optional).taking(Duration::from_secs(3)),
         task("serve", &["cache"]),
     ];
     let report = run(tasks, workers(4), &[("cache", Script::Fail)]);
@@ -218,7 +219,7 @@ fn an_optional_failure_is_tolerated_and_its_dependants_wait_for_it() {
 #[test]
 fn nobody_waits_for_a_hint_but_it_starts_first_when_both_could() {
     let hint = task("warm", &[])
-        .depended_on_as(DependencyType::NonBlocking)
+        .depended_on_as(NonBlocking)
         .taking(Duration::from_secs(9))
         .with_priority(Priority::Low);
     let tasks = vec![task("serve", &["warm"]).with_priority(Priority::Critical), hint];
@@ -233,10 +234,7 @@ fn nobody_waits_for_a_hint_but_it_starts_first_when_both_could() {
 #[test]
 fn while_a_blocking_task_runs_or_waits_to_retry_nothing_starts_in_its_phase() {
     let mut tasks = vec![
-        task("gate", &[])
-            .depended_on_as(DependencyType::Blocking)
-            .with_priority(Priority::Critical)
-            .retrying(1),
+        task("gate", &[]).depended_on_as(Blocking).with_priority(Priority::Critical).retrying(1),
         task("same", &[]),
         task("other", &[]).in_phase(Phase::Ready),
     ];
@@ -327,7 +325,7 @@ fn events_are_serialised_with_their_fields_in_a_stable_order() {
     let event = StartupEvent::TaskEnded {
         at: seconds(2),
         task: id("a"),
-        status: StartupStatus::Failed,
+        status: Failed,
         attempts: 1,
         took: Duration::from_secs(1),
         fault: Some(StartupFault::Failed { error: "no disk".to_owned() }),
@@ -345,14 +343,14 @@ fn naive(tasks: &[StartupTask], scripts: &[Vec<Script>]) -> BTreeMap<TaskId, Sta
         // Tasks come after their dependencies in these lists.
         let blocked = task.dependencies.iter().any(|on| {
             let kind = tasks.iter().find(|t| t.id == *on).unwrap().dependency_type;
-            kind.must_complete() && known[on] != StartupStatus::Completed
+            kind.must_complete() && known[on] != Completed
         });
         let attempts: Vec<_> = (0..=task.retries as usize).map(|n| script[n.min(script.len() - 1)]).collect();
         let status = match attempts.last().unwrap() {
-            _ if blocked => StartupStatus::Skipped,
-            _ if attempts.contains(&Script::Ok) => StartupStatus::Completed,
+            _ if blocked => Skipped,
+            _ if attempts.contains(&Script::Ok) => Completed,
             Script::Hang => StartupStatus::TimedOut,
-            _ => StartupStatus::Failed,
+            _ => Failed,
         };
         known.insert(task.id.clone(), status);
     }
@@ -366,7 +364,6 @@ prop_compose! {
          1u8..=5),
         1..25,
     )) -> (Vec<StartupTask>, Vec<Vec<Script>>) {
-        use DependencyType::{Blocking, NonBlocking, Optional, Required};
         let mut phases = Vec::new();
         let mut out = (Vec::new(), Vec::new());
         for (at, (kind, phase, on, takes, retries, script, priority)) in rows.into_iter().enumerate() {
@@ -403,7 +400,7 @@ proptest! {
             prop_assert_eq!(task.status, expected[&task.task], "{}", task.task);
         }
         let must = |t: &StartupTask| t.dependency_type.must_complete();
-        let bad = |t: &&StartupTask| expected[&t.id] != StartupStatus::Completed;
+        let bad = |t: &&StartupTask| expected[&t.id] != Completed;
         let outcome = if tasks.iter().filter(bad).any(must) {
             StartupOutcome::Failed
         } else if tasks.iter().any(|t| bad(&t)) {
@@ -430,7 +427,7 @@ proptest! {
         (mut tasks, _) in tasks(), count in 1usize..6,
     ) {
         for task in &mut tasks {
-            task.dependency_type = DependencyType::Required;
+            task.dependency_type = Required;
         }
         let n = tasks.len();
         let plan = Plan::new(tasks).unwrap();
