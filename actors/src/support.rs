@@ -2,7 +2,7 @@
 //!
 //! Owns nothing and knows neither tasks nor actors; node numbers are positions in the caller's list.
 
-use std::{collections::VecDeque, fmt, time::Duration};
+use std::{any::Any, collections::VecDeque, fmt, time::Duration};
 
 use petgraph::{Direction, algo::kosaraju_scc, graph::DiGraph, visit::EdgeRef};
 use serde::Serializer;
@@ -148,6 +148,12 @@ pub(crate) fn as_micros<S: Serializer>(duration: &Duration, serializer: S) -> Re
 pub(crate) fn doubling(first: Duration, most: Duration, failures: u32) -> Duration {
     let factor = 1u32.checked_shl(failures.saturating_sub(1)).unwrap_or(u32::MAX);
     first.saturating_mul(factor).min(most)
+}
+
+/// What a panic said.
+pub(crate) fn panic_text(payload: &(dyn Any + Send)) -> &str {
+    let text = payload.downcast_ref::<&str>().copied();
+    text.or_else(|| payload.downcast_ref::<String>().map(String::as_str)).unwrap_or("no text")
 }
 
 #[cfg(test)]

@@ -148,7 +148,7 @@ impl Model {
         for task in 0..self.tasks.len() {
             match self.tasks[task].stage {
                 Stage::Executing { due, .. } if due <= self.now => {
-                    self.fail(task, TaskState::TimedOut, false)
+                    self.fail(task, TaskState::TimedOut, false);
                 }
                 Stage::Backoff { due } if due <= self.now => self.tasks[task].stage = Stage::Ready,
                 _ => {}
