@@ -1,0 +1,511 @@
+//! Who does what, when: the actor that shares out tasks to agents by capability and load.
+//!
+//! ```text
+//! Submit, CancelTask --> TaskGraph (state machine) --assign, recall--> Worker of each agent
+//! Enroll, Withdraw --->     ^                                             |
+//!                           +------------ TaskEnded, TasksEnded ----------+     events --> sink, subscribers
+//! ```
+//!
+//! Owns the task graph, the way to each enrolled agent and those who wait for ends. Never does a task, never waits
+//! inside a handler, and knows neither mailboxes nor inboxes: a [`Worker`] delivers as it sees fit.
+//!
+//! **Invariant.** Every task ends exactly once and everyone who awaits it is answered; every assignment that is not
+//! answered in time is recalled and repeated or given up; see [`TaskGraph`] for the rest.
+//!
+//! **Restart.** All that matters lives in the [`SharedTasks`] given to the constructor: graph, workers, unperformed
+//! effects, open answers, subscribers. A new instance on the same cell takes over in `started()`: it performs what was
+//! left and sets its timer. Lost is at most the one effect whose performing panicked: an event, or an assignment,
+//! which then runs into its deadline and is repeated.
+
+use std::{
+    cell::RefCell,
+    collections::{BTreeSet, VecDeque},
+    panic::{AssertUnwindSafe, catch_unwind},
+    rc::Rc,
+    sync::Arc,
+};
+
+use actix::{
+    Actor, AsyncContext, Context, Handler, Message, Recipient, ResponseFuture, SpawnHandle, Supervised,
+    prelude::SendError,
+};
+use rustc_hash::FxHashMap;
+use serde_json::Value;
+use tokio::sync::oneshot;
+
+use crate::{
+    agent::{AgentId, Capability, TaskId, Timestamp},
+    support::panic_text,
+};
+
+mod attempts;
+mod event;
+mod graph;
+#[cfg(test)]
+mod model_tests;
+mod pool;
+mod read;
+mod record;
+mod submit;
+mod task;
+pub use attempts::EnrollError;
+pub use event::{Effect, TaskEvent, TaskMetrics, TaskReport};
+pub use graph::{GraphOptions, TaskGraph};
+pub use submit::{SubmitError, SubmitErrors};
+pub use task::{Assignment, TaskDetails, TaskFault, TaskSpec, TaskState, TaskType};
+
+/// The way to an agent that does tasks.
+///
+/// Neither method may wait: the coordinator calls them from inside its handlers. The end of an assignment is
+/// reported to the coordinator as [`TaskEnded`] with the assignment's attempt.
+pub trait Worker: Send + Sync {
+    /// Hands an attempt to the agent.
+    ///
+    /// # Errors
+    /// [`Refused`] when the agent does not take it; it is then given to another one or later.
+    fn assign(&self, assignment: Assignment) -> Result<(), Refused>;
+
+    /// Tells the agent that an attempt was given up. By default it is not told, and its answer is ignored.
+    fn recall(&self, task: &TaskId, attempt: u32) {
+        _ = (task, attempt);
+    }
+}
+
+/// Why an agent did not take an assignment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Refused {
+    /// Its inbox is full. Transient: it is asked again after a while.
+    #[error("the agent is busy: its inbox is full")]
+    Busy,
+    /// It is gone. Permanent: it is withdrawn.
+    #[error("the agent is gone: enrol it again when it is back")]
+    Gone,
+}
+
+/// Takes a batch of tasks; answered with their number, or with all that is wrong.
+#[derive(Debug, Message)]
+#[rtype(result = "Result<usize, SubmitErrors>")]
+pub struct Submit {
+    /// The tasks; they may depend on each other and on all submitted before.
+    pub tasks: Vec<TaskSpec>,
+}
+
+/// Enrols an agent for tasks.
+#[derive(Message)]
+#[rtype(result = "Result<(), EnrollError>")]
+pub struct Enroll {
+    /// The agent.
+    pub agent: AgentId,
+    /// What it offers.
+    pub offers: BTreeSet<Capability>,
+    /// How many tasks it takes at once.
+    pub slots: u32,
+    /// The way to it.
+    pub worker: Arc<dyn Worker>,
+}
+
+/// Removes an agent that left or died; its tasks go to others. `false` if it is not enrolled.
+#[derive(Debug, Clone, Message)]
+#[rtype(result = "bool")]
+pub struct Withdraw(pub AgentId);
+
+/// An agent's answer to an assignment; `false` if that attempt had been given up before.
+#[derive(Debug, Clone, Message)]
+#[rtype(result = "bool")]
+pub struct TaskEnded {
+    /// The task.
+    pub task: TaskId,
+    /// The attempt, as in the assignment.
+    pub attempt: u32,
+    /// What came of it.
+    pub result: Result<Value, String>,
+}
+
+/// Many answers at once; how many of them counted.
+#[derive(Debug, Clone, Message)]
+#[rtype(result = "usize")]
+pub struct TasksEnded(pub Vec<TaskEnded>);
+
+/// Withdraws a task; `false` if it is unknown or has ended.
+#[derive(Debug, Clone, Message)]
+#[rtype(result = "bool")]
+pub struct CancelTask {
+    /// The task.
+    pub task: TaskId,
+    /// Why.
+    pub because: String,
+}
+
+/// Withdraws every task that has not ended; how many those were.
+#[derive(Debug, Clone, Message)]
+#[rtype(result = "usize")]
+pub struct CancelAll {
+    /// Why.
+    pub because: String,
+}
+
+/// Asks how one task stands; `None` if it is unknown.
+#[derive(Debug, Clone, Message)]
+#[rtype(result = "Option<TaskReport>")]
+pub struct QueryTask(pub TaskId);
+
+/// Asks for the totals over all tasks.
+#[derive(Debug, Clone, Copy, Message)]
+#[rtype(result = "TaskTotals")]
+pub struct QueryTasks;
+
+/// The totals over all tasks at one time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, actix::MessageResponse)]
+pub struct TaskTotals {
+    /// When.
+    pub at: Timestamp,
+    /// The totals.
+    pub metrics: TaskMetrics,
+}
+
+/// Waits for the end of a task; answered then, or at once if it has ended.
+#[derive(Debug, Clone, Message)]
+#[rtype(result = "Result<TaskReport, AwaitError>")]
+pub struct AwaitTask(pub TaskId);
+
+/// Waits until no task is open; answered then, or at once if none is.
+#[derive(Debug, Clone, Copy, Message)]
+#[rtype(result = "Result<TaskTotals, AwaitError>")]
+pub struct AwaitAll;
+
+/// Asks for [`TaskProgress`] from now on.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct SubscribeTasks(pub Recipient<TaskProgress>);
+
+/// Tasks moved on. A subscriber whose mailbox is full misses some, but never that no task is open any more.
+#[derive(Debug, Clone, Copy, Message)]
+#[rtype(result = "()")]
+pub struct TaskProgress {
+    /// The totals now.
+    pub totals: TaskTotals,
+    /// How many messages this subscriber missed so far.
+    pub missed: u64,
+}
+
+/// Why there is nothing to wait for. Both are permanent.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum AwaitError {
+    /// No such task was submitted.
+    #[error("task {0} does not exist: submit it first")]
+    Unknown(TaskId),
+    /// The tasks were dropped before the end.
+    #[error("tasks were abandoned before they ended: the host has shut down")]
+    Abandoned,
+}
+
+struct Subscriber {
+    recipient: Recipient<TaskProgress>,
+    missed: u64,
+}
+
+/// All that a [`Coordinator`] must not lose when it is rebuilt.
+#[derive(Default)]
+pub struct TasksState {
+    graph: TaskGraph,
+    workers: FxHashMap<AgentId, Arc<dyn Worker>>,
+    outbox: VecDeque<Effect>,
+    awaited: FxHashMap<TaskId, Vec<oneshot::Sender<TaskReport>>>,
+    all_awaited: Vec<oneshot::Sender<TaskTotals>>,
+    subscribers: Vec<Subscriber>,
+    /// Whether something was told since the subscribers last heard.
+    news: bool,
+}
+
+impl TasksState {
+    /// A state without tasks.
+    pub fn new(options: GraphOptions) -> Self {
+        Self { graph: TaskGraph::new(options), ..Self::default() }
+    }
+
+    /// The tasks, to look at.
+    pub fn graph(&self) -> &TaskGraph {
+        &self.graph
+    }
+}
+
+/// The state shared by all incarnations of one coordinator; it stays on one arbiter.
+pub type SharedTasks = Rc<RefCell<TasksState>>;
+
+/// The actor that shares out tasks. See the source of this module for what it owns and keeps.
+pub struct Coordinator {
+    state: SharedTasks,
+    now: Rc<dyn Fn() -> Timestamp>,
+    events: Rc<dyn Fn(TaskEvent)>,
+    timer: Option<(Timestamp, SpawnHandle)>,
+}
+
+impl Coordinator {
+    /// A coordinator on a state, with the host's clock and a sink for events.
+    pub fn new(state: SharedTasks, now: Rc<dyn Fn() -> Timestamp>, events: Rc<dyn Fn(TaskEvent)>) -> Self {
+        Self { state, now, events, timer: None }
+    }
+
+    /// Changes the graph and performs what comes of it.
+    fn step<T>(
+        &mut self,
+        ctx: &mut Context<Self>,
+        change: impl FnOnce(&mut TasksState, Timestamp, &mut Vec<Effect>) -> T,
+    ) -> T {
+        let result = self.change(change);
+        self.settle(ctx);
+        result
+    }
+
+    fn change<T>(&self, change: impl FnOnce(&mut TasksState, Timestamp, &mut Vec<Effect>) -> T) -> T {
+        let now = (self.now)();
+        let mut effects = Vec::new();
+        let mut state = self.state.borrow_mut();
+        let result = change(&mut state, now, &mut effects);
+        state.outbox.extend(effects);
+        result
+    }
+
+    /// Performs all effects, answers those who waited, and sets the timer.
+    fn settle(&mut self, ctx: &mut Context<Self>) {
+        loop {
+            let Some(effect) = self.state.borrow_mut().outbox.pop_front() else { break };
+            match effect {
+                Effect::Dispatch(assignment) => self.assign(*assignment),
+                Effect::Recall { task, agent, attempt } => {
+                    let worker = self.state.borrow().workers.get(&agent).cloned();
+                    if let Some(worker) = worker
+                        && catch_unwind(AssertUnwindSafe(|| worker.recall(&task, attempt))).is_err()
+                    {
+                        tracing::warn!(%task, %agent, attempt, "a worker panicked on a recall");
+                    }
+                }
+                Effect::Event(event) => self.tell(event),
+            }
+        }
+        let at = (self.now)();
+        let mut guard = self.state.borrow_mut();
+        let state = &mut *guard;
+        let totals = TaskTotals { at, metrics: state.graph.metrics() };
+        if state.graph.open() == 0 {
+            for waiting in state.all_awaited.drain(..) {
+                _ = waiting.send(totals);
+            }
+        }
+        if std::mem::take(&mut state.news) {
+            state.subscribers.retain_mut(|subscriber| subscriber.hear(totals));
+        }
+        let due = state.graph.next_deadline();
+        drop(guard);
+        self.set_timer(due, ctx);
+    }
+
+    fn assign(&self, assignment: Assignment) {
+        let (task, agent, attempt) = (assignment.task.clone(), assignment.agent.clone(), assignment.attempt);
+        let worker = self.state.borrow().workers.get(&agent).cloned();
+        let taken = match worker {
+            Some(worker) => catch_unwind(AssertUnwindSafe(|| worker.assign(assignment))),
+            None => Ok(Err(Refused::Gone)),
+        };
+        self.change(|state, now, effects| match taken {
+            Ok(Ok(())) => {}
+            Ok(Err(Refused::Busy)) => _ = state.graph.attempt_refused(&task, attempt, now, effects),
+            Ok(Err(Refused::Gone)) => {
+                state.workers.remove(&agent);
+                state.graph.withdraw(&agent, now, effects);
+            }
+            Err(panic) => {
+                let error = format!("worker of agent {agent} panicked: {}", panic_text(&*panic));
+                state.graph.attempt_ended(&task, attempt, Err(error), now, effects);
+            }
+        });
+    }
+
+    fn tell(&self, event: TaskEvent) {
+        let mut guard = self.state.borrow_mut();
+        let state = &mut *guard;
+        state.news = true;
+        if let TaskEvent::TaskEnded { task, .. } = &event
+            && let Some(waiting) = state.awaited.remove(task)
+            && let Some(report) = state.graph.report(task)
+        {
+            for waiting in waiting {
+                // The one who waited may have gone.
+                _ = waiting.send(report.clone());
+            }
+        }
+        drop(guard);
+        (self.events)(event);
+    }
+
+    fn set_timer(&mut self, due: Option<Timestamp>, ctx: &mut Context<Self>) {
+        if self.timer.map(|(set, _)| set) == due {
+            return;
+        }
+        if let Some((_, handle)) = self.timer.take() {
+            ctx.cancel_future(handle);
+        }
+        if let Some(due) = due {
+            let handle = ctx.run_later(due.since((self.now)()), |actor, ctx| {
+                actor.timer = None;
+                actor.step(ctx, |state, now, effects| state.graph.advance(now, effects));
+            });
+            self.timer = Some((due, handle));
+        }
+    }
+}
+
+impl Subscriber {
+    /// Sends progress; whether the subscriber still lives.
+    fn hear(&mut self, totals: TaskTotals) -> bool {
+        let progress = TaskProgress { totals, missed: self.missed };
+        if totals.metrics.open() == 0 {
+            self.recipient.do_send(progress);
+            return self.recipient.connected();
+        }
+        match self.recipient.try_send(progress) {
+            Err(SendError::Closed(_)) => return false,
+            Err(SendError::Full(_)) => self.missed += 1,
+            Ok(()) => {}
+        }
+        true
+    }
+}
+
+impl Actor for Coordinator {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Context<Self>) {
+        self.settle(ctx);
+    }
+}
+
+impl Supervised for Coordinator {}
+
+impl Handler<Submit> for Coordinator {
+    type Result = Result<usize, SubmitErrors>;
+
+    fn handle(&mut self, asked: Submit, ctx: &mut Context<Self>) -> Self::Result {
+        self.step(ctx, |state, now, effects| state.graph.submit(asked.tasks, now, effects))
+    }
+}
+
+impl Handler<Enroll> for Coordinator {
+    type Result = Result<(), EnrollError>;
+
+    fn handle(&mut self, asked: Enroll, ctx: &mut Context<Self>) -> Self::Result {
+        let Enroll { agent, offers, slots, worker } = asked;
+        self.step(ctx, |state, now, effects| {
+            state.graph.enroll(agent.clone(), offers, slots, now, effects)?;
+            state.workers.insert(agent, worker);
+            Ok(())
+        })
+    }
+}
+
+impl Handler<Withdraw> for Coordinator {
+    type Result = bool;
+
+    fn handle(&mut self, asked: Withdraw, ctx: &mut Context<Self>) -> bool {
+        self.step(ctx, |state, now, effects| {
+            state.workers.remove(&asked.0);
+            state.graph.withdraw(&asked.0, now, effects)
+        })
+    }
+}
+
+impl Handler<TaskEnded> for Coordinator {
+    type Result = bool;
+
+    fn handle(&mut self, told: TaskEnded, ctx: &mut Context<Self>) -> bool {
+        let TaskEnded { task, attempt, result } = told;
+        self.step(ctx, |state, now, effects| state.graph.attempt_ended(&task, attempt, result, now, effects))
+    }
+}
+
+impl Handler<TasksEnded> for Coordinator {
+    type Result = usize;
+
+    fn handle(&mut self, told: TasksEnded, ctx: &mut Context<Self>) -> usize {
+        self.step(ctx, |state, now, effects| {
+            let answers = told.0.into_iter();
+            answers
+                .filter_map(|a| {
+                    state.graph.attempt_ended(&a.task, a.attempt, a.result, now, effects).then_some(())
+                })
+                .count()
+        })
+    }
+}
+
+impl Handler<CancelTask> for Coordinator {
+    type Result = bool;
+
+    fn handle(&mut self, asked: CancelTask, ctx: &mut Context<Self>) -> bool {
+        self.step(ctx, |state, now, effects| state.graph.cancel(&asked.task, &asked.because, now, effects))
+    }
+}
+
+impl Handler<CancelAll> for Coordinator {
+    type Result = usize;
+
+    fn handle(&mut self, asked: CancelAll, ctx: &mut Context<Self>) -> usize {
+        self.step(ctx, |state, now, effects| state.graph.cancel_all(&asked.because, now, effects))
+    }
+}
+
+impl Handler<QueryTask> for Coordinator {
+    type Result = Option<TaskReport>;
+
+    fn handle(&mut self, asked: QueryTask, _: &mut Context<Self>) -> Option<TaskReport> {
+        self.state.borrow().graph.report(&asked.0)
+    }
+}
+
+impl Handler<QueryTasks> for Coordinator {
+    type Result = TaskTotals;
+
+    fn handle(&mut self, _: QueryTasks, _: &mut Context<Self>) -> TaskTotals {
+        TaskTotals { at: (self.now)(), metrics: self.state.borrow().graph.metrics() }
+    }
+}
+
+impl Handler<AwaitTask> for Coordinator {
+    type Result = ResponseFuture<Result<TaskReport, AwaitError>>;
+
+    fn handle(&mut self, asked: AwaitTask, _: &mut Context<Self>) -> Self::Result {
+        let mut state = self.state.borrow_mut();
+        let answer = match state.graph.report(&asked.0) {
+            None => Err(AwaitError::Unknown(asked.0)),
+            Some(report) if report.state.ended() => Ok(report),
+            Some(_) => {
+                let (waiting, ended) = oneshot::channel();
+                state.awaited.entry(asked.0).or_default().push(waiting);
+                return Box::pin(async move { ended.await.map_err(|_| AwaitError::Abandoned) });
+            }
+        };
+        Box::pin(std::future::ready(answer))
+    }
+}
+
+impl Handler<AwaitAll> for Coordinator {
+    type Result = ResponseFuture<Result<TaskTotals, AwaitError>>;
+
+    fn handle(&mut self, _: AwaitAll, ctx: &mut Context<Self>) -> Self::Result {
+        let (waiting, ended) = oneshot::channel();
+        self.step(ctx, |state, _, _| state.all_awaited.push(waiting));
+        Box::pin(async move { ended.await.map_err(|_| AwaitError::Abandoned) })
+    }
+}
+
+impl Handler<SubscribeTasks> for Coordinator {
+    type Result = ();
+
+    fn handle(&mut self, asked: SubscribeTasks, _: &mut Context<Self>) {
+        self.state.borrow_mut().subscribers.push(Subscriber { recipient: asked.0, missed: 0 });
+    }
+}
+
+#[cfg(test)]
+#[path = "actor_tests.rs"]
+mod tests;

@@ -1,0 +1,183 @@
+//! Reading a [`TaskGraph`]: reports, metrics, and the check of its books.
+
+use std::collections::BTreeSet;
+
+use super::{
+    event::{TaskMetrics, TaskReport},
+    graph::{TaskGraph, Timer},
+    record::{NONE, Stage},
+    task::TaskState,
+};
+use crate::agent::TaskId;
+
+impl TaskGraph {
+    /// How many tasks were submitted.
+    pub fn len(&self) -> usize {
+        self.tasks.len()
+    }
+
+    /// Whether no task was ever submitted.
+    pub fn is_empty(&self) -> bool {
+        self.tasks.is_empty()
+    }
+
+    /// How many tasks have not ended.
+    pub fn open(&self) -> usize {
+        self.totals.stages[..Stage::Completed as usize].iter().sum()
+    }
+
+    /// Where a task stands, if it is known.
+    pub fn state(&self, task: &TaskId) -> Option<TaskState> {
+        self.number(task).map(|number| self.state_at(number))
+    }
+
+    fn state_at(&self, task: u32) -> TaskState {
+        let record = &self.tasks[task as usize];
+        match record.stage {
+            Stage::Pending => TaskState::Pending,
+            Stage::Ready if self.pool.classes[record.class as usize].capable > 0 => TaskState::Queued,
+            Stage::Ready | Stage::Backoff => TaskState::Waiting,
+            Stage::Executing => TaskState::Executing,
+            Stage::Completed => TaskState::Completed,
+            Stage::Failed => TaskState::Failed,
+            Stage::Cancelled => TaskState::Cancelled,
+            Stage::TimedOut => TaskState::TimedOut,
+        }
+    }
+
+    /// A task as it stands, if it is known.
+    pub fn report(&self, task: &TaskId) -> Option<TaskReport> {
+        let number = self.number(task)?;
+        let record = &self.tasks[number as usize];
+        Some(TaskReport {
+            task: task.clone(),
+            state: self.state_at(number),
+            attempts: record.attempts,
+            failures: record.failures,
+            agent: (record.agent != NONE).then(|| self.pool.agents[record.agent as usize].id.clone()),
+            submitted: record.submitted,
+            started: record.started,
+            ended: record.ended,
+            fault: record.fault.as_deref().cloned(),
+            result: record.result.clone(),
+        })
+    }
+
+    /// Every task in the order of submission with where it stands.
+    pub fn states(&self) -> impl Iterator<Item = (&TaskId, TaskState)> + '_ {
+        (0u32..).zip(self.tasks.keys()).map(|(number, id)| (id, self.state_at(number)))
+    }
+
+    /// Totals over all tasks.
+    pub fn metrics(&self) -> TaskMetrics {
+        let stage = |stage: Stage| self.totals.stages[stage as usize];
+        let completed = stage(Stage::Completed);
+        let average = self.totals.latency / u128::try_from(completed.max(1)).unwrap_or(1);
+        TaskMetrics {
+            submitted: self.tasks.len(),
+            pending: stage(Stage::Pending),
+            queued: stage(Stage::Ready) - self.pool.stranded,
+            executing: stage(Stage::Executing),
+            waiting: stage(Stage::Backoff) + self.pool.stranded,
+            completed,
+            failed: stage(Stage::Failed),
+            cancelled: stage(Stage::Cancelled),
+            timed_out: stage(Stage::TimedOut),
+            dispatched: self.totals.dispatched,
+            retried: self.totals.retried,
+            stale: self.totals.stale,
+            agents: self.pool.by_id.len(),
+            average_latency: std::time::Duration::from_micros(u64::try_from(average).unwrap_or(u64::MAX)),
+            first_submitted: self.totals.first_submitted,
+            last_completed: self.totals.last_completed,
+        }
+    }
+
+    /// Checks every count and every index against the tasks themselves; takes time linear in everything, for tests.
+    ///
+    /// # Errors
+    /// The first contradiction, in words.
+    pub fn verify(&self) -> Result<(), String> {
+        let mut stages = [0; 8];
+        let mut timers = BTreeSet::new();
+        for (number, (id, record)) in (0u32..).zip(&self.tasks) {
+            stages[record.stage as usize] += 1;
+            timers.extend(record.timer.map(|due| (due, Timer::Task(number))));
+            self.verify_task(number).map_err(|wrong| format!("task {id}, {:?}: {wrong}", record.stage))?;
+        }
+        for (number, slot) in (0u32..).zip(&self.pool.agents) {
+            timers.extend(slot.paused.map(|until| (until, Timer::Agent(number))));
+        }
+        if stages != self.totals.stages {
+            return Err(format!("counted {stages:?}, booked {:?}", self.totals.stages));
+        }
+        if timers != self.timers {
+            return Err(format!("timers of tasks and agents {timers:?}, booked {:?}", self.timers));
+        }
+        self.verify_pool()
+    }
+
+    fn verify_task(&self, number: u32) -> Result<(), String> {
+        let record = &self.tasks[number as usize];
+        let stage = record.stage;
+        let open =
+            record.dependencies.iter().filter(|link| !self.tasks[link.task() as usize].stage.ended()).count();
+        let class = &self.pool.classes[record.class as usize];
+        let check = |fine: bool, wrong: &str| if fine { Ok(()) } else { Err(wrong.to_owned()) };
+        check(stage.ended() || open == record.open as usize, "open dependencies are miscounted")?;
+        check(stage.ended() || (stage == Stage::Pending) == (open > 0), "pending and open disagree")?;
+        check(class.ready.contains(&record.key(number)) == (stage == Stage::Ready), "queue disagrees")?;
+        check((record.agent != NONE) == (stage == Stage::Executing), "agent disagrees")?;
+        let timed = matches!(stage, Stage::Executing | Stage::Backoff);
+        check(record.timer.is_some() == timed, "timer disagrees")?;
+        check(record.payload.is_some() != stage.ended(), "payload disagrees")?;
+        check(record.ended.is_some() == stage.ended(), "time of end disagrees")?;
+        check(record.failures <= record.max_retries.saturating_add(1), "too many failures")?;
+        if stage == Stage::Executing {
+            let agent = &self.pool.agents[record.agent as usize];
+            check(agent.executing.contains(&number), "its agent does not know")?;
+            check(agent.offers.is_superset(&class.needs), "its agent is not capable")?;
+        }
+        Ok(())
+    }
+
+    fn verify_pool(&self) -> Result<(), String> {
+        let pool = &self.pool;
+        let executing: usize = pool.agents.iter().map(|agent| agent.executing.len()).sum();
+        if executing != self.totals.stages[Stage::Executing as usize] {
+            return Err(format!("agents execute {executing} tasks"));
+        }
+        if self.options.max_concurrent.is_some_and(|most| executing > most) {
+            return Err(format!("{executing} tasks execute, more than allowed"));
+        }
+        let mut stranded = 0;
+        for (number, class) in (0u32..).zip(&pool.classes) {
+            let capable =
+                |agent: &&super::pool::AgentSlot| agent.present && agent.offers.is_superset(&class.needs);
+            let free: BTreeSet<u32> = (0u32..)
+                .zip(&pool.agents)
+                .filter(|(_, agent)| capable(agent) && agent.free())
+                .map(|(agent, _)| agent)
+                .collect();
+            let listed: BTreeSet<u32> = class.free.iter().map(|key| key.agent).collect();
+            let first = class.ready.first().filter(|_| !free.is_empty()).copied();
+            if pool.agents.iter().filter(capable).count() != class.capable
+                || free != listed
+                || first != class.listed
+                || first.is_some_and(|key| !pool.open.contains(&(key, number)))
+            {
+                return Err(format!("class {class:?} disagrees with agents {:?}", pool.agents));
+            }
+            stranded += if class.capable == 0 { class.ready.len() } else { 0 };
+        }
+        let ready = self.totals.stages[Stage::Ready as usize];
+        let open = pool.classes.iter().filter(|class| class.listed.is_some()).count();
+        if (stranded, open) != (pool.stranded, pool.open.len()) {
+            return Err(format!("{stranded} of {ready} ready tasks are stranded, {open} classes open"));
+        }
+        match pool.agents.iter().find(|agent| agent.executing.len() > agent.slots as usize) {
+            Some(agent) => Err(format!("agent {} works beyond its slots", agent.id)),
+            None => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,242 @@
+use std::{
+    sync::atomic::{AtomicU32, Ordering},
+    time::Duration,
+};
+
+use StartupStatus::{Completed, TimedOut};
+use actix::Addr;
+use tokio::time::{Instant, sleep};
+
+use super::*;
+
+fn id(text: &str) -> TaskId {
+    TaskId::new(text).unwrap()
+}
+
+/// Runs a test on one arbiter with a paused clock.
+fn paused<T>(test: impl Future<Output = T>) -> T {
+    // Paused from the start: a clock paused later is off the timer's ticks, and every sleep takes 1 ms more.
+    let paused = || tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build();
+    actix_rt::System::with_tokio_rt(move || paused().unwrap()).block_on(test)
+}
+
+fn clock() -> Rc<dyn Fn() -> Timestamp> {
+    let start = Instant::now();
+    Rc::new(move || Timestamp::from_start(start.elapsed()))
+}
+
+type Log = Rc<RefCell<Vec<StartupEvent>>>;
+
+fn start(state: &SharedStartup, now: &Rc<dyn Fn() -> Timestamp>) -> (Addr<Initializer>, Log) {
+    let log: Log = Rc::default();
+    let sink = log.clone();
+    let events = Rc::new(move |event| sink.borrow_mut().push(event));
+    (Initializer::new(state.clone(), now.clone(), events).start(), log)
+}
+
+fn fresh() -> (Addr<Initializer>, Log) {
+    start(&SharedStartup::default(), &clock())
+}
+
+fn taking(millis: u64) -> Body {
+    Arc::new(move |context| {
+        Box::pin(async move {
+            sleep(Duration::from_millis(millis)).await;
+            Ok(Value::from(context.task.as_str()))
+        })
+    })
+}
+
+fn task(name: &str, after: &[&str], body: Body) -> (StartupTask, Body) {
+    (StartupTask::new(id(name)).after(after.iter().map(|d| id(d))), body)
+}
+
+fn start_up(tasks: Vec<(StartupTask, Body)>) -> StartUp {
+    StartUp { tasks, options: StartupOptions::default() }
+}
+
+fn millis(n: u64) -> Timestamp {
+    Timestamp::from_start(Duration::from_millis(n))
+}
+
+#[test]
+fn independent_bodies_run_in_parallel_and_dependants_get_their_results() {
+    let report = paused(async {
+        let (initializer, log) = fresh();
+        let inputs: Body = Arc::new(|context| {
+            Box::pin(async move { Ok(context.inputs.iter().map(|(_, v)| (**v).clone()).collect()) })
+        });
+        let tasks =
+            vec![task("a", &[], taking(300)), task("b", &[], taking(300)), task("c", &["b", "a"], inputs)];
+        let report = initializer.send(start_up(tasks)).await.unwrap().unwrap();
+        assert!(matches!(log.borrow().last(), Some(StartupEvent::StartupEnded { .. })));
+        report
+    });
+    assert_eq!((report.outcome, report.ended), (Some(StartupOutcome::Succeeded), Some(millis(300))));
+    assert_eq!(report.tasks[2].result.as_deref(), Some(&serde_json::json!(["b", "a"])));
+}
+
+#[test]
+fn a_body_that_panics_fails_its_own_task_only() {
+    let report = paused(async {
+        let (initializer, _) = fresh();
+        let in_call: Body = Arc::new(|_| panic!("no such disk"));
+        let in_future: Body = Arc::new(|_| Box::pin(async { panic!("disk {} is full", 7) }));
+        let tasks = vec![
+            task("call", &[], in_call),
+            task("future", &[], in_future),
+            task("after", &["call"], taking(1)),
+            task("other", &[], taking(1)),
+        ];
+        initializer.send(start_up(tasks)).await.unwrap().unwrap()
+    });
+    let faults: Vec<_> =
+        report.tasks.iter().map(|t| t.fault.as_ref().map(ToString::to_string).unwrap_or_default()).collect();
+    let expected = [
+        "body panicked: no such disk",
+        "body panicked: disk 7 is full",
+        "skipped because call did not complete",
+        "",
+    ];
+    assert_eq!(faults, expected);
+    assert_eq!(report.outcome, Some(StartupOutcome::Failed));
+}
+
+#[test]
+fn a_late_attempt_is_dropped_and_the_next_one_runs_after_a_wait() {
+    let (report, alive) = paused(async {
+        let (initializer, _) = fresh();
+        let alive = Arc::new(());
+        let held = alive.clone();
+        let body: Body = Arc::new(move |context| {
+            let held = held.clone();
+            Box::pin(async move {
+                if context.attempt == 1 {
+                    std::future::pending::<()>().await;
+                }
+                drop(held);
+                Ok(Value::from(context.attempt))
+            })
+        });
+        let (slow, body) = task("slow", &[], body);
+        let tasks = vec![(slow.within(Duration::from_secs(2)).retrying(1), body)];
+        let report = initializer.send(start_up(tasks)).await.unwrap().unwrap();
+        (report, Arc::strong_count(&alive))
+    });
+    assert_eq!((report.tasks[0].attempts, report.ended), (2, Some(millis(2_100))));
+    assert_eq!(alive, 2, "only the body itself holds its share, no attempt does");
+}
+
+#[test]
+fn a_bad_plan_is_refused_and_a_second_start_up_has_to_wait() {
+    paused(async {
+        let (initializer, _) = fresh();
+        let refused = initializer.send(start_up(vec![task("a", &["b"], taking(1))])).await.unwrap();
+        assert_eq!(
+            refused.unwrap_err().to_string(),
+            "start-up task a depends on b, which does not exist: add it or remove the dependency"
+        );
+        assert_eq!(initializer.send(QueryStartup).await.unwrap(), None);
+        let first = initializer.send(start_up(vec![task("a", &[], taking(500))]));
+        let second = initializer.send(start_up(vec![task("b", &[], taking(1))]));
+        let (first, second) = tokio::join!(first, second);
+        assert_eq!(second.unwrap(), Err(StartUpError::Busy));
+        assert_eq!(first.unwrap().unwrap().outcome, Some(StartupOutcome::Succeeded));
+        let third = initializer.send(start_up(vec![task("b", &[], taking(1))])).await.unwrap();
+        assert_eq!(third.unwrap().tasks.len(), 1);
+    });
+}
+
+#[test]
+fn cancelling_drops_the_bodies_and_answers_the_one_who_asked() {
+    paused(async {
+        let (initializer, _) = fresh();
+        let tasks = vec![task("a", &[], taking(u64::from(u32::MAX))), task("b", &["a"], taking(1))];
+        let waiting = actix_rt::spawn(initializer.send(start_up(tasks)));
+        sleep(Duration::from_secs(1)).await;
+        let running = initializer.send(QueryStartupTask(id("a"))).await.unwrap().unwrap();
+        assert_eq!(running.status, StartupStatus::Running);
+        assert!(initializer.send(CancelStartUp).await.unwrap());
+        assert!(!initializer.send(CancelStartUp).await.unwrap());
+        let report = waiting.await.unwrap().unwrap().unwrap();
+        assert_eq!((report.outcome, report.ended), (Some(StartupOutcome::Cancelled), Some(millis(1_000))));
+    });
+}
+
+#[test]
+fn a_rebuilt_initializer_finishes_the_run_of_one_that_panicked() {
+    paused(async {
+        let (state, now) = (SharedStartup::default(), clock());
+        let poison = Rc::new(|event: StartupEvent| {
+            if let StartupEvent::TaskEnded { task, .. } = event {
+                panic!("the sink breaks when {task} ends");
+            }
+        });
+        let first = Initializer::new(state.clone(), now.clone(), poison).start();
+        let starts = Arc::new(AtomicU32::new(0));
+        let counted = starts.clone();
+        let count: Body = Arc::new(move |_| {
+            counted.fetch_add(1, Ordering::Relaxed);
+            Box::pin(async {
+                sleep(Duration::from_secs(5)).await;
+                Ok(Value::Null)
+            })
+        });
+        let (deaf, never) = task("deaf", &[], Arc::new(|_| Box::pin(std::future::pending())));
+        let tasks = vec![
+            task("a", &[], taking(1_000)),
+            task("b", &["a"], taking(1_000)),
+            task("long", &[], count),
+            (deaf.within(Duration::from_secs(8)), never),
+        ];
+        let waiting = actix_rt::spawn(first.send(start_up(tasks)));
+        sleep(Duration::from_secs(2)).await;
+        assert!(!first.connected(), "the first instance is gone");
+        sleep(Duration::from_secs(4)).await;
+        let (second, log) = start(&state, &now);
+        sleep(Duration::from_millis(1)).await;
+        let report = second.send(QueryStartupTask(id("long"))).await.unwrap().unwrap();
+        assert_eq!(report.status, Completed, "its result came while nobody lived");
+        let report = waiting.await.unwrap().unwrap().unwrap();
+        assert_eq!(starts.load(Ordering::Relaxed), 1, "a running body is not started again");
+        let statuses: Vec<_> = report.tasks.iter().map(|t| t.status).collect();
+        assert_eq!(statuses, [Completed, Completed, Completed, TimedOut]);
+        assert_eq!(report.tasks[3].ended, Some(millis(8_000)), "the timer was set again");
+        let ends = |log: &Log| {
+            let log = log.borrow();
+            log.iter().filter(|e| matches!(e, StartupEvent::TaskEnded { .. })).count()
+        };
+        assert_eq!(ends(&log), 3, "only the event that broke the sink is lost");
+    });
+}
+
+struct Listener(Rc<RefCell<Vec<StartupProgress>>>);
+
+impl Actor for Listener {
+    type Context = Context<Self>;
+}
+
+impl Handler<StartupProgress> for Listener {
+    type Result = ();
+    fn handle(&mut self, progress: StartupProgress, _: &mut Context<Self>) {
+        self.0.borrow_mut().push(progress);
+    }
+}
+
+#[test]
+fn a_subscriber_hears_of_progress_and_always_of_the_end() {
+    paused(async {
+        let (initializer, log) = fresh();
+        let heard = Rc::new(RefCell::new(Vec::new()));
+        let listener = Listener(heard.clone()).start();
+        initializer.send(SubscribeStartup(listener.clone().recipient())).await.unwrap();
+        let tasks: Vec<_> = (0..100).map(|n| task(&format!("t{n}"), &[], taking(10))).collect();
+        initializer.send(start_up(tasks)).await.unwrap().unwrap();
+        sleep(Duration::from_millis(1)).await;
+        let heard = heard.borrow();
+        let last = heard.last().unwrap();
+        assert!(matches!(last.event, StartupEvent::StartupEnded { .. }));
+        assert_eq!((last.ended, last.tasks), (100, 100));
+        assert_eq!(heard.len() as u64 + last.missed, log.borrow().len() as u64, "each is heard or counted");
+    });
+}

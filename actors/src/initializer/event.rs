@@ -1,0 +1,269 @@
+//! What start-up says of itself: [`StartupEvent`] while it runs, [`StartupReport`] at any time.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use serde::Serialize;
+use serde_json::Value;
+
+use super::task::Phase;
+use crate::{
+    agent::{TaskId, Timestamp},
+    support::as_micros,
+};
+
+/// Where one start-up task stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StartupStatus {
+    /// Not yet started: dependencies are open, or no worker is free.
+    Pending,
+    /// An attempt runs.
+    Running,
+    /// An attempt failed and the next one waits for its time or for a worker.
+    Retrying,
+    /// It completed.
+    Completed,
+    /// Its last attempt failed.
+    Failed,
+    /// Its last attempt took too long.
+    TimedOut,
+    /// It was never started, for something it waits for did not complete.
+    Skipped,
+    /// Start-up was cancelled before it ended.
+    Cancelled,
+}
+
+impl StartupStatus {
+    /// Whether the task will not change any more.
+    pub const fn ended(self) -> bool {
+        !matches!(self, StartupStatus::Pending | StartupStatus::Running | StartupStatus::Retrying)
+    }
+}
+
+/// How start-up as a whole ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StartupOutcome {
+    /// Every task completed.
+    Succeeded,
+    /// Every required and blocking task completed, another one did not.
+    Degraded,
+    /// A required or blocking task did not complete.
+    Failed,
+    /// It was cancelled.
+    Cancelled,
+}
+
+/// Why a start-up task did not complete.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(tag = "reason", rename_all = "snake_case")]
+pub enum StartupFault {
+    /// The body returned an error or panicked.
+    Failed {
+        /// What it said.
+        error: String,
+    },
+    /// An attempt took longer than allowed.
+    TimedOut {
+        /// What was allowed, as whole microseconds [us].
+        #[serde(rename = "after_us", serialize_with = "as_micros")]
+        after: Duration,
+    },
+    /// A task it waits for did not complete, or start-up stopped at its first failure.
+    Skipped {
+        /// The task that failed first.
+        because_of: TaskId,
+    },
+    /// Start-up was cancelled.
+    Cancelled,
+}
+
+impl fmt::Display for StartupFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Failed { error } => f.write_str(error),
+            Self::TimedOut { after } => write!(f, "timed out after {after:?}"),
+            Self::Skipped { because_of } => write!(f, "skipped because {because_of} did not complete"),
+            Self::Cancelled => f.write_str("cancelled"),
+        }
+    }
+}
+
+/// Something that happened during start-up. Durations are serialised as whole microseconds [us].
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum StartupEvent {
+    /// Start-up began.
+    StartupBegan {
+        /// When.
+        at: Timestamp,
+        /// How many tasks there are.
+        tasks: usize,
+        /// How many of them may run at once.
+        workers: usize,
+    },
+    /// The first task of a phase started.
+    PhaseStarted {
+        /// When.
+        at: Timestamp,
+        /// Which phase.
+        phase: Phase,
+        /// How many tasks belong to it.
+        tasks: usize,
+    },
+    /// An attempt started.
+    TaskStarted {
+        /// When.
+        at: Timestamp,
+        /// Which task.
+        task: TaskId,
+        /// Which attempt, from 1.
+        attempt: u32,
+    },
+    /// An attempt failed and another one will follow.
+    TaskRetried {
+        /// When.
+        at: Timestamp,
+        /// Which task.
+        task: TaskId,
+        /// The attempt that failed, from 1.
+        attempt: u32,
+        /// Why.
+        fault: StartupFault,
+        /// The earliest start of the next attempt.
+        next: Timestamp,
+    },
+    /// A task ended.
+    TaskEnded {
+        /// When.
+        at: Timestamp,
+        /// Which task.
+        task: TaskId,
+        /// How.
+        status: StartupStatus,
+        /// How many attempts were started.
+        attempts: u32,
+        /// The time from its first start.
+        #[serde(rename = "took_us", serialize_with = "as_micros")]
+        took: Duration,
+        /// Why it did not complete, if so.
+        fault: Option<StartupFault>,
+    },
+    /// The last task of a phase ended.
+    PhaseEnded {
+        /// When.
+        at: Timestamp,
+        /// Which phase.
+        phase: Phase,
+        /// The time from the start of its first task; nothing if none started.
+        #[serde(rename = "took_us", serialize_with = "as_micros")]
+        took: Duration,
+        /// How many of its tasks did not complete.
+        failed: usize,
+    },
+    /// All that anyone waits for ended and nothing required failed; only hints may still run.
+    BecameReady {
+        /// When.
+        at: Timestamp,
+    },
+    /// The last task ended.
+    StartupEnded {
+        /// When.
+        at: Timestamp,
+        /// How.
+        outcome: StartupOutcome,
+        /// The time from the beginning.
+        #[serde(rename = "took_us", serialize_with = "as_micros")]
+        took: Duration,
+    },
+}
+
+/// One task as it stands.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct StartupTaskReport {
+    /// Which task.
+    pub task: TaskId,
+    /// Its phase.
+    pub phase: Phase,
+    /// Where it stands.
+    pub status: StartupStatus,
+    /// How many attempts were started.
+    pub attempts: u32,
+    /// The start of its first attempt.
+    pub started: Option<Timestamp>,
+    /// Its end.
+    pub ended: Option<Timestamp>,
+    /// Why it did not complete, or why its last attempt did not.
+    pub fault: Option<StartupFault>,
+    /// What its body returned.
+    pub result: Option<Arc<Value>>,
+}
+
+/// One phase as it stands; its time overlaps that of others unless phases are strict.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct PhaseReport {
+    /// Which phase.
+    pub phase: Phase,
+    /// How many tasks belong to it.
+    pub tasks: usize,
+    /// How many of them completed.
+    pub completed: usize,
+    /// How many of them ended otherwise.
+    pub failed: usize,
+    /// The start of its first task.
+    pub started: Option<Timestamp>,
+    /// The end of its last task.
+    pub ended: Option<Timestamp>,
+}
+
+/// Why a task on the executed critical path could not start earlier.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Held {
+    /// By nothing: it started at the beginning.
+    Free,
+    /// It waited for the end of the step before, a dependency.
+    Dependency,
+    /// It was ready, and waited for a worker, a blocking task or the end of a phase.
+    Capacity,
+}
+
+/// One step of the executed critical path.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct CriticalStep {
+    /// The task.
+    pub task: TaskId,
+    /// Its first start.
+    pub started: Timestamp,
+    /// When it let the next step start; for the last step its end.
+    pub until: Timestamp,
+    /// What had kept it from starting earlier.
+    pub held: Held,
+}
+
+/// Start-up as it stands, or as it ended.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct StartupReport {
+    /// How it ended; `None` while it runs.
+    pub outcome: Option<StartupOutcome>,
+    /// When it began.
+    pub began: Timestamp,
+    /// When all that anyone waits for had ended, if nothing required failed.
+    pub ready: Option<Timestamp>,
+    /// When the last task ended.
+    pub ended: Option<Timestamp>,
+    /// The phases that have tasks, in order.
+    pub phases: Vec<PhaseReport>,
+    /// The tasks in the order they were given.
+    pub tasks: Vec<StartupTaskReport>,
+    /// The longest chain by estimate.
+    pub planned_path: Vec<TaskId>,
+    /// Its length by estimate, as whole microseconds [us].
+    #[serde(rename = "planned_length_us", serialize_with = "as_micros")]
+    pub planned_length: Duration,
+    /// No schedule on as many workers ends sooner by the estimates; as whole microseconds [us].
+    #[serde(rename = "lower_bound_us", serialize_with = "as_micros")]
+    pub lower_bound: Duration,
+    /// The chain of tasks that decided when start-up ended, from its beginning; empty while it runs.
+    pub executed_path: Vec<CriticalStep>,
+}

@@ -1,0 +1,69 @@
+//! What goes into a [`Startup`](super::Startup) and comes out of it: [`StartupOptions`], [`StartupEffect`].
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::event::StartupEvent;
+use crate::agent::Timestamp;
+
+/// What phases mean for the order of start.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PhaseMode {
+    /// Only dependencies count; phases group tasks for people. The default, and the fastest.
+    #[default]
+    Labels,
+    /// A phase's tasks start only when all waited-for tasks of the earlier phases have ended.
+    Strict,
+}
+
+/// How a plan is carried out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StartupOptions {
+    /// How many attempts may run at once; 8 unless said, at least 1.
+    pub workers: usize,
+    /// What phases mean; labels unless said.
+    pub phases: PhaseMode,
+    /// Whether the first failure of a required task skips all that has not started; `false` unless said.
+    pub fail_fast: bool,
+    /// The wait before the first retry, doubled for each further one; 100 ms unless said.
+    pub retry_after: Duration,
+    /// The longest wait before a retry; 10 s unless said.
+    pub retry_at_most: Duration,
+}
+
+impl Default for StartupOptions {
+    fn default() -> Self {
+        Self {
+            workers: 8,
+            phases: PhaseMode::Labels,
+            fail_fast: false,
+            retry_after: Duration::from_millis(100),
+            retry_at_most: Duration::from_secs(10),
+        }
+    }
+}
+
+/// What the caller has to do; tasks are named by their position in the plan.
+#[derive(Debug, Clone, PartialEq)]
+pub enum StartupEffect {
+    /// Start an attempt and report its end.
+    Run {
+        /// The task.
+        task: usize,
+        /// The attempt, from 1.
+        attempt: u32,
+        /// When it will be given up.
+        deadline: Option<Timestamp>,
+    },
+    /// Stop an attempt that was given up; its end no longer counts.
+    Abort {
+        /// The task.
+        task: usize,
+        /// The attempt.
+        attempt: u32,
+    },
+    /// Tell what happened.
+    Event(StartupEvent),
+}

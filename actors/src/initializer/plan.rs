@@ -1,0 +1,365 @@
+//! [`Plan`]: start-up tasks checked and put in order.
+//!
+//! ```text
+//! tasks --Plan::new--> all faults at once
+//!                 \--> Plan: graph, levels, critical path, order of start
+//! ```
+//!
+//! Owns the tasks and everything that can be known before the first one runs. Never runs, waits or reads a clock.
+//!
+//! **Invariant.** The graph of a plan is acyclic, every dependency names a task of the plan, and no task depends on
+//! one of a later phase. All work here is linear in tasks and edges, up to one sort, and uses no recursion.
+
+use std::{cmp::Reverse, fmt, time::Duration};
+
+use petgraph::{Direction, graph::NodeIndex};
+use rustc_hash::FxHashMap;
+
+use super::task::{Phase, StartupTask};
+use crate::{
+    agent::TaskId,
+    support::{Dag, Suggester, cycles, suggestion, write_faults, write_path},
+};
+
+/// One thing that is wrong with a list of start-up tasks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PlanError {
+    /// Two tasks have the same id.
+    Duplicate {
+        /// The id.
+        task: TaskId,
+        /// The position of the first one, from 0.
+        first: usize,
+        /// The position of the other one, from 0.
+        again: usize,
+    },
+    /// A task depends on one that is not in the list.
+    Unknown {
+        /// The task.
+        task: TaskId,
+        /// The dependency that does not exist.
+        dependency: TaskId,
+        /// An existing task of a similar name.
+        nearest: Option<TaskId>,
+    },
+    /// A task depends on itself.
+    OnItself {
+        /// The task.
+        task: TaskId,
+    },
+    /// Tasks depend on each other in a circle.
+    Cycle {
+        /// The circle; each task depends on the next, the last is the first again.
+        path: Vec<TaskId>,
+    },
+    /// A task depends on one of a later phase.
+    PhaseInversion {
+        /// The task.
+        task: TaskId,
+        /// Its phase.
+        phase: Phase,
+        /// What it depends on.
+        dependency: TaskId,
+        /// The later phase of the dependency.
+        dependency_phase: Phase,
+    },
+    /// The limit of an attempt is below one microsecond.
+    NoTime {
+        /// The task.
+        task: TaskId,
+    },
+}
+
+impl fmt::Display for PlanError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Duplicate { task, first, again } => write!(
+                f,
+                "start-up task {task} is listed twice, as number {} and {}: rename one",
+                first + 1,
+                again + 1
+            ),
+            Self::Unknown { task, dependency, nearest } => write!(
+                f,
+                "start-up task {task} depends on {dependency}, which does not exist: {}",
+                suggestion(nearest.as_ref(), "add it or remove the dependency")
+            ),
+            Self::OnItself { task } => {
+                write!(f, "start-up task {task} depends on itself: remove that dependency")
+            }
+            Self::Cycle { path } => {
+                f.write_str("start-up tasks depend on each other in a circle: ")?;
+                write_path(f, path)?;
+                f.write_str(": remove one of these dependencies")
+            }
+            Self::PhaseInversion { task, phase, dependency, dependency_phase } => write!(
+                f,
+                "start-up task {task} of phase {phase} depends on {dependency} of the later phase {dependency_phase}: \
+                 move one of them"
+            ),
+            Self::NoTime { task } => write!(
+                f,
+                "start-up task {task} has a timeout below one microsecond: raise it or leave it out"
+            ),
+        }
+    }
+}
+
+impl std::error::Error for PlanError {}
+
+/// Everything that is wrong with a list of start-up tasks, in the order of the list, cycles last.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PlanErrors(Vec<PlanError>);
+
+impl PlanErrors {
+    /// The faults; at least one.
+    pub fn faults(&self) -> &[PlanError] {
+        &self.0
+    }
+}
+
+impl fmt::Display for PlanErrors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write_faults(f, &self.0)
+    }
+}
+
+impl std::error::Error for PlanErrors {}
+
+/// Checked start-up tasks and what can be known of them before they run.
+///
+/// # Examples
+/// ```
+/// use phalanx_actors::initializer::{Plan, StartupTask};
+/// let task = |id: &str| StartupTask::new(id.parse().unwrap());
+/// let plan = Plan::new(vec![task("config"), task("events").after(["config".parse().unwrap()])]).unwrap();
+/// assert_eq!(plan.critical_path(), ["config", "events"]);
+/// let errors = Plan::new(vec![task("events").after(["confgi".parse().unwrap()]), task("config")]).unwrap_err();
+/// assert_eq!(
+///     errors.to_string(),
+///     "start-up task events depends on confgi, which does not exist: did you mean config?"
+/// );
+/// ```
+#[derive(Debug, Clone)]
+pub struct Plan {
+    tasks: Vec<StartupTask>,
+    index: FxHashMap<TaskId, usize>,
+    graph: Dag,
+    level: Vec<usize>,
+    rank: Vec<usize>,
+    critical: Vec<usize>,
+    critical_length: Duration,
+    total: Duration,
+}
+
+impl Plan {
+    /// Checks tasks and puts them in order.
+    ///
+    /// # Errors
+    /// [`PlanErrors`] lists every fault of the list.
+    pub fn new(tasks: Vec<StartupTask>) -> Result<Self, PlanErrors> {
+        let mut faults = Vec::new();
+        let mut index: FxHashMap<TaskId, usize> = FxHashMap::default();
+        for (at, task) in tasks.iter().enumerate() {
+            let first = *index.entry(task.id.clone()).or_insert(at);
+            if first != at {
+                faults.push(PlanError::Duplicate { task: task.id.clone(), first, again: at });
+            }
+        }
+        let graph = Self::edges(&tasks, &index, &mut faults);
+        let order = topological(&graph);
+        if order.len() < tasks.len() {
+            let name = |at: usize| tasks[at].id.clone();
+            faults.extend(
+                cycles(&graph)
+                    .into_iter()
+                    .map(|path| PlanError::Cycle { path: path.into_iter().map(name).collect() }),
+            );
+        }
+        if faults.is_empty() {
+            Ok(Self::laid_out(tasks, index, graph, &order))
+        } else {
+            Err(PlanErrors(faults))
+        }
+    }
+
+    /// Builds the graph and notes each dependency that does not fit.
+    fn edges(tasks: &[StartupTask], index: &FxHashMap<TaskId, usize>, faults: &mut Vec<PlanError>) -> Dag {
+        let mut graph = Dag::with_capacity(tasks.len(), tasks.len());
+        let mut suggester = Suggester::new();
+        let mut edges = Vec::new();
+        for (at, task) in tasks.iter().enumerate() {
+            graph.add_node(());
+            if task.timeout.is_some_and(|limit| limit.as_micros() == 0) {
+                faults.push(PlanError::NoTime { task: task.id.clone() });
+            }
+            for dependency in &task.dependencies {
+                if *dependency == task.id {
+                    faults.push(PlanError::OnItself { task: task.id.clone() });
+                } else if let Some(&on) = index.get(dependency) {
+                    if tasks[on].phase > task.phase {
+                        faults.push(PlanError::PhaseInversion {
+                            task: task.id.clone(),
+                            phase: task.phase,
+                            dependency: dependency.clone(),
+                            dependency_phase: tasks[on].phase,
+                        });
+                    }
+                    edges.push((on, at));
+                } else {
+                    let known = tasks.iter().map(|t| t.id.as_str()).filter(|name| *name != task.id.as_str());
+                    let nearest = suggester.nearest(dependency.as_str(), known);
+                    faults.push(PlanError::Unknown {
+                        task: task.id.clone(),
+                        dependency: dependency.clone(),
+                        nearest: nearest.map(|name| TaskId::new(name).expect("it is the id of a task")),
+                    });
+                }
+            }
+        }
+        // The graph lists the newest edge of a node first; added backwards, neighbours come in the order of the list.
+        for (from, to) in edges.into_iter().rev() {
+            graph.add_edge(NodeIndex::new(from), NodeIndex::new(to), ());
+        }
+        graph
+    }
+
+    fn laid_out(
+        tasks: Vec<StartupTask>,
+        index: FxHashMap<TaskId, usize>,
+        graph: Dag,
+        order: &[usize],
+    ) -> Self {
+        let mut plan = Self {
+            level: vec![0; tasks.len()],
+            rank: vec![0; tasks.len()],
+            critical: Vec::new(),
+            critical_length: Duration::ZERO,
+            total: tasks.iter().fold(Duration::ZERO, |sum, t| sum.saturating_add(t.estimated_duration)),
+            tasks,
+            index,
+            graph,
+        };
+        let mut finish = vec![Duration::ZERO; plan.tasks.len()];
+        let mut before = vec![None; plan.tasks.len()];
+        for &at in order {
+            let (mut earliest, mut level) = (Duration::ZERO, 0);
+            for on in plan.dependencies(at).filter(|&on| plan.waited_for(on)) {
+                level = level.max(plan.level[on] + 1);
+                if before[at].is_none() || finish[on] > earliest {
+                    (earliest, before[at]) = (finish[on], Some(on));
+                }
+            }
+            plan.level[at] = level;
+            finish[at] = earliest.saturating_add(plan.tasks[at].estimated_duration);
+        }
+        let mut step = (0..plan.tasks.len()).max_by_key(|&at| (finish[at], Reverse(at)));
+        plan.critical_length = step.map_or(Duration::ZERO, |at| finish[at]);
+        while let Some(at) = step {
+            plan.critical.push(at);
+            step = before[at];
+        }
+        plan.critical.reverse();
+        plan.rank_by_remaining(order);
+        plan
+    }
+
+    /// Ranks tasks by what still hangs on them: remaining path, then steps, then priority, then id.
+    fn rank_by_remaining(&mut self, order: &[usize]) {
+        let mut remaining = vec![(Duration::ZERO, 0usize); self.tasks.len()];
+        for &at in order.iter().rev() {
+            let (path, steps) = self
+                .dependants(at)
+                .map(|next| remaining[next])
+                .fold((Duration::ZERO, 0), |most, next| (most.0.max(next.0), most.1.max(next.1 + 1)));
+            remaining[at] = (path.saturating_add(self.tasks[at].estimated_duration), steps);
+        }
+        let mut by_rank: Vec<usize> = (0..self.tasks.len()).collect();
+        by_rank.sort_by(|&a, &b| {
+            let urgency = |at: usize| (remaining[at], self.tasks[at].priority);
+            urgency(b).cmp(&urgency(a)).then_with(|| self.tasks[a].id.cmp(&self.tasks[b].id))
+        });
+        for (rank, at) in by_rank.into_iter().enumerate() {
+            self.rank[at] = rank;
+        }
+    }
+
+    /// The tasks as they were listed.
+    pub fn tasks(&self) -> &[StartupTask] {
+        &self.tasks
+    }
+
+    /// The position of a task in the list.
+    pub fn position(&self, id: &str) -> Option<usize> {
+        self.index.get(id).copied()
+    }
+
+    /// The level of each task, as listed: the longest chain of waited-for tasks before it.
+    pub fn levels(&self) -> &[usize] {
+        &self.level
+    }
+
+    /// The chain of waited-for tasks with the longest estimate.
+    pub fn critical_path(&self) -> Vec<&str> {
+        self.critical.iter().map(|&at| self.tasks[at].id.as_str()).collect()
+    }
+
+    /// The estimate of the critical path.
+    pub fn critical_length(&self) -> Duration {
+        self.critical_length
+    }
+
+    /// The sum of all estimates.
+    pub fn total(&self) -> Duration {
+        self.total
+    }
+
+    /// No schedule on so many workers can end sooner, if the estimates hold: the longer of the critical path and the
+    /// total shared out evenly.
+    pub fn lower_bound(&self, workers: usize) -> Duration {
+        let workers = u32::try_from(workers.max(1)).unwrap_or(u32::MAX);
+        self.critical_length.max(self.total / workers)
+    }
+
+    /// What a task depends on, in the order it says, hints included.
+    pub(super) fn dependencies(&self, at: usize) -> impl Iterator<Item = usize> + '_ {
+        self.graph.neighbors_directed(NodeIndex::new(at), Direction::Incoming).map(NodeIndex::index)
+    }
+
+    /// What depends on a task, in the order of the list.
+    pub(super) fn dependants(&self, at: usize) -> impl Iterator<Item = usize> + '_ {
+        self.graph.neighbors_directed(NodeIndex::new(at), Direction::Outgoing).map(NodeIndex::index)
+    }
+
+    /// Whether anyone waits for a task.
+    pub(super) fn waited_for(&self, at: usize) -> bool {
+        self.tasks[at].dependency_type.waited_for()
+    }
+
+    /// The place of a task in the order of start; the lowest first.
+    pub(super) fn rank(&self, at: usize) -> usize {
+        self.rank[at]
+    }
+}
+
+/// As many nodes as can be ordered, each after all it depends on.
+fn topological(graph: &Dag) -> Vec<usize> {
+    let mut open: Vec<usize> =
+        graph.node_indices().map(|n| graph.neighbors_directed(n, Direction::Incoming).count()).collect();
+    let mut order: Vec<usize> = (0..open.len()).filter(|&at| open[at] == 0).collect();
+    let mut next = 0;
+    while next < order.len() {
+        for after in graph.neighbors(NodeIndex::new(order[next])) {
+            open[after.index()] -= 1;
+            if open[after.index()] == 0 {
+                order.push(after.index());
+            }
+        }
+        next += 1;
+    }
+    order
+}
+
+#[cfg(test)]
+#[path = "plan_tests.rs"]
+mod tests;

@@ -1,0 +1,442 @@
+use std::collections::BTreeMap;
+
+use proptest::prelude::*;
+
+use DependencyType::{Blocking, NonBlocking, Optional, Required};
+use StartupStatus::{Completed, Failed, Skipped};
+
+use super::*;
+use crate::{
+    agent::Priority,
+    initializer::{Held, StartupReport, StartupTask},
+};
+
+/// How one attempt of a body goes in a test.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Script {
+    Ok,
+    Fail,
+    Hang,
+}
+
+/// Runs a plan in virtual time: bodies take their estimates and follow their scripts (the last entry repeats).
+struct World {
+    startup: Startup,
+    scripts: Vec<Vec<Script>>,
+    ends: BTreeSet<(Timestamp, usize, u32)>,
+    running: BTreeMap<usize, u32>,
+    events: Vec<StartupEvent>,
+    begun: BTreeSet<usize>,
+    ended: BTreeMap<usize, StartupStatus>,
+    now: Timestamp,
+    most_running: usize,
+}
+
+impl World {
+    fn begin(plan: Plan, options: StartupOptions, scripts: Vec<Vec<Script>>) -> Self {
+        let mut effects = Vec::new();
+        let startup = Startup::begin(plan, options, Timestamp::ZERO, &mut effects);
+        let mut world = Self {
+            startup,
+            scripts,
+            ends: BTreeSet::new(),
+            running: BTreeMap::new(),
+            events: Vec::new(),
+            begun: BTreeSet::new(),
+            ended: BTreeMap::new(),
+            now: Timestamp::ZERO,
+            most_running: 0,
+        };
+        world.perform(effects);
+        world
+    }
+
+    fn perform(&mut self, effects: Vec<StartupEffect>) {
+        for effect in effects {
+            match effect {
+                StartupEffect::Run { task, attempt, deadline } => {
+                    let earlier = self.running.insert(task, attempt);
+                    assert_eq!(earlier, None, "an attempt of task {task} already runs");
+                    self.most_running = self.most_running.max(self.running.len());
+                    self.check_start(task);
+                    self.begun.insert(task);
+                    let script = &self.scripts[task];
+                    let asked = &self.startup.plan().tasks()[task];
+                    if script[(attempt as usize - 1).min(script.len() - 1)] == Script::Hang {
+                        assert!(deadline.is_some(), "a body that hangs needs a timeout to end");
+                    } else {
+                        self.ends.insert((self.now.plus(asked.estimated_duration), task, attempt));
+                    }
+                }
+                StartupEffect::Abort { task, attempt } => {
+                    assert_eq!(self.running.remove(&task), Some(attempt));
+                    self.ends.retain(|end| (end.1, end.2) != (task, attempt));
+                }
+                StartupEffect::Event(event) => {
+                    if let StartupEvent::TaskEnded { task, status, .. } = &event {
+                        let at = self.startup.plan().position(task.as_str()).unwrap();
+                        assert_eq!(self.ended.insert(at, *status), None, "{task} ended twice");
+                    }
+                    self.events.push(event);
+                }
+            }
+        }
+    }
+
+    /// What must hold whenever a task starts, by what the effects said so far.
+    fn check_start(&self, task: usize) {
+        let plan = self.startup.plan();
+        for on in plan.dependencies(task).filter(|&on| plan.waited_for(on)) {
+            let fine = self.ended.get(&on).is_some_and(|status| {
+                *status == Completed || !plan.tasks()[on].dependency_type.must_complete()
+            });
+            assert!(fine, "task {task} started although {on} is {:?}", self.ended.get(&on));
+        }
+        let phase = plan.tasks()[task].phase;
+        for (at, other) in plan.tasks().iter().enumerate().filter(|(at, _)| *at != task) {
+            if other.phase == phase && other.dependency_type == Blocking {
+                let begun = self.begun.contains(&at) && !self.ended.contains_key(&at);
+                assert!(!begun, "task {task} started while the blocking task {at} holds {phase}");
+            }
+            if self.startup.options.phases == PhaseMode::Strict && other.phase < phase && plan.waited_for(at)
+            {
+                assert!(self.ended.contains_key(&at), "task {task} of {phase} started before {at} ended");
+            }
+        }
+    }
+
+    /// Runs until nothing more happens; the report.
+    fn finish(&mut self) -> StartupReport {
+        loop {
+            let end = self.ends.first().copied();
+            let due = self.startup.next_deadline();
+            let mut effects = Vec::new();
+            match (end, due) {
+                (Some((at, task, attempt)), due) if due.is_none_or(|due| at <= due) => {
+                    self.now = at;
+                    self.ends.pop_first();
+                    self.running.remove(&task);
+                    let script = &self.scripts[task];
+                    let result = match script[(attempt as usize - 1).min(script.len() - 1)] {
+                        Script::Ok => Ok(Value::from(task)),
+                        _ => Err(format!("attempt {attempt} failed")),
+                    };
+                    assert!(self.startup.attempt_ended(task, attempt, result, at, &mut effects));
+                }
+                (_, Some(due)) => {
+                    self.now = due;
+                    self.startup.advance(due, &mut effects);
+                }
+                (_, None) => return self.startup.report(),
+            }
+            self.perform(effects);
+        }
+    }
+}
+
+fn id(text: &str) -> TaskId {
+    TaskId::new(text).unwrap()
+}
+
+fn task(name: &str, after: &[&str]) -> StartupTask {
+    StartupTask::new(id(name)).after(after.iter().map(|d| id(d)))
+}
+
+fn run(tasks: Vec<StartupTask>, options: StartupOptions, scripts: &[(&str, Script)]) -> StartupReport {
+    let named: BTreeMap<_, _> = scripts.iter().copied().collect();
+    let scripts =
+        tasks.iter().map(|t| vec![named.get(t.id.as_str()).copied().unwrap_or(Script::Ok)]).collect();
+    World::begin(Plan::new(tasks).unwrap(), options, scripts).finish()
+}
+
+fn statuses(report: &StartupReport) -> Vec<(&str, StartupStatus)> {
+    report.tasks.iter().map(|t| (t.task.as_str(), t.status)).collect()
+}
+
+fn seconds(n: u64) -> Timestamp {
+    Timestamp::from_start(Duration::from_secs(n))
+}
+
+fn workers(workers: usize) -> StartupOptions {
+    StartupOptions { workers, ..StartupOptions::default() }
+}
+
+#[test]
+fn independent_tasks_run_in_parallel_up_to_the_number_of_workers() {
+    let tasks = || (0..20).map(|n| task(&format!("t{n}"), &[])).collect::<Vec<_>>();
+    assert_eq!(run(tasks(), workers(8), &[]).ended, Some(seconds(3)));
+    assert_eq!(run(tasks(), workers(20), &[]).ended, Some(seconds(1)));
+    assert_eq!(run(tasks(), workers(0), &[]).ended, Some(seconds(20)), "no workers counts as one");
+}
+
+#[test]
+fn the_longest_remaining_path_starts_first_then_priority_then_id() {
+    let tasks = vec![
+        task("c", &[]),
+        task("b", &[]).with_priority(Priority::High),
+        task("a", &[]),
+        task("head", &[]),
+        task("tail", &["head"]),
+    ];
+    let report = run(tasks, workers(1), &[]);
+    let mut order: Vec<_> = report.tasks.iter().map(|t| (t.started, t.task.as_str())).collect();
+    order.sort_unstable();
+    let order: Vec<_> = order.into_iter().map(|started| started.1).collect();
+    assert_eq!(order, ["head", "b", "a", "c", "tail"]);
+}
+
+#[test]
+fn a_required_failure_fails_start_up_and_skips_only_what_waits_for_it() {
+    let tasks = vec![task("a", &[]), task("b", &["a"]), task("c", &["b"]), task("d", &[])];
+    let report = run(tasks, workers(1), &[("a", Script::Fail)]);
+    assert_eq!(statuses(&report), [("a", Failed), ("b", Skipped), ("c", Skipped), ("d", Completed)]);
+    assert_eq!(report.outcome, Some(StartupOutcome::Failed));
+    assert_eq!(report.tasks[2].fault, Some(StartupFault::Skipped { because_of: id("a") }));
+    assert_eq!(report.ready, None);
+}
+
+#[test]
+fn with_fail_fast_the_first_required_failure_skips_all_that_has_not_started() {
+    let tasks = vec![task("a", &[]).with_priority(Priority::Critical), task("b", &[]), task("c", &["b"])];
+    let report = run(tasks, StartupOptions { fail_fast: true, ..workers(1) }, &[("a", Script::Fail)]);
+    // b and c hang together and are longer, so b runs first; what is left is skipped.
+    assert_eq!(report.tasks[1].status, Completed);
+    assert_eq!((report.tasks[0].status, report.tasks[2].status), (Failed, Skipped));
+}
+
+#[test]
+fn an_optional_failure_is_tolerated_and_its_dependants_wait_for_it() {
+    let tasks = vec![
+        task("cache", &[]).depended_on_as(Optional).taking(Duration::from_secs(3)),
+        task("serve", &["cache"]),
+    ];
+    let report = run(tasks, workers(4), &[("cache", Script::Fail)]);
+    assert_eq!(report.outcome, Some(StartupOutcome::Degraded));
+    assert_eq!(report.tasks[1].started, Some(seconds(3)));
+    assert_eq!(report.ready, Some(seconds(4)));
+}
+
+#[test]
+fn nobody_waits_for_a_hint_but_it_starts_first_when_both_could() {
+    let hint = task("warm", &[])
+        .depended_on_as(NonBlocking)
+        .taking(Duration::from_secs(9))
+        .with_priority(Priority::Low);
+    let tasks = vec![task("serve", &["warm"]).with_priority(Priority::Critical), hint];
+    let report = run(tasks.clone(), workers(2), &[]);
+    assert_eq!(report.tasks[0].started, Some(seconds(0)));
+    assert_eq!((report.ready, report.ended), (Some(seconds(1)), Some(seconds(9))));
+    let one_by_one = run(tasks, workers(1), &[("warm", Script::Fail)]);
+    assert_eq!(one_by_one.tasks[0].started, Some(seconds(9)), "the hint of order is followed");
+    assert_eq!(one_by_one.outcome, Some(StartupOutcome::Degraded));
+}
+
+#[test]
+fn while_a_blocking_task_runs_or_waits_to_retry_nothing_starts_in_its_phase() {
+    let mut tasks = vec![
+        task("gate", &[]).depended_on_as(Blocking).with_priority(Priority::Critical).retrying(1),
+        task("same", &[]),
+        task("other", &[]).in_phase(Phase::Ready),
+    ];
+    tasks[0].timeout = Some(Duration::from_secs(5));
+    let scripts = vec![vec![Script::Hang, Script::Ok], vec![Script::Ok], vec![Script::Ok]];
+    let options = StartupOptions { retry_after: Duration::from_secs(2), ..workers(4) };
+    let report = World::begin(Plan::new(tasks).unwrap(), options, scripts).finish();
+    assert_eq!(report.tasks[2].started, Some(seconds(0)));
+    assert_eq!((report.tasks[0].attempts, report.tasks[0].ended), (2, Some(seconds(8))));
+    assert_eq!(report.tasks[1].started, Some(seconds(8)));
+    assert_eq!(report.outcome, Some(StartupOutcome::Succeeded));
+}
+
+#[test]
+fn strict_phases_wait_for_the_earlier_ones_and_labels_do_not() {
+    let tasks = || {
+        vec![
+            task("slow", &[]).in_phase(Phase::ResourceAllocation).taking(Duration::from_secs(5)),
+            task("late", &[]).in_phase(Phase::ServiceStartup),
+        ]
+    };
+    let strict = StartupOptions { phases: PhaseMode::Strict, ..workers(4) };
+    assert_eq!(run(tasks(), strict, &[]).tasks[1].started, Some(seconds(5)));
+    let labels = run(tasks(), workers(4), &[]);
+    assert_eq!(labels.tasks[1].started, Some(seconds(0)));
+    assert_eq!((labels.phases[0].ended, labels.phases[1].ended), (Some(seconds(5)), Some(seconds(1))));
+}
+
+#[test]
+fn a_task_that_never_answers_times_out_after_its_last_attempt() {
+    let tasks = vec![task("deaf", &[]).within(Duration::from_secs(3)).retrying(2)];
+    let report = run(tasks, workers(1), &[("deaf", Script::Hang)]);
+    assert_eq!((report.tasks[0].status, report.tasks[0].attempts), (StartupStatus::TimedOut, 3));
+    assert_eq!(report.ended, Some(Timestamp::from_start(Duration::from_millis(9_300))));
+}
+
+#[test]
+fn the_end_of_an_attempt_that_was_given_up_changes_nothing() {
+    let mut effects = Vec::new();
+    let plan = Plan::new(vec![task("deaf", &[]).within(Duration::from_secs(3))]).unwrap();
+    let mut startup = Startup::begin(plan, workers(1), Timestamp::ZERO, &mut effects);
+    startup.advance(seconds(3), &mut effects);
+    assert!(!startup.attempt_ended(0, 1, Ok(Value::Null), seconds(4), &mut effects));
+    assert!(!startup.attempt_ended(7, 1, Ok(Value::Null), seconds(4), &mut effects));
+    assert_eq!(startup.outcome(), Some(StartupOutcome::Failed));
+}
+
+#[test]
+fn cancelling_aborts_what_runs_and_ends_everything() {
+    let tasks = vec![task("a", &[]), task("b", &["a"]), task("c", &[])];
+    let mut world = World::begin(Plan::new(tasks).unwrap(), workers(1), vec![vec![Script::Ok]; 3]);
+    let mut effects = Vec::new();
+    world.startup.cancel(Timestamp::ZERO, &mut effects);
+    world.perform(effects);
+    let report = world.finish();
+    assert!(world.running.is_empty());
+    assert_eq!(report.outcome, Some(StartupOutcome::Cancelled));
+    assert!(report.tasks.iter().all(|t| t.status == StartupStatus::Cancelled));
+}
+
+#[test]
+fn an_empty_plan_succeeds_at_once() {
+    assert_eq!(run(Vec::new(), workers(1), &[]).outcome, Some(StartupOutcome::Succeeded));
+}
+
+#[test]
+fn the_executed_path_says_what_held_each_step() {
+    let tasks = vec![task("a", &[]), task("b", &["a"]), task("z", &[])];
+    let report = run(tasks, workers(1), &[]);
+    let path: Vec<_> = report.executed_path.iter().map(|s| (s.task.as_str(), s.held)).collect();
+    assert_eq!(path, [("a", Held::Free), ("b", Held::Dependency), ("z", Held::Capacity)]);
+    assert_eq!(report.planned_path.iter().map(TaskId::as_str).collect::<Vec<_>>(), ["a", "b"]);
+}
+
+#[test]
+fn a_failing_chain_of_100_000_tasks_is_skipped_without_recursion() {
+    let tasks = (0..100_000usize)
+        .map(|at| {
+            StartupTask::new(id(&format!("t{at}"))).after(at.checked_sub(1).map(|b| id(&format!("t{b}"))))
+        })
+        .collect();
+    let report = run(tasks, workers(8), &[("t0", Script::Fail)]);
+    assert_eq!(report.phases[0].failed, 100_000);
+}
+
+#[test]
+fn events_are_serialised_with_their_fields_in_a_stable_order() {
+    let event = StartupEvent::TaskEnded {
+        at: seconds(2),
+        task: id("a"),
+        status: Failed,
+        attempts: 1,
+        took: Duration::from_secs(1),
+        fault: Some(StartupFault::Failed { error: "no disk".to_owned() }),
+    };
+    assert_eq!(
+        serde_json::to_string(&event).unwrap(),
+        r#"{"event":"task_ended","at":2000000,"task":"a","status":"failed","attempts":1,"took_us":1000000,"fault":{"reason":"failed","error":"no disk"}}"#
+    );
+}
+
+/// What becomes of each task, by the meaning of the words alone.
+fn naive(tasks: &[StartupTask], scripts: &[Vec<Script>]) -> BTreeMap<TaskId, StartupStatus> {
+    let mut known: BTreeMap<TaskId, StartupStatus> = BTreeMap::new();
+    for (task, script) in tasks.iter().zip(scripts) {
+        // Tasks come after their dependencies in these lists.
+        let blocked = task.dependencies.iter().any(|on| {
+            let kind = tasks.iter().find(|t| t.id == *on).unwrap().dependency_type;
+            kind.must_complete() && known[on] != Completed
+        });
+        let attempts: Vec<_> = (0..=task.retries as usize).map(|n| script[n.min(script.len() - 1)]).collect();
+        let status = match attempts.last().unwrap() {
+            _ if blocked => Skipped,
+            _ if attempts.contains(&Script::Ok) => Completed,
+            Script::Hang => StartupStatus::TimedOut,
+            _ => Failed,
+        };
+        known.insert(task.id.clone(), status);
+    }
+    known
+}
+
+prop_compose! {
+    fn tasks()(rows in prop::collection::vec(
+        (0usize..4, 0usize..6, prop::collection::vec(any::<prop::sample::Index>(), 0..4), 0u64..5, 0u32..3,
+         prop::collection::vec(prop_oneof![4 => Just(Script::Ok), 1 => Just(Script::Fail), 1 => Just(Script::Hang)], 1..3),
+         1u8..=5),
+        1..25,
+    )) -> (Vec<StartupTask>, Vec<Vec<Script>>) {
+        let mut phases = Vec::new();
+        let mut out = (Vec::new(), Vec::new());
+        for (at, (kind, phase, on, takes, retries, script, priority)) in rows.into_iter().enumerate() {
+            let on: BTreeSet<usize> = if at == 0 { BTreeSet::new() } else { on.iter().map(|i| i.index(at)).collect() };
+            let phase = on.iter().map(|&d| phases[d]).max().unwrap_or(0).max(phase);
+            phases.push(phase);
+            out.0.push(StartupTask::new(id(&format!("t{at}")))
+                .after(on.iter().map(|d| id(&format!("t{d}"))))
+                .in_phase(Phase::ALL[phase])
+                .depended_on_as([Required, Optional, Blocking, NonBlocking][kind])
+                .taking(Duration::from_secs(takes))
+                .within(Duration::from_secs(10))
+                .with_priority(Priority::try_from(priority).unwrap())
+                .retrying(retries));
+            out.1.push(script);
+        }
+        out
+    }
+}
+
+proptest! {
+    #[test]
+    fn any_plan_ends_as_the_meaning_of_its_words_says(
+        (tasks, scripts) in tasks(), count in 1usize..5, strict: bool,
+    ) {
+        let phases = if strict { PhaseMode::Strict } else { PhaseMode::Labels };
+        let options = StartupOptions { phases, ..workers(count) };
+        let expected = naive(&tasks, &scripts);
+        let mut world = World::begin(Plan::new(tasks.clone()).unwrap(), options, scripts.clone());
+        let report = world.finish();
+        prop_assert!(report.outcome.is_some(), "it never ended: {report:#?}");
+        prop_assert!(world.most_running <= count);
+        for task in &report.tasks {
+            prop_assert_eq!(task.status, expected[&task.task], "{}", task.task);
+        }
+        let must = |t: &StartupTask| t.dependency_type.must_complete();
+        let bad = |t: &&StartupTask| expected[&t.id] != Completed;
+        let outcome = if tasks.iter().filter(bad).any(must) {
+            StartupOutcome::Failed
+        } else if tasks.iter().any(|t| bad(&t)) {
+            StartupOutcome::Degraded
+        } else {
+            StartupOutcome::Succeeded
+        };
+        prop_assert_eq!(report.outcome, Some(outcome));
+        for pair in report.executed_path.windows(2) {
+            prop_assert_eq!(pair[0].until, pair[1].started, "the executed path has no gaps");
+        }
+        if let Some(first) = report.executed_path.first() {
+            prop_assert_eq!(first.started, Timestamp::ZERO);
+        }
+        let ends = world.events.iter().filter(|e| matches!(e, StartupEvent::TaskEnded { .. })).count();
+        prop_assert_eq!(ends, tasks.len(), "every task ends once");
+        let mut again = World::begin(Plan::new(tasks).unwrap(), options, scripts);
+        again.finish();
+        prop_assert_eq!(&again.events, &world.events, "the same run tells the same");
+    }
+
+    #[test]
+    fn without_failures_and_gates_the_time_keeps_to_grahams_bound(
+        (mut tasks, _) in tasks(), count in 1usize..6,
+    ) {
+        for task in &mut tasks {
+            task.dependency_type = Required;
+        }
+        let n = tasks.len();
+        let plan = Plan::new(tasks).unwrap();
+        let (path, total) = (plan.critical_length(), plan.total());
+        let lower = plan.lower_bound(count);
+        let report = World::begin(plan, workers(count), vec![vec![Script::Ok]; n]).finish();
+        let took = report.ended.unwrap().since_start();
+        let m = u32::try_from(count).unwrap();
+        prop_assert!(took >= lower, "{took:?} below {lower:?}");
+        prop_assert!(took * m <= total + path * (m - 1), "{took:?}, path {path:?}, total {total:?}");
+    }
+}
