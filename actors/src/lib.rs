@@ -1,2 +1,3 @@
 //! Agents, inboxes, supervision and the five protocol actors of the phalanx runtime.
 pub mod agent;
+pub mod monitor;
