@@ -143,6 +143,8 @@ fn agree(roster: &Roster<usize>, model: &[Row]) -> Result<(), TestCaseError> {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
     #[test]
     fn the_roster_does_as_a_plain_list_would(steps in prop::collection::vec(step(), 0..120)) {
         let mut roster = Roster::with_changes(5);
