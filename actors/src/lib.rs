@@ -4,6 +4,8 @@ mod audited;
 pub mod coordinator;
 pub mod inbox;
 pub mod initializer;
+pub mod monitor;
+pub mod registrar;
 pub mod router;
 pub mod supervisor;
 mod support;

@@ -1,0 +1,170 @@
+//! [`Strategy`]: when a batch of requests is due, and how large it may be.
+//!
+//! | strategy | a batch is due when | at most |
+//! | --- | --- | --- |
+//! | `fixed_size` | `size` requests wait, or one has waited for [`LINGER`] | `size` |
+//! | `time_based` | one has waited for `window` | [`MAX_BATCH`] |
+//! | `priority_based` | one of the class `threshold` or above waits, or any has waited for [`PATIENCE`] | [`MAX_BATCH`] |
+//! | `adaptive` | one waits and no batch is in flight, or `size` wait, or one has waited for [`LINGER`] | `size` |
+//! | `streaming` | one waits | 1 |
+//!
+//! The adaptive size starts at 20 and keeps within `min` and `max`: it grows by 8 when a full batch is through within `target`,
+//! and is halved when one takes longer (additive increase, multiplicative decrease). As a batch is due at once while nothing
+//! is in flight, batching adds no delay to a lone request, and grows by itself under load.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::agent::Priority;
+
+/// How long a request waits at most for a batch to fill.
+pub const LINGER: Duration = Duration::from_millis(1);
+/// How long a request of a low class waits at most for a more urgent one, under `priority_based`.
+pub const PATIENCE: Duration = Duration::from_secs(5);
+/// How large a batch is at most where the strategy itself sets no size.
+pub const MAX_BATCH: usize = 1024;
+
+/// When a batch is due, and how large it may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Strategy {
+    /// Batches of one size.
+    FixedSize {
+        /// Which; 10 by default.
+        size: usize,
+    },
+    /// A batch per window of time.
+    TimeBased {
+        /// How long it is; 5 s by default.
+        window: Duration,
+    },
+    /// A batch as soon as something urgent waits.
+    PriorityBased {
+        /// The class that counts as urgent, and all above; normal by default.
+        threshold: Priority,
+    },
+    /// Batches whose size follows how long they take.
+    Adaptive {
+        /// The least size.
+        min: usize,
+        /// The greatest size.
+        max: usize,
+        /// How long a batch may take.
+        target: Duration,
+    },
+    /// Each request by itself.
+    Streaming,
+}
+
+impl Default for Strategy {
+    fn default() -> Self {
+        Self::ADAPTIVE
+    }
+}
+
+impl Strategy {
+    /// Fixed size with its default.
+    pub const FIXED_SIZE: Strategy = Strategy::FixedSize { size: 10 };
+    /// Time-based with its default.
+    pub const TIME_BASED: Strategy = Strategy::TimeBased { window: Duration::from_secs(5) };
+    /// Priority-based with its default.
+    pub const PRIORITY_BASED: Strategy = Strategy::PriorityBased { threshold: Priority::Normal };
+    /// Adaptive with its default.
+    pub const ADAPTIVE: Strategy =
+        Strategy::Adaptive { min: 5, max: MAX_BATCH, target: Duration::from_millis(5) };
+}
+
+const FIRST_SIZE: usize = 20;
+const GROWTH: usize = 8;
+
+/// A strategy with what it has learned.
+#[derive(Debug)]
+pub(super) struct Pace {
+    strategy: Strategy,
+    size: usize,
+}
+
+impl Pace {
+    pub(super) fn new(strategy: Strategy) -> Self {
+        let size = match strategy {
+            Strategy::FixedSize { size } => size.max(1),
+            Strategy::TimeBased { .. } | Strategy::PriorityBased { .. } => MAX_BATCH,
+            Strategy::Adaptive { min, max, .. } => FIRST_SIZE.min(max).max(min).max(1),
+            Strategy::Streaming => 1,
+        };
+        Self { strategy, size }
+    }
+
+    pub(super) const fn batch_size(&self) -> usize {
+        self.size
+    }
+
+    /// How long the request that came first waits for its batch.
+    pub(super) fn patience(&self, waiting: usize, most_urgent: Priority, is_busy: bool) -> Duration {
+        let is_due = match self.strategy {
+            Strategy::FixedSize { .. } => waiting >= self.size,
+            Strategy::TimeBased { .. } => false,
+            Strategy::PriorityBased { threshold } => most_urgent >= threshold,
+            Strategy::Adaptive { .. } => !is_busy || waiting >= self.size,
+            Strategy::Streaming => true,
+        };
+        match self.strategy {
+            _ if is_due => Duration::ZERO,
+            Strategy::TimeBased { window } => window,
+            Strategy::PriorityBased { .. } => PATIENCE,
+            _ => LINGER,
+        }
+    }
+
+    /// Learns from a batch of `count` requests that took so long.
+    pub(super) fn observe(&mut self, count: usize, took: Duration) {
+        if let Strategy::Adaptive { min, max, target } = self.strategy {
+            if took > target {
+                self.size = (self.size / 2).max(min).max(1);
+            } else if count >= self.size {
+                self.size = (self.size + GROWTH).min(max.max(min).max(1));
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_adaptive_size_grows_by_steps_and_falls_by_halves_within_its_bounds() {
+        let target = Duration::from_millis(5);
+        let mut pace = Pace::new(Strategy::Adaptive { min: 5, max: 30, target });
+        let mut after = |count, millis| {
+            pace.observe(count, Duration::from_millis(millis));
+            pace.batch_size()
+        };
+        assert_eq!(after(20, 5), 28);
+        assert_eq!(after(3, 1), 28, "a batch that was not full tells nothing");
+        assert_eq!([after(28, 1), after(30, 1)], [30, 30]);
+        assert_eq!([after(30, 6), after(15, 6), after(7, 6), after(5, 6)], [15, 7, 5, 5]);
+    }
+
+    #[test]
+    fn absurd_sizes_still_make_batches() {
+        for strategy in [
+            Strategy::FixedSize { size: 0 },
+            Strategy::Adaptive { min: 0, max: 0, target: Duration::ZERO },
+            Strategy::Adaptive { min: 9, max: 3, target: Duration::ZERO },
+        ] {
+            let mut pace = Pace::new(strategy);
+            pace.observe(usize::MAX, Duration::ZERO);
+            pace.observe(1, Duration::MAX);
+            assert!(pace.batch_size() >= 1, "{strategy:?}");
+        }
+    }
+
+    #[test]
+    fn a_strategy_reads_from_json_by_its_name() {
+        let read = |text| serde_json::from_str::<Strategy>(text).unwrap();
+        assert_eq!(read("\"streaming\""), Strategy::Streaming);
+        assert_eq!(read("{\"priority_based\":{\"threshold\":\"normal\"}}"), Strategy::PRIORITY_BASED);
+    }
+}
