@@ -2,6 +2,7 @@
 //!
 //! This room imports no other; every other room builds on it.
 
+mod adopted;
 mod card;
 pub(crate) mod envelope;
 mod intervention;
@@ -12,6 +13,7 @@ mod outcome;
 mod priority;
 mod time;
 
+pub use adopted::{Adopted, Adoption, Forwarded};
 pub use card::{Agent, Card, Listing, Location};
 pub(crate) use envelope::{Accept, Direct, Ended, Envelope, Lost, Reply, Stint, Unfinished, lost_parcel};
 pub use envelope::{ByDelivery, ByValue};

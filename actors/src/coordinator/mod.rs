@@ -48,10 +48,12 @@ mod read;
 mod record;
 mod submit;
 mod task;
+mod work;
 pub use attempts::EnrollError;
 pub use event::{Effect, TaskEvent, TaskMetrics, TaskReport};
 pub use graph::{GraphOptions, TaskGraph};
 pub use submit::{SubmitError, SubmitErrors};
+pub use work::{InboxWorker, Work};
 pub use task::{Assignment, TaskDetails, TaskFault, TaskSpec, TaskState, TaskType};
 
 /// The way to an agent that does tasks.

@@ -3,7 +3,7 @@
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, OnceLock, PoisonError,
         atomic::{AtomicU64, AtomicUsize, Ordering, fence},
     },
     time::Duration,
@@ -19,7 +19,8 @@ use crate::{
     audited::ThreadToken,
 };
 
-type Observer = Arc<dyn Fn(&Lifecycle) + Send + Sync>;
+/// Called for a change in the life of an agent, on the agent's arbiter; must not block.
+pub type Observer = Arc<dyn Fn(&Lifecycle) + Send + Sync>;
 
 /// What a [`Hub`] is made from.
 #[derive(Default)]
@@ -28,8 +29,6 @@ pub struct HubConfig {
     pub seed: u64,
     /// The chain that sees every message.
     pub interventions: Interventions,
-    /// Called for every change in the life of an agent, on the agent's arbiter; must not block.
-    pub observers: Vec<Observer>,
 }
 
 /// A way that messages take, with a ledger of its own: direct sends, a topic, a group, a capability.
@@ -49,7 +48,7 @@ pub struct Hub {
     ports: Box<[Arc<ArbiterPort>]>,
     ids: Box<[AtomicU64]>,
     pub(crate) interventions: Interventions,
-    observers: Vec<Observer>,
+    observers: OnceLock<Vec<Observer>>,
     pub(crate) direct: Arc<Route>,
     routes: Mutex<Vec<Arc<Route>>>,
     dead: DeadLetters,
@@ -68,7 +67,7 @@ impl Hub {
             ids: (0..=arbiters).map(|_| AtomicU64::new(0)).collect(),
             ports: ports.into_boxed_slice(),
             interventions: config.interventions,
-            observers: config.observers,
+            observers: OnceLock::new(),
             routes: Mutex::new(vec![direct.clone()]),
             direct,
             dead: DeadLetters::default(),
@@ -204,13 +203,19 @@ impl Hub {
         }
     }
 
+    /// Calls these for every change in the life of an agent from now on. Answers false, and changes nothing, the second
+    /// time.
+    pub fn observe_with(&self, observers: Vec<Observer>) -> bool {
+        self.observers.set(observers).is_ok()
+    }
+
     #[inline]
     pub(crate) fn is_observed(&self) -> bool {
-        !self.observers.is_empty()
+        self.observers.get().is_some()
     }
 
     pub(crate) fn observe(&self, change: &Lifecycle) {
-        for observer in &self.observers {
+        for observer in self.observers.get().into_iter().flatten() {
             if catch_unwind(AssertUnwindSafe(|| observer(change))).is_err() {
                 tracing::error!(?change, "an observer of the agents' lives panicked");
             }

@@ -310,6 +310,19 @@ impl AgentHandle {
         Ask::new(self.door.hub(), move |options, by| self.ask_now(message, options, by))
     }
 
+    /// Sends a message now, for an answer by a deadline of the host's clock. The answer, or why there is none, comes by the
+    /// receiver; one that is dropped makes the answer a late one.
+    ///
+    /// # Errors
+    /// [`Reason`] says why the agent did not take it.
+    pub fn ask_by<M>(&self, message: M, options: SendOptions, by: Timestamp) -> Asked<M::Result>
+    where
+        M: Message + Send + 'static,
+        M::Result: Send,
+    {
+        self.ask_now(message, options, by)
+    }
+
     pub(crate) fn ask_now<M>(&self, message: M, options: SendOptions, by: Timestamp) -> Asked<M::Result>
     where
         M: Message + Send + 'static,

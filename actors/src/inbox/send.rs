@@ -123,8 +123,8 @@ pub struct Ask<'a, R, S> {
     answer: PhantomData<fn() -> R>,
 }
 
-/// What an ask sends, and where its answer arrives.
-pub(crate) type Asked<R> = Result<oneshot::Receiver<Result<R, Reason>>, Reason>;
+/// Where an answer arrives, or why the message was not accepted.
+pub type Asked<R> = Result<oneshot::Receiver<Result<R, Reason>>, Reason>;
 
 impl<'a, R, S> Ask<'a, R, S>
 where

@@ -5,15 +5,16 @@ use std::sync::{
     atomic::{AtomicUsize, Ordering},
 };
 
-use actix::Actor;
+use actix::{Actor, Addr};
 use actix_rt::Arbiter;
 use tokio::sync::oneshot;
 
 use super::dispatcher::Dispatcher;
 use crate::{
-    agent::{Agent, AgentId, Lane, Me},
-    inbox::{AgentRef, ArbiterPort, Hub, HubConfig, PortItem},
-    supervisor::{Amend, Factory, Rule, SpawnError, SpawnJob, SpawnOptions},
+    agent::{Agent, AgentId, Card, Lane, Me},
+    audited::ArbiterBound,
+    inbox::{AgentRef, ArbiterPort, Arrival, Hub, HubConfig, InboxConfig, PortItem},
+    supervisor::{Amend, Factory, GroupSpec, JoinGroup, Rule, SpawnError, SpawnJob, SpawnOptions, Supervision, Supervisor},
 };
 
 /// How many threads agents live on.
@@ -37,6 +38,22 @@ pub struct Arbiters {
     hub: Arc<Hub>,
     threads: Vec<Arbiter>,
     next: AtomicUsize,
+}
+
+/// Runs something on the arbiter at whose port it arrives.
+struct OnArrival<F>(F);
+
+impl<F: FnOnce() + Send> Arrival for OnArrival<F> {
+    fn arrive(self: Box<Self>) {
+        (self.0)();
+    }
+}
+
+fn rule(supervision: Supervision, group: Option<&Addr<Supervisor>>) -> Rule {
+    match group {
+        Some(group) => Rule::Group(Arc::new(group.clone()), supervision),
+        None => Rule::Own(supervision),
+    }
 }
 
 /// How many agents one spawn job makes before others get their turn.
@@ -102,18 +119,24 @@ impl Arbiters {
         factory: impl Fn(&Me) -> A + Send + Sync + 'static,
         options: SpawnOptions,
     ) -> Result<Vec<AgentRef<A>>, SpawnError> {
-        self.spawn_by(ids, Arc::new(factory), options, Rule::Own(options.supervision), None).await
+        self.spawn_in(ids, factory, options, None, |card| card).await
     }
 
-    pub(crate) async fn spawn_by<A: Agent>(
+    /// Spawns agents of one type, in the order of their ids, as members of a group, with their cards amended. All or none.
+    ///
+    /// # Errors
+    /// [`SpawnError`] says why not.
+    pub async fn spawn_in<A: Agent>(
         &self,
         ids: Vec<AgentId>,
-        factory: Factory<A>,
+        factory: impl Fn(&Me) -> A + Send + Sync + 'static,
         options: SpawnOptions,
-        rule: Rule,
-        amend: Option<Amend<A>>,
+        group: Option<&Addr<Supervisor>>,
+        amend: impl Fn(Card<A>) -> Card<A> + Send + Sync + 'static,
     ) -> Result<Vec<AgentRef<A>>, SpawnError> {
-        let rule = Arc::new(rule);
+        let factory: Factory<A> = Arc::new(factory);
+        let amend: Amend<A> = Arc::new(amend);
+        let rule = Arc::new(rule(options.supervision, group));
         let ports = self.hub.ports();
         let mut answers = Vec::new();
         let mut agents = Vec::with_capacity(ids.len());
@@ -129,7 +152,7 @@ impl Arbiters {
                 port: port.clone(),
                 ids: batch,
                 factory: factory.clone(),
-                amend: amend.clone(),
+                amend: Some(amend.clone()),
                 inbox: options.inbox,
                 rule: rule.clone(),
                 answer,
@@ -143,10 +166,69 @@ impl Arbiters {
         Ok(agents)
     }
 
+    /// Spawns one agent on the first arbiter from a factory that is made there and need not leave it.
+    ///
+    /// # Errors
+    /// [`SpawnError`] says why not.
+    pub async fn spawn_local<A: Agent, F: Fn(&Me) -> A + 'static>(
+        &self,
+        id: AgentId,
+        make: impl FnOnce() -> F + Send + 'static,
+        supervision: Supervision,
+        group: Option<&Addr<Supervisor>>,
+    ) -> Result<AgentRef<A>, SpawnError> {
+        let (answer, spawned) = oneshot::channel();
+        let rule = rule(supervision, group);
+        let (hub, port, first) = (self.hub.clone(), self.hub.ports()[0].clone(), id.clone());
+        let local = port.clone();
+        let job = OnArrival(move || {
+            let bound = ArbiterBound::new(make());
+            let factory: Factory<A> = Arc::new(move |me: &Me| {
+                (bound.get().expect("an agent is rebuilt on its own arbiter"))(me)
+            });
+            let inbox = InboxConfig::default();
+            let (ids, rule) = (vec![id], Arc::new(rule));
+            let job = SpawnJob { hub, port: local, ids, factory, amend: None, inbox, rule, answer };
+            Box::new(job).arrive();
+        });
+        port.append(Lane::Normal, [PortItem::Direct(Box::new(job))]);
+        let mut agents = spawned.await.map_err(|_| SpawnError::ShuttingDown { agent: first })??;
+        Ok(agents.pop().expect("one was asked for"))
+    }
+
+    /// Starts the supervisor of a group, as a child of `parent` when there is one.
+    ///
+    /// # Errors
+    /// [`SpawnError`] when the host is shutting down.
+    pub async fn supervise(
+        &self,
+        id: AgentId,
+        spec: GroupSpec,
+        parent: Option<&Addr<Supervisor>>,
+    ) -> Result<Addr<Supervisor>, SpawnError> {
+        let name = spec.name.clone();
+        let members = Supervisor::members(spec, parent.cloned());
+        let hub = self.hub.clone();
+        let make = move || move |_: &Me| Supervisor::new(hub.clone(), members.clone());
+        let supervisor = self.spawn_local(id, make, Supervision::ALWAYS, None).await?.address();
+        if let Some(parent) = parent {
+            parent.do_send(JoinGroup { name, supervisor: supervisor.clone() });
+        }
+        Ok(supervisor)
+    }
+
+    /// Stops the threads after what they are doing now.
+    pub fn stop(&self) {
+        for thread in &self.threads {
+            thread.stop();
+        }
+    }
+
     /// Stops the threads after what they are doing now, and waits for them.
     pub fn join(self) {
+        self.stop();
         for thread in self.threads {
-            thread.stop();
+            // A thread that panicked has stopped, too.
             let _ = thread.join();
         }
     }

@@ -34,7 +34,7 @@ use super::policy::{Decision, RestartLog, Supervision};
 use crate::{
     agent::{Agent, AgentId, ExitReason, Lifecycle, LifecycleChange, Me},
     audited::exchange_instance,
-    inbox::{Command, Inbox, Pump},
+    inbox::{AgentHandle, Command, Inbox, Pump},
 };
 
 /// Builds an agent; called once for each incarnation.
@@ -42,6 +42,8 @@ pub(crate) type Factory<A> = Arc<dyn Fn(&Me) -> A + Send + Sync>;
 
 /// Decides over the ends of agents that belong to a group. Answers come as commands through the agent's door.
 pub(crate) trait Overseer: Send + Sync {
+    /// Called before anything else, on the arbiter of the agent.
+    fn joins(&self, agent: AgentHandle, supervision: Supervision);
     fn ended(&self, agent: &AgentId, reason: &ExitReason);
     fn gone(&self, agent: &AgentId);
 }
@@ -51,7 +53,7 @@ pub(crate) enum Rule {
     /// The agent's own supervision.
     Own(Supervision),
     /// The supervisor of its group.
-    Group(Arc<dyn Overseer>),
+    Group(Arc<dyn Overseer>, Supervision),
 }
 
 enum State {
@@ -108,7 +110,7 @@ impl<A: Agent> Keeper<A> {
                 let log = self.log.get_or_insert_with(Box::default);
                 log.decide(supervision, reason.clone(), hub.now(), hub.seed(), self.inbox.id.as_str())
             }
-            Rule::Group(overseer) => {
+            Rule::Group(overseer, _) => {
                 self.tell(LifecycleChange::Crashed { cause: reason.to_string(), restart_in_us: None });
                 self.state = State::Held;
                 overseer.ended(&self.inbox.id, &reason);
@@ -180,7 +182,7 @@ impl<A: Agent> Keeper<A> {
         self.inbox.close();
         self.state = State::Done;
         self.tell(LifecycleChange::Terminated(reason.clone()));
-        if let Rule::Group(overseer) = &*self.rule {
+        if let Rule::Group(overseer, _) = &*self.rule {
             overseer.gone(&self.inbox.id);
         }
     }

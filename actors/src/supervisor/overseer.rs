@@ -64,9 +64,9 @@ impl Agent for Supervisor {
 /// An agent joins the group; its keeper was told to ask this supervisor.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub(crate) struct Join {
-    pub(crate) handle: AgentHandle,
-    pub(crate) supervision: Supervision,
+struct Join {
+    handle: AgentHandle,
+    supervision: Supervision,
 }
 
 /// A group joins the group as a child.
@@ -260,6 +260,10 @@ impl Handler<Cease> for Supervisor {
 }
 
 impl Overseer for Addr<Supervisor> {
+    fn joins(&self, handle: AgentHandle, supervision: Supervision) {
+        self.do_send(Join { handle, supervision });
+    }
+
     fn ended(&self, agent: &AgentId, reason: &ExitReason) {
         self.do_send(Ended { agent: agent.clone(), reason: reason.clone() });
     }

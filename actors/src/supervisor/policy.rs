@@ -98,6 +98,15 @@ pub struct Supervision {
     pub backoff: Backoff,
 }
 
+impl Supervision {
+    /// Restarted at once, every time: for actors whose state outlives them and that nothing works without.
+    pub const ALWAYS: Supervision = Supervision {
+        policy: RestartPolicy::Permanent,
+        intensity: Intensity { restarts: u32::MAX, within: Duration::ZERO },
+        backoff: Backoff::NONE,
+    };
+}
+
 /// What follows the end of an incarnation.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Decision {

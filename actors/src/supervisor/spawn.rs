@@ -157,8 +157,12 @@ impl<A: Agent> SpawnJob<A> {
         let context = Context::new();
         let inbox = Inbox::new(id.clone(), profile, context.address());
         let future = context.into_future(agent);
-        Keeper::new(future, inbox.clone(), self.factory.clone(), self.rule.clone()).launch();
-        Ok(AgentRef::new(inbox))
+        let agent = AgentRef::new(inbox.clone());
+        if let Rule::Group(overseer, supervision) = &*self.rule {
+            overseer.joins(agent.handle(), *supervision);
+        }
+        Keeper::new(future, inbox, self.factory.clone(), self.rule.clone()).launch();
+        Ok(agent)
     }
 }
 

@@ -1,0 +1,138 @@
+//! [`HostBuilder`]: the options of a host.
+
+use std::sync::{Arc, atomic::AtomicBool};
+
+use phalanx_actors::{
+    agent::{AgentId, GroupName, Interventions},
+    coordinator::GraphOptions,
+    inbox::HubConfig,
+    monitor::{Event, MonitorOptions},
+    registrar::{BatcherOptions, Rules},
+    router::{Arbiters, ArbitersConfig, Directory},
+    supervisor::{GroupSpec, Strategy, Supervision, Watches},
+};
+
+use super::{
+    Host, HostError, Inner,
+    protocols::{self, Alive, OWN, ProtocolOptions},
+    spawn::Groups,
+};
+
+/// The options of a host; every one has a sensible default.
+///
+/// # Examples
+/// ```no_run
+/// # async fn example() -> Result<(), phalanx::HostError> {
+/// let host = phalanx::Host::builder().arbiters(2).seed(7).start().await?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Default)]
+pub struct HostBuilder {
+    arbiters: ArbitersConfig,
+    hub: HubConfig,
+    protocols: ProtocolOptions,
+    simulated: bool,
+}
+
+impl HostBuilder {
+    /// So many arbiters, that is, threads that agents live on; by default one for each processor.
+    pub fn arbiters(mut self, count: usize) -> Self {
+        self.arbiters = ArbitersConfig::Threads(count);
+        self
+    }
+
+    /// The seed of all randomness; 0 by default.
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.hub.seed = seed;
+        self
+    }
+
+    /// Virtual time: one arbiter, the calling thread, whose clock is paused and jumps to the next timer when nothing is
+    /// left to do. The same seed gives the same events, byte for byte.
+    pub fn simulated(mut self, seed: u64) -> Self {
+        self.simulated = true;
+        self.arbiters = ArbitersConfig::Here;
+        self.seed(seed)
+    }
+
+    /// The chain that sees every message on its way out and in.
+    pub fn interventions(mut self, interventions: Interventions) -> Self {
+        self.hub.interventions = interventions;
+        self
+    }
+
+    /// The bounds of the monitor.
+    pub fn monitor(mut self, options: MonitorOptions) -> Self {
+        self.protocols.monitor = options;
+        self
+    }
+
+    /// Calls `tap` for every event, in order, at the moment the monitor takes it in.
+    pub fn tap(mut self, tap: impl FnMut(&Event) + Send + 'static) -> Self {
+        self.protocols.tap = Some(Box::new(tap));
+        self
+    }
+
+    /// How registration requests form batches.
+    pub fn registration(mut self, options: BatcherOptions) -> Self {
+        self.protocols.registration = options;
+        self
+    }
+
+    /// What a registration request must fulfil.
+    pub fn rules(mut self, rules: Rules) -> Self {
+        self.protocols.rules = rules;
+        self
+    }
+
+    /// How tasks are shared out.
+    pub fn tasks(mut self, options: GraphOptions) -> Self {
+        self.protocols.tasks = options;
+        self
+    }
+
+    /// Starts the host. Must be called inside an actix system.
+    ///
+    /// # Errors
+    /// [`HostError::NoVirtualTime`] when the clock can't be paused, [`HostError::NoAnswer`] when a protocol actor did not
+    /// start.
+    pub async fn start(self) -> Result<Host, HostError> {
+        if self.simulated {
+            pause_clock()?;
+        }
+        let arbiters = Arbiters::start(self.arbiters, self.hub).await;
+        let directory = Directory::new(arbiters.hub());
+        let spec = GroupSpec {
+            name: GroupName::new("protocols").expect("a fixed name"),
+            strategy: Strategy::OneForOne,
+            supervision: Supervision::ALWAYS,
+        };
+        let id = AgentId::new(format!("{OWN}supervisor")).expect("a fixed name");
+        let root = arbiters.supervise(id, spec, None).await.map_err(|_| HostError::NoAnswer("supervisor"))?;
+        let protocols = protocols::start(&arbiters, &directory, &root, self.protocols)
+            .await
+            .map_err(|_| HostError::NoAnswer("protocol actors"))?;
+        let (watches, alive) = (Watches::default(), Arc::new(Alive::default()));
+        arbiters.hub().observe_with(protocols::observers(&protocols, &watches, &alive));
+        Ok(Host {
+            inner: Arc::new(Inner {
+                arbiters,
+                directory,
+                watches,
+                protocols,
+                root,
+                groups: Groups::default(),
+                alive,
+                closing: AtomicBool::new(false),
+                simulated: self.simulated,
+            }),
+        })
+    }
+}
+
+/// Pauses the clock, unless it is paused already.
+fn pause_clock() -> Result<(), HostError> {
+    // tokio offers no question whether the clock is paused; pausing twice, or on many threads, panics.
+    std::panic::catch_unwind(tokio::time::pause).map_err(|_| HostError::NoVirtualTime)
+}

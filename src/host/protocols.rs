@@ -1,0 +1,208 @@
+//! The five protocol actors of a host, and who hears of what.
+
+use std::{
+    cell::RefCell,
+    rc::Rc,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+use actix::Addr;
+use phalanx_actors::{
+    agent::{AgentId, LifecycleChange, Lifecycle, Timestamp},
+    coordinator::{Coordinator, GraphOptions, TaskEvent, TasksState, Withdraw},
+    inbox::{AgentHandle, Hub, Observer},
+    initializer::{Initializer, StartupEvent, StartupState},
+    monitor::{Event, Monitor, MonitorCell, MonitorOptions, Record, Tap},
+    registrar::{BatcherOptions, Delist, Registrar, RegistrarCell, RegistrarEvent, RegistrarOptions, Rules},
+    router::{Arbiters, Directory, Router},
+    supervisor::{SpawnError, Supervision, Supervisor, Watches},
+};
+use tokio::sync::Notify;
+
+use super::events;
+
+/// Ids of the host's own actors begin like this.
+pub(super) const OWN: &str = "phalanx/";
+
+/// The addresses of the protocol actors. They stay the same over restarts.
+#[derive(Debug, Clone)]
+pub struct Protocols {
+    /// Knows what happened.
+    pub monitor: Addr<Monitor>,
+    /// Knows who gets what.
+    pub router: Addr<Router>,
+    /// Knows who exists.
+    pub registrar: Addr<Registrar>,
+    /// Knows who does what.
+    pub coordinator: Addr<Coordinator>,
+    /// Knows how start-up stands.
+    pub initializer: Addr<Initializer>,
+    pub(super) registrar_cell: RegistrarCell,
+    /// The same five as agents, in this order: monitor, router, registrar, coordinator, initializer.
+    pub(super) agents: [AgentHandle; 5],
+}
+
+impl Protocols {
+    /// The five as agents, in the order monitor, router, registrar, coordinator, initializer: to look into them, or to
+    /// inject faults.
+    pub fn agents(&self) -> &[AgentHandle; 5] {
+        &self.agents
+    }
+
+    /// What the registrar knows, to read without asking it.
+    pub fn registrar_cell(&self) -> &RegistrarCell {
+        &self.registrar_cell
+    }
+}
+
+/// How the protocol actors are set up.
+#[derive(Default)]
+pub(super) struct ProtocolOptions {
+    pub(super) monitor: MonitorOptions,
+    pub(super) tap: Option<Tap>,
+    pub(super) registration: BatcherOptions,
+    pub(super) rules: Rules,
+    pub(super) tasks: GraphOptions,
+}
+
+/// How many agents are alive.
+#[derive(Default)]
+pub(super) struct Alive {
+    count: AtomicUsize,
+    changed: Notify,
+}
+
+impl Alive {
+    pub(super) fn count(&self) -> usize {
+        self.count.load(Ordering::Acquire)
+    }
+
+    /// Waits until none is.
+    pub(super) async fn none(&self) {
+        loop {
+            let changed = self.changed.notified();
+            tokio::pin!(changed);
+            changed.as_mut().enable();
+            if self.count() == 0 {
+                return;
+            }
+            changed.await;
+        }
+    }
+
+    fn observe(&self, change: &Lifecycle) {
+        match change.change {
+            LifecycleChange::Started => _ = self.count.fetch_add(1, Ordering::AcqRel),
+            LifecycleChange::Terminated(_) => {
+                if self.count.fetch_sub(1, Ordering::AcqRel) == 1 {
+                    self.changed.notify_waiters();
+                }
+            }
+            LifecycleChange::Crashed { .. } | LifecycleChange::Restarted => {}
+        }
+    }
+}
+
+fn own(name: &str) -> AgentId {
+    AgentId::new(format!("{OWN}{name}")).expect("a fixed name")
+}
+
+/// Tells the monitor, from any thread.
+fn teller(monitor: &Addr<Monitor>) -> impl Fn(Event) + Clone + Send + Sync + 'static {
+    let monitor = monitor.clone();
+    move |event| monitor.do_send(Record(event))
+}
+
+/// Starts the five under one supervisor, against the flow: each gets the live addresses it needs.
+pub(super) async fn start(
+    arbiters: &Arbiters,
+    directory: &Directory,
+    root: &Addr<Supervisor>,
+    options: ProtocolOptions,
+) -> Result<Protocols, SpawnError> {
+    let hub = arbiters.hub().clone();
+    let clock = |hub: &Arc<Hub>| {
+        let hub = hub.clone();
+        move || -> Timestamp { hub.now() }
+    };
+    let (always, root) = (Supervision::ALWAYS, Some(root));
+
+    let cell = MonitorCell::new(options.monitor, Box::new(clock(&hub)), options.tap);
+    let make = move || move |_: &_| Monitor::new(cell.clone());
+    let monitor = arbiters.spawn_local(own("monitor"), make, always, root).await?;
+    let tell = teller(&monitor.address());
+
+    let tables = directory.clone();
+    let make = move || move |_: &_| Router::new(tables.clone());
+    let router = arbiters.spawn_local(own("router"), make, always, root).await?;
+
+    let registration = RegistrarOptions { batcher: options.registration, ..RegistrarOptions::default() };
+    let registrar_cell = RegistrarCell::new(registration, options.rules);
+    let make = {
+        let (cell, router, now, tell) = (registrar_cell.clone(), router.address(), clock(&hub), tell.clone());
+        let now = Arc::new(now);
+        let tell = Arc::new(move |event: RegistrarEvent| tell(events::of("registrar", &event)));
+        move || move |_: &_| Registrar::new(cell.clone(), router.clone(), now.clone(), tell.clone())
+    };
+    let registrar = arbiters.spawn_local(own("registrar"), make, always, root).await?;
+
+    let make = {
+        let (now, tell, tasks) = (clock(&hub), tell.clone(), options.tasks);
+        move || {
+            let state = Rc::new(RefCell::new(TasksState::new(tasks)));
+            let now: Rc<dyn Fn() -> Timestamp> = Rc::new(now);
+            let tell: Rc<dyn Fn(TaskEvent)> = Rc::new(move |event| tell(events::of("coordinator", &event)));
+            move |_: &_| Coordinator::new(state.clone(), now.clone(), tell.clone())
+        }
+    };
+    let coordinator = arbiters.spawn_local(own("coordinator"), make, always, root).await?;
+
+    let make = {
+        let (now, tell) = (clock(&hub), tell.clone());
+        move || {
+            let state = Rc::new(RefCell::new(StartupState::default()));
+            let now: Rc<dyn Fn() -> Timestamp> = Rc::new(now);
+            let tell: Rc<dyn Fn(StartupEvent)> = Rc::new(move |event| tell(events::of("initializer", &event)));
+            move |_: &_| Initializer::new(state.clone(), now.clone(), tell.clone())
+        }
+    };
+    let initializer = arbiters.spawn_local(own("initializer"), make, always, root).await?;
+
+    Ok(Protocols {
+        agents: [
+            monitor.handle(),
+            router.handle(),
+            registrar.handle(),
+            coordinator.handle(),
+            initializer.handle(),
+        ],
+        monitor: monitor.address(),
+        router: router.address(),
+        registrar: registrar.address(),
+        coordinator: coordinator.address(),
+        initializer: initializer.address(),
+        registrar_cell,
+    })
+}
+
+/// Who hears of the lives of agents: those who count, watch, monitor, and forget them.
+pub(super) fn observers(protocols: &Protocols, watches: &Watches, alive: &Arc<Alive>) -> Vec<Observer> {
+    let (registrar, coordinator) = (protocols.registrar.clone(), protocols.coordinator.clone());
+    let tell = teller(&protocols.monitor);
+    let (watches, alive) = (watches.clone(), alive.clone());
+    vec![Arc::new(move |change: &Lifecycle| {
+        tell(events::of_life(change));
+        if change.agent.as_str().starts_with(OWN) {
+            return;
+        }
+        if let LifecycleChange::Terminated(_) = change.change {
+            registrar.do_send(Delist(vec![change.agent.clone()]));
+            coordinator.do_send(Withdraw(change.agent.clone()));
+        }
+        watches.observe(change);
+        alive.observe(change);
+    })]
+}

@@ -1,0 +1,95 @@
+//! Shutting down: ordered, within a deadline, and with an account of everything.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
+
+use phalanx_actors::{
+    agent::{Reason, Timestamp},
+    coordinator::{CancelAll, QueryTasks, TaskMetrics},
+    inbox::{AgentHandle, Counts},
+    initializer::{QueryStartup, StartupReport},
+    monitor::{Close, MetricsSnapshot, MonitorStatus, QueryMetrics, QueryStatus},
+};
+use serde::Serialize;
+use tokio::time::{Instant, timeout_at};
+
+use super::Host;
+
+/// What a host did, taken when it is quiet.
+#[derive(Debug, Clone, Serialize)]
+pub struct HostReport {
+    /// When the report was taken.
+    pub at: Timestamp,
+    /// What became of every message.
+    pub ledger: Counts,
+    /// The same for each route, direct sends first.
+    pub routes: Vec<(Arc<str>, Counts)>,
+    /// Why messages were not delivered, those that came up.
+    pub reasons: BTreeMap<&'static str, u64>,
+    /// Answers that came after whoever asked had stopped waiting.
+    pub late_replies: u64,
+    /// The tasks.
+    pub tasks: Option<TaskMetrics>,
+    /// Start-up, when there was one.
+    pub startup: Option<StartupReport>,
+    /// How the monitor stands.
+    pub monitor: Option<MonitorStatus>,
+    /// What the events add up to.
+    pub metrics: Option<MetricsSnapshot>,
+    /// How many agents had to be stopped before they had handled what they held.
+    pub killed: usize,
+}
+
+impl Host {
+    /// What the host did so far.
+    pub async fn report(&self) -> HostReport {
+        let protocols = self.protocols();
+        let count = |reason: Reason| (reason.as_str(), self.hub().reason(reason));
+        HostReport {
+            at: self.now(),
+            ledger: self.ledger(),
+            routes: self.ledgers(),
+            reasons: Reason::ALL.into_iter().map(count).filter(|(_, n)| *n > 0).collect(),
+            late_replies: self.hub().late_replies(),
+            tasks: protocols.coordinator.send(QueryTasks).await.ok().map(|totals| totals.metrics),
+            startup: protocols.initializer.send(QueryStartup).await.ok().flatten(),
+            monitor: protocols.monitor.send(QueryStatus).await.ok(),
+            metrics: protocols.monitor.send(QueryMetrics).await.ok(),
+            killed: 0,
+        }
+    }
+
+    /// Shuts down in order: lets no agents or tasks in, waits for open tasks, drains and stops the agents, then stops the
+    /// protocol actors and the arbiters. What is not done by the deadline is cut short, and accounted for all the same.
+    pub async fn shutdown(&self, within: Duration) -> HostReport {
+        let until = Instant::now() + within;
+        self.inner.closing.store(true, Ordering::Release);
+        let protocols = self.protocols();
+        if timeout_at(until, self.tasks()).await.is_err() {
+            let because = "the host is shutting down".to_owned();
+            let _ = protocols.coordinator.send(CancelAll { because }).await;
+        }
+        let _ = timeout_at(until, self.idle()).await;
+        let agents = self.inner.directory.agents();
+        agents.iter().for_each(AgentHandle::stop);
+        let mut killed = 0;
+        if timeout_at(until, self.inner.alive.none()).await.is_err() {
+            killed = self.inner.alive.count();
+            self.inner.directory.agents().iter().for_each(AgentHandle::kill);
+            self.inner.alive.none().await;
+        }
+        self.idle().await;
+        let report = HostReport { killed, ..self.report().await };
+        let _ = protocols.monitor.send(Close).await;
+        for protocol in protocols.agents() {
+            protocol.stop();
+        }
+        if !self.inner.simulated {
+            self.inner.arbiters.stop();
+        }
+        report
+    }
+}

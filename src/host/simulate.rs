@@ -1,0 +1,31 @@
+//! [`simulate`]: a program in virtual time.
+
+use super::{Host, HostError};
+
+/// Runs a program on a host in virtual time: one thread, a paused clock that jumps to the next timer when nothing is left
+/// to do, all randomness from the seed. An hour of timers passes in milliseconds, and the same seed gives the same run.
+///
+/// # Errors
+/// What the program answers, or that the host did not start.
+///
+/// # Examples
+/// ```
+/// use std::time::Duration;
+/// let hour = phalanx::simulate(7, |host| async move {
+///     host.sleep(Duration::from_secs(3_600)).await;
+///     Ok::<_, phalanx::HostError>(host.now())
+/// })?;
+/// assert!(hour.since_start() >= Duration::from_secs(3_600));
+/// # Ok::<(), phalanx::HostError>(())
+/// ```
+pub fn simulate<T, E, P>(seed: u64, program: impl FnOnce(Host) -> P) -> Result<T, E>
+where
+    P: Future<Output = Result<T, E>>,
+    E: From<HostError>,
+{
+    let system = actix_rt::System::new();
+    system.block_on(async move {
+        let host = Host::simulated(seed).await?;
+        program(host).await
+    })
+}

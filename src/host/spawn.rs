@@ -1,0 +1,232 @@
+//! Spawning agents on a host: supervised, registered, on their routes, enrolled for tasks.
+
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::{Arc, Mutex, PoisonError, atomic::Ordering},
+};
+
+use actix::Addr;
+use phalanx_actors::{
+    agent::{Adopted, Adoption, Agent, AgentId, Capability, Card, GroupName, Me, Priority},
+    coordinator::{Enroll, InboxWorker, Work},
+    inbox::{AgentHandle, AgentRef, InboxConfig},
+    registrar::{Enlist, Enlistment, Request, Status},
+    supervisor::{GroupSpec, SpawnError, SpawnOptions, Supervision, Supervisor},
+};
+
+use super::{Host, HostError, protocols::OWN};
+
+/// How agents are hosted.
+#[derive(Debug, Clone, Default)]
+pub struct AgentOptions {
+    /// The bounds of the inbox.
+    pub inbox: InboxConfig,
+    /// When and how it is restarted.
+    pub supervision: Supervision,
+    /// The group that it is restarted with, made before by [`Host::supervise`]; by default it stands alone.
+    pub group: Option<GroupName>,
+    /// Which arbiter runs it, counted from 0; by default they take turns.
+    pub arbiter: Option<usize>,
+    /// How urgent its registration is.
+    pub priority: Priority,
+    /// Capabilities beyond those on its card.
+    pub capabilities: Vec<Capability>,
+    /// Metadata beyond that on its card.
+    pub metadata: Vec<(String, String)>,
+    /// Where it is, when its card does not say: degrees north and east.
+    pub location: Option<(f64, f64)>,
+    /// How many tasks it works on at once, if it accepts [`Work`]; 1 by default.
+    pub slots: Option<u32>,
+}
+
+/// The supervisors of groups, by name.
+#[derive(Default)]
+pub(super) struct Groups {
+    held: Mutex<HashMap<GroupName, Addr<Supervisor>>>,
+}
+
+impl Groups {
+    fn get(&self, name: &GroupName) -> Option<Addr<Supervisor>> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner).get(name).cloned()
+    }
+}
+
+impl Host {
+    /// Spawns an agent. When this answers, the agent is registered and on its routes.
+    ///
+    /// The factory is called for the first incarnation and again for each restart.
+    ///
+    /// # Errors
+    /// [`SpawnError`] says why not.
+    pub async fn spawn<A: Agent>(
+        &self,
+        id: impl AsRef<str>,
+        factory: impl Fn() -> A + Send + Sync + 'static,
+    ) -> Result<AgentRef<A>, SpawnError> {
+        self.spawn_with(id, AgentOptions::default(), move |_| factory()).await
+    }
+
+    /// Spawns an agent with other options. The factory is told which agent and incarnation it builds.
+    ///
+    /// # Errors
+    /// [`SpawnError`] says why not.
+    pub async fn spawn_with<A: Agent>(
+        &self,
+        id: impl AsRef<str>,
+        options: AgentOptions,
+        factory: impl Fn(&Me) -> A + Send + Sync + 'static,
+    ) -> Result<AgentRef<A>, SpawnError> {
+        let id = AgentId::new(&id)
+            .map_err(|fault| SpawnError::Name { agent: id.as_ref().to_owned(), fault })?;
+        let mut agents = self.spawn_many(vec![id], options, factory).await?;
+        Ok(agents.pop().expect("one was asked for"))
+    }
+
+    /// Adopts a plain actix actor by its recipients.
+    ///
+    /// # Errors
+    /// [`SpawnError`] says why not.
+    pub async fn adopt(&self, id: impl AsRef<str>, adoption: Adoption) -> Result<AgentRef<Adopted>, SpawnError> {
+        self.spawn(id, move || adoption.agent()).await
+    }
+
+    /// Spawns many agents of one type, registered in batches. All or none.
+    ///
+    /// # Errors
+    /// [`SpawnError`] says why not.
+    pub async fn spawn_many<A: Agent>(
+        &self,
+        ids: Vec<AgentId>,
+        options: AgentOptions,
+        factory: impl Fn(&Me) -> A + Send + Sync + 'static,
+    ) -> Result<Vec<AgentRef<A>>, SpawnError> {
+        let Some(first) = ids.first() else { return Ok(Vec::new()) };
+        if self.inner.closing.load(Ordering::Acquire) {
+            return Err(SpawnError::ShuttingDown { agent: first.clone() });
+        }
+        let mut seen = BTreeSet::new();
+        for id in &ids {
+            let taken = self.inner.directory.agent(id).is_some();
+            if taken || id.as_str().starts_with(OWN) || !seen.insert(id) {
+                return Err(SpawnError::Taken { agent: id.clone() });
+            }
+        }
+        drop(seen);
+        let group = match &options.group {
+            None => None,
+            Some(name) => Some(self.inner.groups.get(name).ok_or_else(|| SpawnError::Unregistered {
+                agent: first.clone(),
+                why: format!("there is no group {name}: make it first with Host::supervise"),
+            })?),
+        };
+        let hosting = SpawnOptions {
+            inbox: options.inbox,
+            supervision: options.supervision,
+            arbiter: options.arbiter,
+        };
+        let amend = amendment(&options);
+        let agents = self.inner.arbiters.spawn_in(ids, factory, hosting, group.as_ref(), amend).await?;
+        let handles: Vec<AgentHandle> = agents.iter().map(AgentRef::handle).collect();
+        if let Err(error) = self.register(&handles, &options).await {
+            handles.iter().for_each(AgentHandle::kill);
+            return Err(error);
+        }
+        Ok(agents)
+    }
+
+    async fn register(&self, agents: &[AgentHandle], options: &AgentOptions) -> Result<(), SpawnError> {
+        let protocols = &self.inner.protocols;
+        let now = self.now();
+        let enlist = agents
+            .iter()
+            .map(|agent| Enlistment {
+                request: Request::of(
+                    protocols.registrar_cell.next_request(),
+                    agent,
+                    options.priority,
+                    now,
+                ),
+                agent: agent.clone(),
+            })
+            .collect();
+        let first = agents[0].id();
+        let requests = protocols
+            .registrar
+            .send(Enlist(enlist))
+            .await
+            .map_err(|_| SpawnError::ShuttingDown { agent: first.clone() })?;
+        for request in &requests {
+            if *request.status() != Status::Completed {
+                let agent = request.agent.clone();
+                return Err(SpawnError::Unregistered { agent, why: request.status().to_string() });
+            }
+        }
+        if agents[0].accepts::<Work>() {
+            for agent in agents {
+                self.enroll(agent, options.slots.unwrap_or(1)).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn enroll(&self, agent: &AgentHandle, slots: u32) -> Result<(), SpawnError> {
+        let coordinator = &self.inner.protocols.coordinator;
+        let enroll = Enroll {
+            agent: agent.id().clone(),
+            offers: agent.listing().capabilities.iter().cloned().collect(),
+            slots,
+            worker: Arc::new(InboxWorker::new(agent.clone(), coordinator.clone())),
+        };
+        let refused = |why: String| SpawnError::Unregistered { agent: agent.id().clone(), why };
+        match coordinator.send(enroll).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(error)) => Err(refused(error.to_string())),
+            Err(_) => Err(SpawnError::ShuttingDown { agent: agent.id().clone() }),
+        }
+    }
+
+    /// Makes a group whose agents are restarted together, as a child of another group when one is named.
+    ///
+    /// # Errors
+    /// [`HostError`] when the parent does not exist, or the host is shutting down.
+    pub async fn supervise(&self, spec: GroupSpec, parent: Option<&GroupName>) -> Result<(), HostError> {
+        let above = match parent {
+            None => None,
+            Some(name) => Some(self.inner.groups.get(name).ok_or_else(|| HostError::UnknownGroup(name.clone()))?),
+        };
+        if self.inner.groups.get(&spec.name).is_some() {
+            return Err(HostError::GroupExists(spec.name));
+        }
+        let id = AgentId::new(format!("{OWN}group/{}", spec.name))?;
+        let name = spec.name.clone();
+        let supervisor = self
+            .inner
+            .arbiters
+            .supervise(id, spec, above.as_ref())
+            .await
+            .map_err(|_| HostError::NoAnswer("supervisor"))?;
+        self.inner.groups.held.lock().unwrap_or_else(PoisonError::into_inner).insert(name, supervisor);
+        Ok(())
+    }
+}
+
+/// What the options add to a card.
+fn amendment<A: Agent>(options: &AgentOptions) -> impl Fn(Card<A>) -> Card<A> + Send + Sync + 'static {
+    let AgentOptions { capabilities, metadata, location, group, .. } = options.clone();
+    move |mut card| {
+        for capability in &capabilities {
+            card = card.offers(capability);
+        }
+        for (key, value) in &metadata {
+            card = card.with(key, value);
+        }
+        if let Some((latitude, longitude)) = location {
+            card = card.at(latitude, longitude);
+        }
+        if let Some(group) = &group {
+            card = card.in_group(group);
+        }
+        card
+    }
+}
+
