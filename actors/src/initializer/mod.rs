@@ -331,7 +331,12 @@ impl Actor for Initializer {
     }
 }
 
-impl Supervised for Initializer {}
+impl Supervised for Initializer {
+    /// The context dropped its timers; `started()` sets them again, on whichever instance it is called.
+    fn restarting(&mut self, _: &mut Context<Self>) {
+        self.timer = None;
+    }
+}
 
 impl Handler<StartUp> for Initializer {
     type Result = ResponseFuture<Result<StartupReport, StartUpError>>;
