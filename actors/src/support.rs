@@ -134,12 +134,12 @@ pub(crate) fn suggestion(nearest: Option<&impl fmt::Display>, otherwise: &str) -
     nearest.map_or_else(|| otherwise.to_owned(), |name| format!("did you mean {name}?"))
 }
 
-/// Whole microseconds of a duration [us], saturating.
+/// Whole microseconds of a duration \[us\], saturating.
 pub(crate) fn micros(duration: Duration) -> u64 {
     u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }
 
-/// Serialises a duration as whole microseconds [us].
+/// Serialises a duration as whole microseconds \[us\].
 pub(crate) fn as_micros<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_u64(micros(*duration))
 }

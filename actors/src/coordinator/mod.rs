@@ -91,7 +91,7 @@ impl TasksState {
 /// The state shared by all incarnations of one coordinator; it stays on one arbiter.
 pub type SharedTasks = Rc<RefCell<TasksState>>;
 
-/// The actor that shares out tasks. See the source of this module for what it owns and keeps.
+/// The actor that shares out tasks.
 pub struct Coordinator {
     state: SharedTasks,
     now: Rc<dyn Fn() -> Timestamp>,

@@ -172,7 +172,7 @@ pub struct StartupState {
 /// The state shared by all incarnations of one initializer; it stays on one arbiter.
 pub type SharedStartup = Rc<RefCell<StartupState>>;
 
-/// The actor that carries out start-up. See the source of this module for what it owns and keeps.
+/// The actor that carries out start-up.
 pub struct Initializer {
     state: SharedStartup,
     now: Rc<dyn Fn() -> Timestamp>,
