@@ -134,12 +134,12 @@ pub(crate) fn suggestion(nearest: Option<&impl fmt::Display>, otherwise: &str) -
     nearest.map_or_else(|| otherwise.to_owned(), |name| format!("did you mean {name}?"))
 }
 
-/// Whole microseconds of a duration [us], saturating.
+/// Whole microseconds of a duration \[us\], saturating.
 pub(crate) fn micros(duration: Duration) -> u64 {
     u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }
 
-/// Serialises a duration as whole microseconds [us].
+/// Serialises a duration as whole microseconds \[us\].
 pub(crate) fn as_micros<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_u64(micros(*duration))
 }
@@ -154,6 +154,57 @@ pub(crate) fn doubling(first: Duration, most: Duration, failures: u32) -> Durati
 pub(crate) fn panic_text(payload: &(dyn Any + Send)) -> &str {
     let text = payload.downcast_ref::<&str>().copied();
     text.or_else(|| payload.downcast_ref::<String>().map(String::as_str)).unwrap_or("no text")
+}
+
+/// What tests of the actors need.
+#[cfg(test)]
+pub(crate) mod bench {
+    use std::{
+        panic::{AssertUnwindSafe, catch_unwind},
+        pin::Pin,
+        rc::Rc,
+        task::Poll,
+    };
+
+    use actix::{Actor, Addr, AsyncContext, Context, Supervised, fut::ActorFutureExt};
+    use tokio::time::Instant;
+
+    use crate::agent::Timestamp;
+
+    /// Runs a test on one arbiter with a paused clock.
+    ///
+    /// Paused from the start: a clock paused later is off the timer's ticks, and every sleep takes 1 ms more.
+    pub(crate) fn paused<T>(test: impl Future<Output = T>) -> T {
+        let paused = || tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build();
+        actix_rt::System::with_tokio_rt(move || paused().expect("a runtime")).block_on(test)
+    }
+
+    /// The time since this call.
+    pub(crate) fn clock() -> Rc<dyn Fn() -> Timestamp> {
+        let start = Instant::now();
+        Rc::new(move || Timestamp::from_start(start.elapsed()))
+    }
+
+    /// Starts an actor that is rebuilt in place after a panic: same address, same mailbox, new instance.
+    pub(crate) fn rebuilt<A>(factory: impl Fn() -> A + 'static) -> Addr<A>
+    where
+        A: Actor<Context = Context<A>> + Supervised,
+    {
+        let context = Context::new();
+        let address = context.address();
+        let mut running = context.into_future(factory());
+        actix_rt::spawn(std::future::poll_fn(move |cx| {
+            let polled = catch_unwind(AssertUnwindSafe(|| Pin::new(&mut running).poll(cx)));
+            polled.unwrap_or_else(|_| {
+                assert!(running.restart(), "the mailbox is connected");
+                let fresh = factory();
+                running.ctx().wait(actix::fut::ready(()).map(move |(), actor: &mut A, _| *actor = fresh));
+                cx.waker().wake_by_ref();
+                Poll::Pending
+            })
+        }));
+        address
+    }
 }
 
 #[cfg(test)]

@@ -1,9 +1,11 @@
-use std::{sync::Mutex, time::Duration};
+use std::{collections::BTreeSet, sync::Mutex, time::Duration};
 
 use actix::Addr;
-use tokio::time::{Instant, sleep};
+use serde_json::Value;
+use tokio::time::sleep;
 
 use super::*;
+use crate::support::bench::{clock, paused, rebuilt};
 
 fn id(text: &str) -> TaskId {
     TaskId::new(text).unwrap()
@@ -15,18 +17,6 @@ fn agent(text: &str) -> AgentId {
 
 fn task(name: &str, after: &[&str]) -> TaskSpec {
     TaskSpec::new(id(name)).after(after.iter().map(|d| id(d)))
-}
-
-/// Runs a test on one arbiter with a paused clock.
-fn paused<T>(test: impl Future<Output = T>) -> T {
-    // Paused from the start: a clock paused later is off the timer's ticks, and every sleep takes 1 ms more.
-    let paused = || tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build();
-    actix_rt::System::with_tokio_rt(move || paused().unwrap()).block_on(test)
-}
-
-fn clock() -> Rc<dyn Fn() -> Timestamp> {
-    let start = Instant::now();
-    Rc::new(move || Timestamp::from_start(start.elapsed()))
 }
 
 type Log = Rc<RefCell<Vec<TaskEvent>>>;
@@ -258,6 +248,27 @@ fn a_rebuilt_coordinator_carries_on_with_the_tasks_of_one_that_panicked() {
         let told: Vec<_> =
             log.borrow().iter().map(|e| serde_json::to_value(e).unwrap()["event"].clone()).collect();
         assert_eq!(told, ["task_started", "task_ended"]);
+        state.borrow().graph().verify().unwrap();
+    });
+}
+
+#[test]
+fn a_coordinator_rebuilt_in_place_keeps_its_tasks_its_mailbox_and_its_timers() {
+    paused(async {
+        let (state, now) = (SharedTasks::default(), clock());
+        let poison: Rc<dyn Fn(TaskEvent)> = Rc::new(|event| {
+            if matches!(event, TaskEvent::TaskRetried { .. } | TaskEvent::TaskEnded { .. }) {
+                panic!("the sink breaks");
+            }
+        });
+        let shared = state.clone();
+        let coordinator = rebuilt(move || Coordinator::new(shared.clone(), now.clone(), poison.clone()));
+        let deaf = Hand::new(Manner::Deaf);
+        enroll(&coordinator, "deaf", 1, deaf.clone()).await;
+        submit(&coordinator, vec![task("t", &[]).retrying(1), task("u", &["t"])]).await.unwrap();
+        let totals = coordinator.send(AwaitAll).await.unwrap().unwrap();
+        assert_eq!((totals.metrics.timed_out, totals.metrics.failed), (1, 1));
+        assert_eq!((totals.at, deaf.assigned().len()), (millis(60_100), 2));
         state.borrow().graph().verify().unwrap();
     });
 }

@@ -29,7 +29,7 @@ pub enum Effect {
     Event(TaskEvent),
 }
 
-/// Something that happened to tasks or to those who do them. Durations are whole microseconds [us].
+/// Something that happened to tasks or to those who do them. Durations are whole microseconds \[us\].
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum TaskEvent {
@@ -172,7 +172,7 @@ pub struct TaskMetrics {
     pub stale: u64,
     /// Agents enrolled.
     pub agents: usize,
-    /// The average time from submission to completion, as whole microseconds [us].
+    /// The average time from submission to completion, as whole microseconds \[us\].
     #[serde(rename = "average_latency_us", serialize_with = "as_micros")]
     pub average_latency: Duration,
     /// When the first task was submitted.

@@ -26,7 +26,8 @@
 //! [`TaskGraph::verify`] checks the books.
 //!
 //! Every call takes O(log n) for each task and edge it touches, without recursion. A task takes about 250 bytes (its
-//! record, id, and place in the index) plus 12 bytes for each dependency, its payload until it ends, and its result.
+//! record, id, and place in the index) plus 12 bytes for each dependency, its payload until it ends, and its result:
+//! 500,000 ready tasks with empty payloads were measured at 355 bytes each, some 100 of them the payload.
 
 use std::{
     collections::{BTreeSet, VecDeque},
@@ -94,7 +95,19 @@ pub(super) struct Totals {
     pub(super) last_completed: Option<Timestamp>,
 }
 
-/// Tasks, what they wait for and who does them. See the source of this module for the states.
+/// Tasks, what they wait for and who does them: a state machine without a clock, told what happened and answering with
+/// effects.
+///
+/// Perform the effects in order, report answers with [`attempt_ended`](Self::attempt_ended), and call
+/// [`advance`](Self::advance) at [`next_deadline`](Self::next_deadline). The same calls give the same effects.
+///
+/// - *pending* becomes *queued* (or *waiting*, while no enrolled agent offers all it needs) when all it depends on has
+///   completed and all it follows has ended; it becomes *failed* as soon as something it depends on does not complete.
+/// - *queued* becomes *executing* when it is dispatched; *queued* and *waiting* change places when the first capable
+///   agent enrols or the last one is withdrawn.
+/// - *executing* becomes *completed*; or *waiting* until its next attempt is due, after a failed or late one; or
+///   *queued* at once, when its agent refused it or left; or *failed* or *timed out* when no attempt is left.
+/// - Anything that has not ended becomes *cancelled* when it is cancelled.
 #[derive(Debug, Default)]
 pub struct TaskGraph {
     pub(super) options: GraphOptions,

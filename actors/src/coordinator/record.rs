@@ -98,7 +98,7 @@ pub(super) struct Record {
     pub(super) result: Option<Arc<Value>>,
     pub(super) fault: Option<Box<TaskFault>>,
     pub(super) details: Option<Arc<TaskDetails>>,
-    /// How long one attempt may take [us].
+    /// How long one attempt may take \[us\].
     pub(super) timeout: u64,
     pub(super) submitted: Timestamp,
     pub(super) started: Option<Timestamp>,

@@ -88,7 +88,7 @@ pub enum TaskFault {
     },
     /// An attempt took longer than allowed.
     TimedOut {
-        /// What was allowed, as whole microseconds [us].
+        /// What was allowed, as whole microseconds \[us\].
         #[serde(rename = "after_us", serialize_with = "as_micros")]
         after: Duration,
     },
@@ -230,7 +230,7 @@ pub struct TaskDetails {
     pub description: String,
     /// Anything else that travels with it.
     pub metadata: BTreeMap<String, String>,
-    /// How long it is expected to take, as whole microseconds [us].
+    /// How long it is expected to take, as whole microseconds \[us\].
     #[serde(rename = "estimated_us", serialize_with = "as_micros")]
     pub estimated_duration: Duration,
 }

@@ -5,24 +5,13 @@ use std::{
 
 use StartupStatus::{Completed, TimedOut};
 use actix::Addr;
-use tokio::time::{Instant, sleep};
+use tokio::time::sleep;
 
 use super::*;
+use crate::support::bench::{clock, paused, rebuilt};
 
 fn id(text: &str) -> TaskId {
     TaskId::new(text).unwrap()
-}
-
-/// Runs a test on one arbiter with a paused clock.
-fn paused<T>(test: impl Future<Output = T>) -> T {
-    // Paused from the start: a clock paused later is off the timer's ticks, and every sleep takes 1 ms more.
-    let paused = || tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build();
-    actix_rt::System::with_tokio_rt(move || paused().unwrap()).block_on(test)
-}
-
-fn clock() -> Rc<dyn Fn() -> Timestamp> {
-    let start = Instant::now();
-    Rc::new(move || Timestamp::from_start(start.elapsed()))
 }
 
 type Log = Rc<RefCell<Vec<StartupEvent>>>;
@@ -207,6 +196,32 @@ fn a_rebuilt_initializer_finishes_the_run_of_one_that_panicked() {
             log.iter().filter(|e| matches!(e, StartupEvent::TaskEnded { .. })).count()
         };
         assert_eq!(ends(&log), 3, "only the event that broke the sink is lost");
+    });
+}
+
+#[test]
+fn an_initializer_rebuilt_in_place_keeps_its_run_its_mailbox_and_its_timers() {
+    paused(async {
+        let (state, now) = (SharedStartup::default(), clock());
+        let broken = Rc::new(RefCell::new(0));
+        let count = broken.clone();
+        let poison: Rc<dyn Fn(StartupEvent)> = Rc::new(move |event| {
+            if matches!(event, StartupEvent::TaskRetried { .. } | StartupEvent::TaskEnded { .. }) {
+                *count.borrow_mut() += 1;
+                panic!("the sink breaks");
+            }
+        });
+        let initializer = rebuilt(move || Initializer::new(state.clone(), now.clone(), poison.clone()));
+        let (deaf, never) = task("deaf", &[], Arc::new(|_| Box::pin(std::future::pending())));
+        let tasks = vec![
+            task("a", &[], taking(1_000)),
+            task("b", &["a"], taking(1_000)),
+            (deaf.within(Duration::from_secs(3)).retrying(1), never),
+        ];
+        let report = initializer.send(start_up(tasks)).await.unwrap().unwrap();
+        assert_eq!(*broken.borrow(), 4, "each end and the retry broke the sink");
+        assert_eq!(report.tasks[1].ended, Some(millis(2_000)));
+        assert_eq!((report.tasks[2].status, report.ended), (TimedOut, Some(millis(6_100))));
     });
 }
 

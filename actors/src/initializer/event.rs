@@ -65,7 +65,7 @@ pub enum StartupFault {
     },
     /// An attempt took longer than allowed.
     TimedOut {
-        /// What was allowed, as whole microseconds [us].
+        /// What was allowed, as whole microseconds \[us\].
         #[serde(rename = "after_us", serialize_with = "as_micros")]
         after: Duration,
     },
@@ -89,7 +89,7 @@ impl fmt::Display for StartupFault {
     }
 }
 
-/// Something that happened during start-up. Durations are serialised as whole microseconds [us].
+/// Something that happened during start-up. Durations are serialised as whole microseconds \[us\].
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum StartupEvent {
@@ -258,10 +258,10 @@ pub struct StartupReport {
     pub tasks: Vec<StartupTaskReport>,
     /// The longest chain by estimate.
     pub planned_path: Vec<TaskId>,
-    /// Its length by estimate, as whole microseconds [us].
+    /// Its length by estimate, as whole microseconds \[us\].
     #[serde(rename = "planned_length_us", serialize_with = "as_micros")]
     pub planned_length: Duration,
-    /// No schedule on as many workers ends sooner by the estimates; as whole microseconds [us].
+    /// No schedule on as many workers ends sooner by the estimates; as whole microseconds \[us\].
     #[serde(rename = "lower_bound_us", serialize_with = "as_micros")]
     pub lower_bound: Duration,
     /// The chain of tasks that decided when start-up ended, from its beginning; empty while it runs.

@@ -172,7 +172,7 @@ pub struct StartupState {
 /// The state shared by all incarnations of one initializer; it stays on one arbiter.
 pub type SharedStartup = Rc<RefCell<StartupState>>;
 
-/// The actor that carries out start-up. See the source of this module for what it owns and keeps.
+/// The actor that carries out start-up.
 pub struct Initializer {
     state: SharedStartup,
     now: Rc<dyn Fn() -> Timestamp>,
@@ -331,7 +331,12 @@ impl Actor for Initializer {
     }
 }
 
-impl Supervised for Initializer {}
+impl Supervised for Initializer {
+    /// The context dropped its timers; `started()` sets them again, on whichever instance it is called.
+    fn restarting(&mut self, _: &mut Context<Self>) {
+        self.timer = None;
+    }
+}
 
 impl Handler<StartUp> for Initializer {
     type Result = ResponseFuture<Result<StartupReport, StartUpError>>;

@@ -74,7 +74,10 @@ pub(super) struct PhaseSlot {
     holder: Option<(usize, bool)>,
 }
 
-/// A plan being carried out. See the source of this module for its states.
+/// A plan being carried out: a state machine without a clock, told what happened and answering with effects.
+///
+/// Perform the effects in order, report the end of each attempt with [`attempt_ended`](Self::attempt_ended), and call
+/// [`advance`](Self::advance) at [`next_deadline`](Self::next_deadline). The same calls give the same effects.
 #[derive(Debug)]
 pub struct Startup {
     pub(super) plan: Plan,

@@ -1,0 +1,159 @@
+//! What the coordinator is told and asked, the errors it answers with, and the [`Worker`] it hands tasks to.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use actix::{Message, Recipient};
+use serde_json::Value;
+
+use super::{
+    attempts::EnrollError,
+    event::{TaskMetrics, TaskReport},
+    submit::SubmitErrors,
+    task::{Assignment, TaskSpec},
+};
+use crate::agent::{AgentId, Capability, TaskId, Timestamp};
+
+/// The way to an agent that does tasks.
+///
+/// Neither method may wait: the coordinator calls them from inside its handlers. The end of an assignment is
+/// reported to the coordinator as [`TaskEnded`] with the assignment's attempt.
+pub trait Worker: Send + Sync {
+    /// Hands an attempt to the agent.
+    ///
+    /// # Errors
+    /// [`Refused`] when the agent does not take it; it is then given to another one or later.
+    fn assign(&self, assignment: Assignment) -> Result<(), Refused>;
+
+    /// Tells the agent that an attempt was given up. By default it is not told, and its answer is ignored.
+    fn recall(&self, task: &TaskId, attempt: u32) {
+        _ = (task, attempt);
+    }
+}
+
+/// Why an agent did not take an assignment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Refused {
+    /// Its inbox is full. Transient: it is asked again after a while.
+    #[error("the agent is busy: its inbox is full")]
+    Busy,
+    /// It is gone. Permanent: it is withdrawn.
+    #[error("the agent is gone: enrol it again when it is back")]
+    Gone,
+}
+
+/// Takes a batch of tasks; answered with their number, or with all that is wrong.
+#[derive(Debug, Message)]
+#[rtype(result = "Result<usize, SubmitErrors>")]
+pub struct Submit {
+    /// The tasks; they may depend on each other and on all submitted before.
+    pub tasks: Vec<TaskSpec>,
+}
+
+/// Enrols an agent for tasks.
+#[derive(Message)]
+#[rtype(result = "Result<(), EnrollError>")]
+pub struct Enroll {
+    /// The agent.
+    pub agent: AgentId,
+    /// What it offers.
+    pub offers: BTreeSet<Capability>,
+    /// How many tasks it takes at once.
+    pub slots: u32,
+    /// The way to it.
+    pub worker: Arc<dyn Worker>,
+}
+
+/// Removes an agent that left or died; its tasks go to others. `false` if it is not enrolled.
+#[derive(Debug, Clone, Message)]
+#[rtype(result = "bool")]
+pub struct Withdraw(pub AgentId);
+
+/// An agent's answer to an assignment; `false` if that attempt had been given up before.
+#[derive(Debug, Clone, Message)]
+#[rtype(result = "bool")]
+pub struct TaskEnded {
+    /// The task.
+    pub task: TaskId,
+    /// The attempt, as in the assignment.
+    pub attempt: u32,
+    /// What came of it.
+    pub result: Result<Value, String>,
+}
+
+/// Many answers at once; how many of them counted.
+#[derive(Debug, Clone, Message)]
+#[rtype(result = "usize")]
+pub struct TasksEnded(pub Vec<TaskEnded>);
+
+/// Withdraws a task; `false` if it is unknown or has ended.
+#[derive(Debug, Clone, Message)]
+#[rtype(result = "bool")]
+pub struct CancelTask {
+    /// The task.
+    pub task: TaskId,
+    /// Why.
+    pub because: String,
+}
+
+/// Withdraws every task that has not ended; how many those were.
+#[derive(Debug, Clone, Message)]
+#[rtype(result = "usize")]
+pub struct CancelAll {
+    /// Why.
+    pub because: String,
+}
+
+/// Asks how one task stands; `None` if it is unknown.
+#[derive(Debug, Clone, Message)]
+#[rtype(result = "Option<TaskReport>")]
+pub struct QueryTask(pub TaskId);
+
+/// Asks for the totals over all tasks.
+#[derive(Debug, Clone, Copy, Message)]
+#[rtype(result = "TaskTotals")]
+pub struct QueryTasks;
+
+/// The totals over all tasks at one time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, actix::MessageResponse)]
+pub struct TaskTotals {
+    /// When.
+    pub at: Timestamp,
+    /// The totals.
+    pub metrics: TaskMetrics,
+}
+
+/// Waits for the end of a task; answered then, or at once if it has ended.
+#[derive(Debug, Clone, Message)]
+#[rtype(result = "Result<TaskReport, AwaitError>")]
+pub struct AwaitTask(pub TaskId);
+
+/// Waits until no task is open; answered then, or at once if none is.
+#[derive(Debug, Clone, Copy, Message)]
+#[rtype(result = "Result<TaskTotals, AwaitError>")]
+pub struct AwaitAll;
+
+/// Asks for [`TaskProgress`] from now on.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct SubscribeTasks(pub Recipient<TaskProgress>);
+
+/// Tasks moved on. A subscriber whose mailbox is full misses some, but never that no task is open any more.
+#[derive(Debug, Clone, Copy, Message)]
+#[rtype(result = "()")]
+pub struct TaskProgress {
+    /// The totals now.
+    pub totals: TaskTotals,
+    /// How many messages this subscriber missed so far.
+    pub missed: u64,
+}
+
+/// Why there is nothing to wait for. Both are permanent.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum AwaitError {
+    /// No such task was submitted.
+    #[error("task {0} does not exist: submit it first")]
+    Unknown(TaskId),
+    /// The tasks were dropped before the end.
+    #[error("tasks were abandoned before they ended: the host has shut down")]
+    Abandoned,
+}
