@@ -90,7 +90,7 @@ impl Index {
         self.len
     }
 
-    /// About how much memory it takes [bytes]: at most 7 of 8 buckets are used, and each has a byte of control.
+    /// About how much memory it takes, in bytes: at most 7 of 8 buckets are used, and each has a byte of control.
     pub(super) fn bytes(&self) -> usize {
         self.first.capacity() * 8 / 7 * (size_of::<(u64, u32)>() + 1)
     }

@@ -9,9 +9,11 @@
 //! distinct sets of capabilities first, of which there are few, and never at agents that do not match. Gaps are closed when
 //! they outnumber the agents.
 //!
-//! **Cost.** At a million agents of a few kinds, an agent takes at most 200 bytes beside its id's text, its handle and its
-//! metadata (about 130 on average between two growths), [`Roster::bytes`] tells; the change log comes on top with at most
-//! [`MAX_CHANGES`] entries of 48 bytes. Inserting is a matter of some hundred nanoseconds.
+//! **Cost.** An agent takes about 112 bytes at a million agents, and at most 200 just after the tables have grown, beside its
+//! id's text, its handle and its metadata ([`Roster::bytes`] tells); a set of capabilities that nobody else has takes a few
+//! hundred more. The change log comes on top with at most [`MAX_CHANGES`] entries of 48 bytes. Inserting a million
+//! agents with three capabilities each took 0.7 us an agent on two busy cores, where a plain hash map from ids to profiles
+//! took 1.0 us.
 //!
 //! **Invariant.** Every agent stands in exactly one slot, one kind and one set of capabilities. The revision rises by one
 //! with each change, and a refused change leaves no trace.
@@ -392,7 +394,7 @@ impl<H: Clone> Roster<H> {
         self.changes.since(revision)
     }
 
-    /// About how much memory the roster takes [bytes], without the texts of ids and names, metadata, what handles own
+    /// About how many bytes of memory the roster takes, without the texts of ids and names, metadata, what handles own
     /// elsewhere, and the change log.
     pub fn bytes(&self) -> usize {
         // An id's text is headed by two words.
