@@ -6,19 +6,19 @@ use serde_json::{Map, Value};
 
 use super::event::Event;
 
-/// The key under which the size before the cut [bytes] stands in the data of a cut event.
+/// The key under which the size before the cut (in bytes) stands in the data of a cut event.
 pub const TRUNCATED: &str = "truncated_bytes";
 
-/// The longest name and source an event keeps [bytes].
+/// The longest name and source an event keeps, in bytes.
 const MAX_TEXT: usize = 255;
-/// What an entry or element takes beside its text [bytes]: quotes, colon, comma.
+/// What an entry or element takes beside its text, in bytes: quotes, colon, comma.
 const ENTRY: usize = 4;
-/// What a number, a boolean or a null is counted as [bytes].
+/// What a number, a boolean or a null is counted as, in bytes.
 const NUMBER: usize = 20;
 /// Data nested deeper than this counts as too large.
 const MAX_DEPTH: usize = 32;
 
-/// About how long the data of an event is as JSON [bytes].
+/// About how long the data of an event is as JSON, in bytes.
 pub(super) fn size(data: &Map<String, Value>) -> usize {
     data.iter().fold(0_usize, |sum, (key, value)| sum.saturating_add(entry(key, value)))
 }

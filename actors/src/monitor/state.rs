@@ -67,9 +67,9 @@ pub struct MonitorOptions {
     pub backlog: usize,
     /// How many events the log holds.
     pub log_events: usize,
-    /// How much data the events in the log may have together [bytes].
+    /// How much data the events in the log may have together, in bytes.
     pub log_bytes: usize,
-    /// How much data one event may have before it is cut [bytes].
+    /// How much data one event may have before it is cut, in bytes.
     pub event_bytes: usize,
     /// How many events are taken in, or go through the handlers, before neighbours have their turn.
     pub turn: usize,

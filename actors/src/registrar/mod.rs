@@ -13,6 +13,7 @@
 
 mod batching;
 mod changes;
+mod index;
 mod intern;
 mod request;
 mod roster;

@@ -35,7 +35,7 @@ pub struct Bounds {
     pub capabilities: usize,
     /// How many entries of metadata it may have.
     pub metadata: usize,
-    /// How long its name and its location may be [bytes].
+    /// How long its name and its location may be, in bytes.
     pub text: usize,
 }
 
