@@ -32,7 +32,7 @@ use super::{
 const MAX_EDGES: usize = 1_000_000;
 
 /// The most agent entries whose ids carry an index.
-const MAX_TEMPLATES: usize = 1_000;
+const MAX_TEMPLATES: usize = 500;
 
 /// Runs all checks over what was read.
 pub(super) fn check(cx: &mut Decoder<'_>) {
@@ -100,22 +100,26 @@ fn agents(cx: &mut Decoder<'_>, marks: &Marks) {
         .map(|entry| Spanned { value: entry.id.value.as_str(), span: entry.id.span.clone() })
         .collect();
     given_twice(cx, "agent", &texts);
+    let mut tries = 2 * MAX_AGENTS;
     for (at, entry) in indexed.iter().enumerate() {
         let mut others = indexed[..at].iter().chain(&fixed);
-        let clash = others.find_map(|other| Some((other, entry.id.value.overlap(&other.id.value)?)));
-        if let Some((other, id)) = clash {
-            let (first, second) =
-                if other.id.span.start < entry.id.span.start { (other, entry) } else { (entry, other) };
-            let line = cx.line(first.id.span.start);
-            let message =
-                format!("the agent {} is there already, from the entry on line {line}", quote(id.as_str()));
-            cx.fault(
-                Code::Duplicate,
-                second.id.span.clone(),
-                message,
-                "give one of the entries another `id`",
-            );
-        }
+        let clash = others.find_map(|other| match entry.id.value.overlap(&other.id.value, &mut tries) {
+            Ok(None) => None,
+            Ok(Some(id)) => Some((other, Ok(id))),
+            Err(too_alike) => Some((other, Err(too_alike))),
+        });
+        let Some((other, found)) = clash else { continue };
+        let (first, second) =
+            if other.id.span.start < entry.id.span.start { (other, entry) } else { (entry, other) };
+        let (line, span) = (cx.line(first.id.span.start), second.id.span.clone());
+        let Ok(id) = found else {
+            let message = format!("these ids are too alike to those of the entry on line {line}");
+            cx.fault(Code::TooLarge, span, message, "let each `id` start with another word");
+            return;
+        };
+        let message =
+            format!("the agent {} is there already, from the entry on line {line}", quote(id.as_str()));
+        cx.fault(Code::Duplicate, span, message, "give one of the entries another `id`");
     }
 }
 

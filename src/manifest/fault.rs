@@ -109,7 +109,7 @@ pub struct Fault {
     pub message: String,
     /// What would be right, in one line.
     pub help: String,
-    /// Where in the text [bytes].
+    /// Where in the text, in bytes.
     pub span: Range<usize>,
     /// The line, from 1.
     pub line: usize,
@@ -179,6 +179,13 @@ impl Collector {
         } else {
             self.beyond += 1;
         }
+    }
+
+    /// Counts a fault without a word about it, once so many are collected that nobody will read it.
+    pub(super) fn count_only(&mut self) -> bool {
+        let full = self.found.len() >= MAX_COLLECTED;
+        self.beyond += usize::from(full);
+        full
     }
 
     pub(super) fn is_empty(&self) -> bool {

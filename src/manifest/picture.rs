@@ -21,7 +21,7 @@ pub enum Palette {
     Plain,
 }
 
-/// How much of a line is shown on either side of a fault [bytes].
+/// How much of a line is shown on either side of a fault, in bytes.
 const WINDOW: usize = 60;
 
 /// One fault with the part of the file around it.

@@ -18,7 +18,7 @@ use super::{
     fault::{Code, Collector, clean},
 };
 
-/// The largest manifest [bytes].
+/// The largest manifest, in bytes.
 pub const MAX_BYTES: u64 = 16 * 1024 * 1024;
 
 /// The deepest nesting of objects and lists.

@@ -31,6 +31,10 @@ pub struct IdTemplate {
     count: u64,
 }
 
+/// Two templates are too alike to be told apart in the time given.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct TooAlike;
+
 /// Why a text is no template of ids.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -101,29 +105,57 @@ impl IdTemplate {
         })
     }
 
-    /// An id that both templates make, if there is one.
-    pub(super) fn overlap(&self, other: &Self) -> Option<AgentId> {
+    /// The text before and after the index; both are the whole of a template without one.
+    fn ends(&self) -> (&str, &str) {
+        self.place.map_or((&self.text, &self.text), |place| {
+            (&self.text[..place], &self.text[place + INDEX.len()..])
+        })
+    }
+
+    /// An id that both templates make, if there is one. Each id tried costs one of `tries`; without any left there is
+    /// no answer.
+    pub(super) fn overlap(&self, other: &Self, tries: &mut u64) -> Result<Option<AgentId>, TooAlike> {
         let (few, many) = if self.count <= other.count { (self, other) } else { (other, self) };
-        if !few.alike(many) {
-            return None;
+        if few.place.is_none() {
+            return Ok(many.makes(&few.text).then(|| few.id(0)));
         }
-        few.ids().find(|id| many.makes(id.as_str()))
+        if !few.alike(many) {
+            return Ok(None);
+        }
+        for index in 0..few.count {
+            *tries = tries.checked_sub(1).ok_or(TooAlike)?;
+            if many.makes(&few.text(index)) {
+                return Ok(Some(few.id(index)));
+            }
+        }
+        Ok(None)
     }
 
     /// Whether the ends of two templates can belong to the same id; most pairs cannot.
     fn alike(&self, other: &Self) -> bool {
-        let split = |it: &'_ Self| -> (String, String) {
-            it.place.map_or_else(
-                || (it.text.clone(), it.text.clone()),
-                |place| (it.text[..place].to_owned(), it.text[place + INDEX.len()..].to_owned()),
-            )
-        };
-        let ((a, b), (c, d)) = (split(self), split(other));
-        let digit_next = |rest: &str| rest.is_empty() || rest.starts_with(|c: char| c.is_ascii_digit());
-        let digit_last = |rest: &str| rest.is_empty() || rest.ends_with(|c: char| c.is_ascii_digit());
-        let heads = a.strip_prefix(&*c).or_else(|| c.strip_prefix(&*a)).is_some_and(digit_next);
-        let tails = b.strip_suffix(&*d).or_else(|| d.strip_suffix(&*b)).is_some_and(digit_last);
-        heads && tails
+        fn rest<'t>(
+            one: &'t str,
+            other: &'t str,
+            strip: impl Fn(&'t str, &'t str) -> Option<&'t str>,
+        ) -> Option<(&'t str, bool)> {
+            strip(one, other).map(|rest| (rest, true)).or_else(|| strip(other, one).map(|rest| (rest, false)))
+        }
+        let ((a, b), (c, d)) = (self.ends(), other.ends());
+        let head = rest(a, c, |long, short| long.strip_prefix(short));
+        let tail = rest(b, d, |long, short| long.strip_suffix(short));
+        let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+        match (head, tail) {
+            // What one has more at both ends is part of the other's index.
+            (Some((head, first)), Some((tail, also)))
+                if first == also || head.is_empty() || tail.is_empty() =>
+            {
+                digits(head) && digits(tail)
+            }
+            (Some((head, _)), Some((tail, _))) => {
+                head.starts_with(|c: char| c.is_ascii_digit()) && tail.ends_with(|c: char| c.is_ascii_digit())
+            }
+            _ => false,
+        }
     }
 
     /// Whether the index is part of it.
@@ -213,8 +245,18 @@ mod tests {
             let count = |text: &str| if text.contains(INDEX) { 30 } else { 1 };
             let (one, other) = (template(one, count(one)), template(other, count(other)));
             let listed = one.ids().any(|id| other.ids().any(|too| too == id));
-            assert_eq!(one.overlap(&other).is_some(), listed, "{one:?} and {other:?}");
+            assert_eq!(one.overlap(&other, &mut 100).unwrap().is_some(), listed, "{one:?} and {other:?}");
         }
+    }
+
+    #[test]
+    fn templates_too_alike_to_compare_are_told() {
+        let (one, other) = (template("1/{index}", 1000), template("{index}/x1", 1000));
+        assert_eq!(one.overlap(&other, &mut 100), Err(TooAlike));
+        assert_eq!(one.overlap(&other, &mut 1000), Ok(None));
+        let (one, other) = (template("a/1{index}", 1000), template("a/{index}0", 2));
+        assert_eq!(one.overlap(&other, &mut 1), Err(TooAlike));
+        assert_eq!(one.overlap(&other, &mut 2).unwrap().unwrap().as_str(), "a/10");
     }
 
     #[test]

@@ -106,7 +106,7 @@ fn a_picture_of_a_very_long_line_shows_a_window_of_it() {
     let faults = Manifest::parse(&text, "m.json", &Variables::default()).unwrap_err();
     let picture = faults.picture(Palette::Plain, 100);
     assert!(
-        picture.len() < 1_000 && picture.contains("m.json:1:100033") && picture.contains("\"sed\": 1"),
+        picture.len() < 1_000 && picture.contains("m.json:1:100034") && picture.contains("\"sed\": 1"),
         "{picture}"
     );
 }

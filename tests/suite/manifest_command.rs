@@ -24,8 +24,8 @@ fn a_good_manifest_ends_with_zero_and_one_line() {
 
 #[test]
 fn set_fills_placeholders_and_a_value_is_checked_like_any_other() {
-    let (code, out, _) = (phalanx(&["check", GOOD, "--set", "agents=8"]), (), ());
-    assert!(ends(&code).1.contains(" 9 agents,"), "{out:?}");
+    let output = phalanx(&["check", GOOD, "--set", "agents=8"]);
+    assert!(ends(&output).1.contains(" 9 agents,"), "{output:?}");
     let output = phalanx(&["check", GOOD, "--set", "agents=0"]);
     assert_eq!(
         ends(&output),

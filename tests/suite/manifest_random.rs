@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use phalanx::manifest::{Code, Manifest, Variables, schema};
+use phalanx::manifest::{Code, LoadError, Manifest, Variables, load, schema};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -240,6 +240,21 @@ proptest! {
     #[test]
     fn random_texts_are_answered(text in any::<String>()) {
         must_answer(&text)?;
+    }
+
+    #[test]
+    fn random_bytes_in_a_file_are_answered(bytes in any::<Vec<u8>>()) {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), &bytes).unwrap();
+        match load(file.path(), &Variables::default()) {
+            Err(LoadError::Faulty(faults)) => {
+                let lines = bytes.split(|byte| *byte == b'\n').count();
+                prop_assert!(faults.list().iter().all(|fault| (1..=lines).contains(&fault.line)), "{:?}", faults);
+                prop_assert!(faults.total() > 0);
+            }
+            Err(error) => prop_assert!(false, "{}", error),
+            Ok(_) => {}
+        }
     }
 
     #[test]

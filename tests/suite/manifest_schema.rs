@@ -156,7 +156,7 @@ fn every_key_is_described() {
         }
         match value {
             Value::Object(all) => {
-                all.iter().for_each(|(key, value)| look(value, &format!("{place}/{key}"), missing))
+                all.iter().for_each(|(key, value)| look(value, &format!("{place}/{key}"), missing));
             }
             Value::Array(all) => all.iter().for_each(|value| look(value, place, missing)),
             _ => {}

@@ -38,10 +38,10 @@ words! {
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, JsonSchema)]
 #[schemars(deny_unknown_fields)]
 pub struct Location {
-    /// Degrees north of the equator [degrees], -90 to 90.
+    /// Degrees north of the equator, -90 to 90.
     #[schemars(range(min = -90, max = 90))]
     pub latitude: f64,
-    /// Degrees east of Greenwich [degrees], -180 to 180.
+    /// Degrees east of Greenwich, -180 to 180.
     #[schemars(range(min = -180, max = 180))]
     pub longitude: f64,
 }

@@ -96,7 +96,7 @@ impl Behaviour {
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 #[schemars(default, deny_unknown_fields)]
 pub struct Hasher {
-    /// How much of a file is read at once [bytes], 1 to 67108864. Default: 65536.
+    /// How much of a file is read at once, in bytes, 1 to 67108864. Default: 65536.
     #[schemars(range(min = 1, max = 67_108_864))]
     pub chunk: usize,
 }
