@@ -27,7 +27,11 @@ mod template;
 mod values;
 mod variables;
 
-use std::{io, path::Path};
+use std::{
+    collections::{BTreeSet, HashMap},
+    io,
+    path::Path,
+};
 
 pub use fault::{Code, Fault, Faults, MAX_SHOWN};
 pub use model::{
@@ -108,22 +112,22 @@ impl Manifest {
         value
     }
 
-    /// The entries that a task depends on, by their place in [`Manifest::tasks`], sorted, each once.
-    ///
-    /// # Panics
-    /// There is no task at this place.
-    pub fn dependencies_of(&self, task: usize) -> Vec<usize> {
+    /// For each entry of [`Manifest::tasks`], the places of the entries it depends on: sorted, each once, patterns
+    /// resolved.
+    pub fn task_dependencies(&self) -> Vec<Vec<usize>> {
         let ids = || self.tasks.iter().map(|task| task.id.as_str());
-        let mut found: Vec<usize> = Vec::new();
-        for on in &self.tasks[task].depends_on {
-            match ids().position(|id| id == on.as_str()) {
-                Some(at) => found.push(at),
-                None => found.extend(check::matching(on.as_str(), ids(), task)),
+        let places: HashMap<&str, usize> = ids().enumerate().map(|(at, id)| (id, at)).collect();
+        let resolve = |(at, task): (usize, &TaskEntry)| {
+            let mut found = BTreeSet::new();
+            for on in &task.depends_on {
+                match places.get(on.as_str()) {
+                    Some(place) => _ = found.insert(*place),
+                    None => found.extend(check::matching(on.as_str(), ids(), at)),
+                }
             }
-        }
-        found.sort_unstable();
-        found.dedup();
-        found
+            found.into_iter().collect()
+        };
+        self.tasks.iter().enumerate().map(resolve).collect()
     }
 
     /// How many agents there are.

@@ -53,6 +53,15 @@ fn each_good_manifest_is_taken_and_reads_back_from_its_own_json() {
 }
 
 #[test]
+fn dependencies_are_resolved_to_entries_with_patterns_and_ids_alike() {
+    let manifest =
+        manifest::load("tests/manifests/good/everything.json".as_ref(), &Variables::default()).unwrap();
+    let ids: Vec<&str> = manifest.tasks.iter().map(|task| task.id.as_str()).collect();
+    assert_eq!(ids, ["part-{index}", "hash", "list", "end"]);
+    assert_eq!(manifest.task_dependencies(), [vec![], vec![], vec![0], vec![0, 1]]);
+}
+
+#[test]
 fn a_byte_order_mark_is_passed_over() {
     let text = "\u{feff}{\"name\": \"a\"}";
     assert_eq!(Manifest::parse(text, "bom.json", &Variables::default()).unwrap().name, "a");
