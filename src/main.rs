@@ -1,2 +1,6 @@
 //! The command `phalanx`.
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    phalanx::cli::main()
+}

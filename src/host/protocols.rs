@@ -130,7 +130,7 @@ pub(super) async fn start(
     };
     let (always, root) = (Supervision::ALWAYS, Some(root));
 
-    let cell = MonitorCell::new(options.monitor, Box::new(clock(&hub)), options.tap);
+    let cell = MonitorCell::new(options.monitor, Arc::new(clock(&hub)), options.tap);
     let make = move || move |_: &_| Monitor::new(cell.clone());
     let monitor = arbiters.spawn_local(own("monitor"), make, always, root).await?;
     let tell = teller(&monitor.address());

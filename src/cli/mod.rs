@@ -1,0 +1,80 @@
+//! The command `phalanx`: its subcommands, a file each, and what they have in common.
+//!
+//! ```text
+//! arguments --clap--> Cli --> Command::{Check, Schema} --> Exit
+//! ```
+//!
+//! A subcommand is a struct of clap arguments with `run(self, Output, &mut Console) -> Exit`; it writes results to
+//! standard output, everything else to standard error, and never ends the process itself.
+
+mod check;
+mod console;
+mod exit;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+pub use exit::Exit;
+
+use crate::manifest;
+use console::{Console, Output, with_process};
+
+/// Hosts swarms of agents, each described by one manifest.
+#[derive(Debug, Parser)]
+#[command(name = "phalanx", version, after_help = Exit::help())]
+struct Cli {
+    #[command(flatten)]
+    output: Output,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Reads a manifest and names all of its faults.
+    Check(check::Check),
+    /// Prints the JSON Schema of the manifest.
+    Schema,
+}
+
+impl Command {
+    fn run(self, output: Output, console: &mut Console<'_>) -> Exit {
+        match self {
+            Self::Check(check) => check.run(output, console),
+            Self::Schema => console.result(&format!("{:#}\n", manifest::schema())),
+        }
+    }
+}
+
+/// The whole command: reads the arguments of the process, does what they say, and says how it went.
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(asked_or_wrong) => {
+            // Help and the version are no errors; where they cannot be written there is nobody to tell.
+            let _ = asked_or_wrong.print();
+            return if asked_or_wrong.use_stderr() { Exit::Usage } else { Exit::Well }.into();
+        }
+    };
+    with_process(|console| cli.command.run(cli.output, console)).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn help_lists_every_exit_code() {
+        let help = Cli::command().render_help().to_string();
+        for (exit, meaning) in Exit::ALL {
+            assert!(help.contains(&format!("{:>3}  {meaning}", exit.number())), "{help}");
+        }
+    }
+}

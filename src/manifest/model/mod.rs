@@ -1,0 +1,25 @@
+//! What a manifest says, typed: every value resolved, defaults filled in, names parsed.
+//!
+//! Each type sits beside the code that reads it. The same types make the JSON Schema, and a test holds the two
+//! together: the reader asks for exactly the keys that the schema has.
+
+mod agents;
+mod body;
+mod kinds;
+mod monitor;
+mod startup;
+mod supervision;
+mod swarm;
+mod tasks;
+
+pub use agents::{AgentEntry, Inbox, Location, Overflow};
+pub use body::{Body, CombineHashes, HashFile, ReadFile, Run, Sleep, WaitForPort};
+pub use kinds::{Behaviour, Counter, Hasher, KindWord, Level, Logger, Relay, Runner, Ticker};
+pub use monitor::{
+    Append, Count, EventType, Fault as PlannedFault, HandlerEntry, Kill, Log, Monitor, Reaction, Severity,
+    When,
+};
+pub use startup::{DependencyType, OnFailure, Phase, Phases, Startup, StartupTask};
+pub use supervision::{Backoff, Group, Policy, Strategy, Supervision};
+pub use swarm::{BatchStrategy, Coordinator, Manifest, Registration, Subscriber, TopicEntry};
+pub use tasks::{ForEach, TaskEntry, TaskType};

@@ -1,0 +1,199 @@
+//! [`Startup`]: the tasks that run before the first agent.
+
+use std::time::Duration;
+
+use phalanx_actors::agent::{Priority, TaskId};
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use super::Body;
+use crate::manifest::{
+    decode::{At, Decode, Decoder, Fields, Spanned},
+    marks::{StartupMark, section},
+    schema::{DurationText, NameText, PriorityWord, StartupBody},
+    values::{Line, Positive, words, write_duration},
+};
+
+words! {
+    /// The phases of start-up, in order.
+    Phase, "phase", {
+        /// What others depend on is found and read.
+        DependencyResolution = "dependency_resolution",
+        /// Files, ports and memory are reserved.
+        ResourceAllocation = "resource_allocation",
+        /// The core comes up. The default.
+        CoreInitialization = "core_initialization",
+        /// Services come up.
+        ServiceStartup = "service_startup",
+        /// The parts are tried together.
+        IntegrationTesting = "integration_testing",
+        /// The last touch before work starts.
+        Ready = "ready",
+    }
+}
+
+words! {
+    /// What a start-up task means to those that depend on it.
+    DependencyType, "dependency type", {
+        /// It must succeed before its dependants run. The default.
+        Required = "required",
+        /// Its dependants wait for it, and run even when it failed.
+        Optional = "optional",
+        /// It runs alone, and must succeed.
+        Blocking = "blocking",
+        /// Nobody waits for it.
+        NonBlocking = "non_blocking",
+    }
+}
+
+words! {
+    /// What the phases of start-up order.
+    Phases, "order of phases", {
+        /// Nothing: a task starts when its dependencies are done; phases are labels for reports.
+        Labels = "labels",
+        /// Everything: a phase starts when the one before it is done.
+        Strict = "strict",
+    }
+}
+
+words! {
+    /// What happens when a required start-up task fails.
+    OnFailure, "way to take a failure", {
+        /// The run ends.
+        Abort = "abort",
+        /// The run goes on without the tasks that depend on it.
+        Continue = "continue",
+    }
+}
+
+/// The tasks that run before the first agent.
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+#[schemars(default, deny_unknown_fields)]
+pub struct Startup {
+    /// How many tasks run at the same time, 1 to 1024. Default: 8.
+    #[schemars(range(min = 1, max = 1024))]
+    pub workers: usize,
+    /// What the phases order. Default: labels.
+    pub phases: Phases,
+    /// What happens when a required task fails. Default: abort.
+    pub on_failure: OnFailure,
+    /// The tasks. Default: none.
+    pub tasks: Vec<StartupTask>,
+}
+
+impl Default for Startup {
+    fn default() -> Self {
+        Self { workers: 8, phases: Phases::Labels, on_failure: OnFailure::Abort, tasks: Vec::new() }
+    }
+}
+
+/// A task that runs before the first agent.
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub struct StartupTask {
+    /// Its id, unlike that of any other start-up task.
+    #[schemars(with = "NameText")]
+    pub id: TaskId,
+    /// Its name for people. Default: its id.
+    #[schemars(with = "Option<String>")]
+    pub name: String,
+    /// Its phase. Default: `core_initialization`.
+    #[schemars(default = "core")]
+    pub phase: Phase,
+    /// The ids of the start-up tasks that end before it starts. Default: none.
+    #[schemars(default, with = "Vec<NameText>")]
+    pub depends_on: Vec<TaskId>,
+    /// What it means to those that depend on it. Default: required.
+    #[schemars(default = "required")]
+    pub dependency: DependencyType,
+    /// Which of several ready tasks starts first, low (1) to critical (5). Default: normal.
+    #[schemars(default, with = "PriorityWord")]
+    pub priority: Priority,
+    /// How long it is expected to take; in simulated time it takes exactly that. Default: 1s.
+    #[schemars(default = "one_second", with = "DurationText")]
+    #[serde(serialize_with = "write_duration")]
+    pub estimate: Duration,
+    /// How long one try may take. Default: 30s.
+    #[schemars(default = "thirty_seconds", with = "DurationText")]
+    #[serde(serialize_with = "write_duration")]
+    pub timeout: Duration,
+    /// How often it is tried again after a failure, 0 to 100. Default: 0.
+    #[schemars(default, range(max = 100))]
+    pub retries: u32,
+    /// What it does: `run`, `wait_for_port`, `read_file` or `sleep`.
+    #[serde(rename = "do")]
+    #[schemars(with = "StartupBody")]
+    pub body: Body,
+}
+
+fn core() -> Phase {
+    Phase::CoreInitialization
+}
+
+fn required() -> DependencyType {
+    DependencyType::Required
+}
+
+pub(super) fn one_second() -> Duration {
+    Duration::from_secs(1)
+}
+
+pub(super) fn thirty_seconds() -> Duration {
+    Duration::from_secs(30)
+}
+
+impl Decode for Startup {
+    fn decode(cx: &mut Decoder<'_>, at: At<'_>) -> Option<Self> {
+        let mut fields = Fields::open(cx, at, "`startup`")?;
+        let defaults = Self::default();
+        let workers = fields.integer(cx, "workers", (1, 1024), defaults.workers);
+        let phases = fields.or(cx, "phases", defaults.phases);
+        let on_failure = fields.or(cx, "on_failure", defaults.on_failure);
+        let tasks = fields.or(cx, "tasks", Vec::new());
+        fields.close(cx);
+        Some(Self { workers: workers?, phases: phases?, on_failure: on_failure?, tasks: tasks? })
+    }
+}
+
+impl Decode for StartupTask {
+    fn decode(cx: &mut Decoder<'_>, at: At<'_>) -> Option<Self> {
+        let mut fields = Fields::open(cx, at, "a start-up task")?;
+        let id = fields.required::<Spanned<TaskId>>(cx, "id", "\"config\"");
+        let name = fields.optional::<Line>(cx, "name");
+        let phase = fields.or(cx, "phase", core());
+        let depends_on = fields.or::<Vec<Spanned<TaskId>>>(cx, "depends_on", Vec::new());
+        let dependency = fields.or(cx, "dependency", required());
+        let priority = fields.or(cx, "priority", Priority::Normal);
+        let estimate = fields.or(cx, "estimate", one_second());
+        let timeout = fields.or(cx, "timeout", Positive(thirty_seconds()));
+        let retries = fields.integer(cx, "retries", (0, 100), 0);
+        let body = fields
+            .must(cx, "do", "{\"sleep\": {\"for\": \"1s\"}}")
+            .and_then(|at| Body::read(cx, at, &Body::STARTUP_KEYS));
+        fields.close(cx);
+        let depends_on = depends_on.unwrap_or_default();
+        cx.distinct(&depends_on, "depends_on");
+        match &id {
+            Some(id) => cx.marks.startup.push(StartupMark {
+                id: id.clone(),
+                phase,
+                depends_on: depends_on.clone(),
+                outside: body.as_ref().map(|(_, outside)| outside.clone()).unwrap_or_default(),
+            }),
+            None => cx.marks.incomplete.push(section::STARTUP),
+        }
+        let id = id?.value;
+        Some(Self {
+            name: name?.map_or_else(|| id.to_string(), |line| line.0),
+            id,
+            phase: phase?,
+            depends_on: depends_on.into_iter().map(|on| on.value).collect(),
+            dependency: dependency?,
+            priority: priority?,
+            estimate: estimate?,
+            timeout: timeout?.0,
+            retries: retries?,
+            body: body?.0,
+        })
+    }
+}

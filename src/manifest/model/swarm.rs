@@ -1,0 +1,266 @@
+//! [`Manifest`]: the whole, and its smaller parts.
+
+use std::time::Duration;
+
+use phalanx_actors::agent::{AgentId, Capability, GroupName, Priority, TopicName};
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use super::{AgentEntry, Group, KindWord, Monitor, PlannedFault, Startup, TaskEntry};
+use crate::manifest::{
+    decode::{At, Decode, Decoder, Fields, Spanned},
+    fault::Code,
+    marks::section,
+    schema::{DurationText, NameText, PriorityWord},
+    values::{Line, Positive, words, write_duration},
+};
+
+/// A swarm: what starts up, which agents there are, what they hear and what they do.
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+#[schemars(deny_unknown_fields, title = "phalanx manifest")]
+pub struct Manifest {
+    /// Where the JSON Schema of this file is, for editors; otherwise without meaning. Default: none.
+    #[serde(rename = "$schema", skip_serializing_if = "Option::is_none")]
+    pub schema: Option<String>,
+    /// The name of the swarm.
+    #[schemars(length(min = 1))]
+    pub name: String,
+    /// What it is for. Default: empty.
+    #[schemars(default)]
+    pub description: String,
+    /// The seed of everything random. Default: 0.
+    #[schemars(default)]
+    pub seed: u64,
+    /// How many threads host the agents, 1 to 1024. Default: one per processor.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 1024))]
+    pub arbiters: Option<usize>,
+    /// The tasks that run before the first agent.
+    #[schemars(default)]
+    pub startup: Startup,
+    /// The agents. Default: none.
+    #[schemars(default)]
+    pub agents: Vec<AgentEntry>,
+    /// Which agents are supervised together. Default: no groups.
+    #[schemars(default)]
+    pub groups: Vec<Group>,
+    /// How the agents are registered.
+    #[schemars(default)]
+    pub registration: Registration,
+    /// The topics and who hears them. Default: none.
+    #[schemars(default)]
+    pub topics: Vec<TopicEntry>,
+    /// How tasks are handed out.
+    #[schemars(default)]
+    pub coordinator: Coordinator,
+    /// The tasks. Default: none.
+    #[schemars(default)]
+    pub tasks: Vec<TaskEntry>,
+    /// What happens on events.
+    #[schemars(default)]
+    pub monitor: Monitor,
+    /// What goes wrong on purpose. Default: nothing.
+    #[schemars(default)]
+    pub faults: Vec<PlannedFault>,
+}
+
+words! {
+    /// How registration requests are put into batches.
+    BatchStrategy, "registration strategy", {
+        /// Half of those waiting, between 5 and 20. The default.
+        Adaptive = "adaptive",
+        /// Always `batch` of them.
+        FixedSize = "fixed_size",
+        /// All that come within `window`.
+        TimeBased = "time_based",
+        /// `batch` of them, those of at least `threshold` first.
+        PriorityBased = "priority_based",
+        /// Each by itself.
+        Streaming = "streaming",
+    }
+}
+
+/// How the agents are registered.
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+#[schemars(default, deny_unknown_fields)]
+pub struct Registration {
+    /// How requests are put into batches. Default: adaptive.
+    pub strategy: BatchStrategy,
+    /// The size of a batch, for `fixed_size` and `priority_based`, 1 to 1000000. Default: 10.
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub batch: usize,
+    /// How long a batch stays open, for `time_based`. Default: 5s.
+    #[serde(serialize_with = "write_duration")]
+    #[schemars(with = "DurationText")]
+    pub window: Duration,
+    /// The least priority that goes first, for `priority_based`. Default: normal.
+    #[schemars(with = "PriorityWord")]
+    pub threshold: Priority,
+}
+
+impl Default for Registration {
+    fn default() -> Self {
+        Self {
+            strategy: BatchStrategy::Adaptive,
+            batch: 10,
+            window: Duration::from_secs(5),
+            threshold: Priority::Normal,
+        }
+    }
+}
+
+/// One topic and who hears it.
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub struct TopicEntry {
+    /// Its name, unlike that of any other topic.
+    #[schemars(with = "NameText")]
+    pub name: TopicName,
+    /// Who hears it. Default: nobody.
+    #[schemars(default)]
+    pub subscribers: Vec<Subscriber>,
+}
+
+/// Who hears a topic, by its one key.
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Subscriber {
+    /// All agents of a kind.
+    Kind(KindWord),
+    /// One agent by its id, with its number, as in `logger/1`.
+    Agent(#[schemars(with = "NameText")] AgentId),
+    /// All agents that offer a capability.
+    Capability(#[schemars(with = "NameText")] Capability),
+    /// All agents of a group.
+    Group(#[schemars(with = "NameText")] GroupName),
+}
+
+/// How tasks are handed out.
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+#[schemars(default, deny_unknown_fields)]
+pub struct Coordinator {
+    /// How many tasks run at the same time, 1 to 1000000. Default: 50.
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub max_concurrent: usize,
+    /// The topic that hears of progress, one of `topics`. Default: none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<NameText>")]
+    pub progress_topic: Option<TopicName>,
+}
+
+impl Default for Coordinator {
+    fn default() -> Self {
+        Self { max_concurrent: 50, progress_topic: None }
+    }
+}
+
+impl Decode for Manifest {
+    fn decode(cx: &mut Decoder<'_>, at: At<'_>) -> Option<Self> {
+        let mut fields = Fields::open(cx, at, "the manifest")?;
+        let schema = fields.optional(cx, "$schema");
+        let name_at = fields.must(cx, "name", "\"my swarm\"");
+        let name = name_at.and_then(|at| Line::decode(cx, at));
+        if let (Some(at), Some("")) = (name_at, name.as_ref().map(|name| name.0.as_str())) {
+            cx.fault(Code::BadName, at.span(), "`name` is empty", "give it at least one character");
+        }
+        let description = fields.or(cx, "description", String::new());
+        let seed = fields.integer(cx, "seed", (0, u64::MAX), 0);
+        let arbiters = fields.take("arbiters").map_or(Some(None), |at| cx.integer(at, 1, 1024).map(Some));
+        let startup = fields.or(cx, "startup", Startup::default());
+        let agents = fields.or(cx, "agents", Vec::new());
+        let groups = fields.or(cx, "groups", Vec::new());
+        let registration = fields.or(cx, "registration", Registration::default());
+        let topics = fields.or(cx, "topics", Vec::new());
+        let coordinator = fields.or(cx, "coordinator", Coordinator::default());
+        let tasks = fields.or(cx, "tasks", Vec::new());
+        let monitor = fields.or(cx, "monitor", Monitor::default());
+        let faults = fields.or(cx, "faults", Vec::new());
+        fields.close(cx);
+        Some(Self {
+            schema: schema?,
+            name: name?.0,
+            description: description?,
+            seed: seed?,
+            arbiters: arbiters?,
+            startup: startup?,
+            agents: agents?,
+            groups: groups?,
+            registration: registration?,
+            topics: topics?,
+            coordinator: coordinator?,
+            tasks: tasks?,
+            monitor: monitor?,
+            faults: faults?,
+        })
+    }
+}
+
+impl Decode for Registration {
+    fn decode(cx: &mut Decoder<'_>, at: At<'_>) -> Option<Self> {
+        let mut fields = Fields::open(cx, at, "`registration`")?;
+        let defaults = Self::default();
+        let strategy = fields.or(cx, "strategy", defaults.strategy);
+        let batch = fields.integer(cx, "batch", (1, 1_000_000), defaults.batch);
+        let window = fields.or(cx, "window", Positive(defaults.window));
+        let threshold = fields.or(cx, "threshold", defaults.threshold);
+        fields.close(cx);
+        Some(Self { strategy: strategy?, batch: batch?, window: window?.0, threshold: threshold? })
+    }
+}
+
+impl Decode for TopicEntry {
+    fn decode(cx: &mut Decoder<'_>, at: At<'_>) -> Option<Self> {
+        let mut fields = Fields::open(cx, at, "a topic")?;
+        let name = fields.required::<Spanned<TopicName>>(cx, "name", "\"progress\"");
+        let subscribers = fields.or(cx, "subscribers", Vec::new());
+        fields.close(cx);
+        match &name {
+            Some(name) => cx.marks.topics.push(name.clone()),
+            None => cx.marks.incomplete.push(section::TOPICS),
+        }
+        Some(Self { name: name?.value, subscribers: subscribers? })
+    }
+}
+
+impl Decode for Subscriber {
+    fn decode(cx: &mut Decoder<'_>, at: At<'_>) -> Option<Self> {
+        let (key, at) = cx.choice(at, &["kind", "agent", "capability", "group"])?;
+        Some(match key {
+            "kind" => {
+                let kind = Spanned::<KindWord>::decode(cx, at)?;
+                cx.marks.kinds_used.push(kind.clone());
+                Self::Kind(kind.value)
+            }
+            "agent" => {
+                let agent = Spanned::<AgentId>::decode(cx, at)?;
+                cx.marks.agents_used.push(agent.clone());
+                Self::Agent(agent.value)
+            }
+            "capability" => {
+                let capability = Spanned::<Capability>::decode(cx, at)?;
+                cx.marks.capabilities_used.push(capability.clone());
+                Self::Capability(capability.value)
+            }
+            _ => {
+                let group = Spanned::<GroupName>::decode(cx, at)?;
+                cx.marks.groups_used.push(group.clone());
+                Self::Group(group.value)
+            }
+        })
+    }
+}
+
+impl Decode for Coordinator {
+    fn decode(cx: &mut Decoder<'_>, at: At<'_>) -> Option<Self> {
+        let mut fields = Fields::open(cx, at, "`coordinator`")?;
+        let max_concurrent =
+            fields.integer(cx, "max_concurrent", (1, 1_000_000), Self::default().max_concurrent);
+        let progress_topic = fields.optional::<Spanned<TopicName>>(cx, "progress_topic");
+        fields.close(cx);
+        cx.marks.topics_used.extend(progress_topic.clone().flatten());
+        Some(Self {
+            max_concurrent: max_concurrent?,
+            progress_topic: progress_topic?.map(|topic| topic.value),
+        })
+    }
+}

@@ -1,0 +1,241 @@
+//! How the plain values of a manifest are read: names, durations, paths, texts and words.
+
+use std::{collections::BTreeMap, path::PathBuf, time::Duration};
+
+use jsonc_parser::{ast::Value, common::Ranged};
+use phalanx_actors::agent::{AgentId, Capability, GroupName, InvalidName, Kind, Priority, TaskId, TopicName};
+use serde::Serializer;
+
+use super::{
+    decode::{At, Decode, Decoder, Fields},
+    fault::{Code, quote},
+};
+
+/// The longest duration: 365 days.
+pub const MAX_DURATION: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+
+/// Writes a duration as a manifest has it, for example `1m 30s`.
+pub(super) fn write_duration<S: Serializer>(duration: &Duration, to: S) -> Result<S::Ok, S::Error> {
+    to.collect_str(&humantime::format_duration(*duration))
+}
+
+/// A refusal of a name, split into what is wrong and what would be right.
+pub(super) fn bad_name(cx: &mut Decoder<'_>, at: At<'_>, error: &InvalidName) {
+    let text = error.to_string();
+    let (message, help) = text.rsplit_once(": ").unwrap_or((&text, "use another name"));
+    cx.fault(Code::BadName, at.span(), message, help);
+}
+
+macro_rules! names {
+    ($($Name:ident = $example:literal),* $(,)?) => {$(
+        impl Decode for $Name {
+            fn decode(cx: &mut Decoder<'_>, at: At<'_>) -> Option<Self> {
+                let (text, _) = cx.text(at, concat!("a text such as ", $example))?;
+                $Name::new(&*text).map_err(|error| bad_name(cx, at, &error)).ok()
+            }
+        }
+    )*};
+}
+
+names! {
+    AgentId = "\"hasher/7\"", Capability = "\"sha256\"", GroupName = "\"pair\"", Kind = "\"hasher\"",
+    TaskId = "\"combine\"", TopicName = "\"progress\"",
+}
+
+impl Decode for Duration {
+    fn decode(cx: &mut Decoder<'_>, at: At<'_>) -> Option<Self> {
+        if let Value::NumberLit(literal) = at.value {
+            let (message, digits) = (format!("{} is a number without a unit", at.name()), literal.value);
+            let help = format!("write it with its unit, such as \"{digits}s\" or \"{digits}ms\"");
+            cx.fault(Code::WrongType, at.span(), message, help);
+            return None;
+        }
+        let (text, _) = cx.text(at, "a duration such as \"250ms\" or \"5s\"")?;
+        let ends_in_unit = text.ends_with(|c: char| c.is_alphabetic());
+        let message = format!("{} is {}, which is no duration", at.name(), quote(&text));
+        match humantime::parse_duration(&text) {
+            Ok(duration) if ends_in_unit && duration <= MAX_DURATION => Some(duration),
+            Ok(_) if ends_in_unit => {
+                let message = format!("{} is {}", at.name(), quote(&text));
+                cx.fault(Code::OutOfRange, at.span(), message, "at most 365 days are allowed");
+                None
+            }
+            Ok(_) | Err(_) => {
+                cx.fault(
+                    Code::OutOfRange,
+                    at.span(),
+                    message,
+                    "write a number and a unit: us, ms, s, m, h or d, as in \"250ms\"",
+                );
+                None
+            }
+        }
+    }
+}
+
+/// A duration above zero.
+pub(super) struct Positive(pub(super) Duration);
+
+impl Decode for Positive {
+    fn decode(cx: &mut Decoder<'_>, at: At<'_>) -> Option<Self> {
+        let duration = Duration::decode(cx, at)?;
+        if duration.is_zero() {
+            let message = format!("{} is zero", at.name());
+            cx.fault(Code::OutOfRange, at.span(), message, "write a duration above zero, such as \"1s\"");
+            return None;
+        }
+        Some(Self(duration))
+    }
+}
+
+/// A text without NUL, as a program's argument can be.
+impl Decode for String {
+    fn decode(cx: &mut Decoder<'_>, at: At<'_>) -> Option<Self> {
+        let (text, _) = cx.text(at, "a text")?;
+        if text.contains('\0') {
+            let message = format!("{} holds the character NUL", at.name());
+            cx.fault(Code::OutOfRange, at.span(), message, "remove \\u0000");
+            return None;
+        }
+        Some(text.into_owned())
+    }
+}
+
+/// A text that is not empty.
+pub(super) struct Filled(pub(super) String);
+
+impl Decode for Filled {
+    fn decode(cx: &mut Decoder<'_>, at: At<'_>) -> Option<Self> {
+        let text = String::decode(cx, at)?;
+        if text.is_empty() {
+            cx.fault(
+                Code::OutOfRange,
+                at.span(),
+                format!("{} is empty", at.name()),
+                "write at least one character",
+            );
+            return None;
+        }
+        Some(Self(text))
+    }
+}
+
+impl Decode for PathBuf {
+    fn decode(cx: &mut Decoder<'_>, at: At<'_>) -> Option<Self> {
+        Filled::decode(cx, at).map(|text| text.0.into())
+    }
+}
+
+/// A text for people, in one line: a name of the swarm, a description.
+pub(super) struct Line(pub(super) String);
+
+impl Decode for Line {
+    fn decode(cx: &mut Decoder<'_>, at: At<'_>) -> Option<Self> {
+        let text = String::decode(cx, at)?;
+        if let Some(character) = text.chars().find(|c| c.is_control()) {
+            let message = format!("{} holds the control character {character:?}", at.name());
+            cx.fault(Code::BadName, at.span(), message, "remove it");
+            return None;
+        }
+        Some(Self(text))
+    }
+}
+
+/// An object of texts.
+impl Decode for BTreeMap<String, String> {
+    fn decode(cx: &mut Decoder<'_>, at: At<'_>) -> Option<Self> {
+        let Value::Object(object) = at.value else {
+            cx.wrong_type(at, "an object of texts");
+            return None;
+        };
+        Fields::check_keys(cx, object);
+        let mut all = BTreeMap::new();
+        for property in &object.properties {
+            let key = property.name.as_str();
+            if key.is_empty() || key.contains(['=', '\0']) {
+                let span = property.name.start()..property.name.end();
+                cx.fault(
+                    Code::BadName,
+                    span,
+                    format!("{} cannot be a key of `{}`", quote(key), at.called),
+                    "use a key that is not empty and has neither `=` nor NUL",
+                );
+            }
+            if let Some(text) = String::decode(cx, At { value: &property.value, called: key, element: false })
+            {
+                all.insert(key.to_owned(), text);
+            }
+        }
+        Some(all)
+    }
+}
+
+impl Decode for Priority {
+    fn decode(cx: &mut Decoder<'_>, at: At<'_>) -> Option<Self> {
+        const WORDS: [(&str, Priority); 5] = [
+            ("low", Priority::Low),
+            ("normal", Priority::Normal),
+            ("high", Priority::High),
+            ("urgent", Priority::Urgent),
+            ("critical", Priority::Critical),
+        ];
+        if let Value::NumberLit(_) = at.value {
+            let number: u8 = cx.integer(at, 1, 5)?;
+            return Priority::try_from(number).ok();
+        }
+        let (text, _) = cx.text(at, "a priority: low, normal, high, urgent, critical, or 1 to 5")?;
+        let found =
+            WORDS.iter().enumerate().find(|(at, (word, _))| *word == text || *text == (at + 1).to_string());
+        if found.is_none() {
+            let message = format!("unknown priority {}", quote(&text));
+            cx.unknown(Code::UnknownWord, at.span(), message, &text, &WORDS.map(|(word, _)| word));
+        }
+        found.map(|(_, (_, priority))| *priority)
+    }
+}
+
+/// Declares an enumeration that a manifest writes as one word.
+macro_rules! words {
+    ($(#[$doc:meta])* $Name:ident, $what:literal, { $($(#[$variant_doc:meta])* $Variant:ident = $word:literal),+ $(,)? }) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, schemars::JsonSchema)]
+        pub enum $Name {
+            $($(#[$variant_doc])* #[serde(rename = $word)] $Variant,)+
+        }
+
+        impl $Name {
+            /// All of them, in order.
+            pub const ALL: &'static [$Name] = &[$($Name::$Variant),+];
+
+            /// The word as a manifest has it.
+            pub const fn as_str(self) -> &'static str {
+                match self {
+                    $($Name::$Variant => $word,)+
+                }
+            }
+        }
+
+        impl std::fmt::Display for $Name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.pad(self.as_str())
+            }
+        }
+
+        impl $crate::manifest::decode::Decode for $Name {
+            fn decode(
+                cx: &mut $crate::manifest::decode::Decoder<'_>,
+                at: $crate::manifest::decode::At<'_>,
+            ) -> Option<Self> {
+                let known: Vec<&str> = $Name::ALL.iter().map(|word| word.as_str()).collect();
+                let (text, _) = cx.text(at, &format!("one of {}", $crate::manifest::decode::list(&known)))?;
+                let found = $Name::ALL.iter().copied().find(|word| word.as_str() == text);
+                if found.is_none() {
+                    let message = format!(concat!("unknown ", $what, " {}"), $crate::manifest::fault::quote(&text));
+ cx.unknown($crate::manifest::fault::Code::UnknownWord, at.span(), message, &text, &known);
+                }
+                found
+            }
+        }
+    };
+}
+pub(super) use words;

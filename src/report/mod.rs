@@ -1,0 +1,183 @@
+//! [`RunReport`]: what a run of a swarm did, in a stable form.
+//!
+//! The JSON form is the report serialised as it stands here; durations and points in time are whole microseconds since
+//! the start of the host, and their keys end in `_us`. A key is added with a new minor schema, and changed or removed only
+//! with a new major one.
+//!
+//! **Invariant.** The report of a run that has ended has `ledger.pending = 0`, and its ledger balances.
+
+use std::collections::BTreeMap;
+
+use phalanx_actors::{coordinator::TaskMetrics, inbox::Counts};
+use serde::Serialize;
+
+/// The version of the report's form.
+pub const SCHEMA: &str = "phalanx-report/1.0";
+
+/// How a run ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// Everything that was required completed.
+    Succeeded,
+    /// Something failed.
+    Failed,
+    /// It was interrupted, drained what it held, and stopped.
+    Interrupted,
+}
+
+/// What a run of a swarm did.
+#[derive(Debug, Clone, Serialize)]
+pub struct RunReport {
+    /// [`SCHEMA`].
+    pub schema: &'static str,
+    /// The manifest's name.
+    pub name: String,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// Why it did not succeed, in sentences; empty when it did.
+    pub failures: Vec<String>,
+    /// Whether it ran in virtual time.
+    pub simulated: bool,
+    /// The seed of all randomness.
+    pub seed: u64,
+    /// How many arbiters there were.
+    pub arbiters: usize,
+    /// How long it took, on the host's clock \[us\].
+    pub duration_us: u64,
+    /// Start-up; none when the manifest names no start-up tasks.
+    pub startup: Option<StartupSection>,
+    /// Registration.
+    pub registration: RegistrationSection,
+    /// The agents.
+    pub agents: AgentsSection,
+    /// What became of every message.
+    pub ledger: Counts,
+    /// The same for each route, direct sends first.
+    pub routes: Vec<RouteSection>,
+    /// Why messages were not delivered, those reasons that came up.
+    pub reasons: BTreeMap<&'static str, u64>,
+    /// Answers that came after whoever asked had stopped waiting.
+    pub late_replies: u64,
+    /// The tasks.
+    pub tasks: TasksSection,
+    /// The handlers of events.
+    pub handlers: Vec<HandlerSection>,
+    /// What the reader should know: bodies that were simulated, faults that were injected.
+    pub notes: Vec<String>,
+}
+
+/// Start-up.
+#[derive(Debug, Clone, Serialize)]
+pub struct StartupSection {
+    /// How it ended: succeeded, degraded, failed, cancelled.
+    pub outcome: String,
+    /// How long it took \[us\].
+    pub duration_us: u64,
+    /// Its phases, in order, those that had tasks.
+    pub phases: Vec<PhaseSection>,
+    /// The chain of tasks that decided how long it took, in order.
+    pub critical_path: Vec<StepSection>,
+    /// The tasks that did not complete, with the reason.
+    pub failed: Vec<FailedTask>,
+}
+
+/// One phase of start-up.
+#[derive(Debug, Clone, Serialize)]
+pub struct PhaseSection {
+    /// Its name.
+    pub phase: String,
+    /// How many tasks it has.
+    pub tasks: usize,
+    /// How many of them completed.
+    pub completed: usize,
+    /// When its first task started \[us\]; none when none did.
+    pub started_us: Option<u64>,
+    /// When its last task ended \[us\].
+    pub ended_us: Option<u64>,
+}
+
+/// A task on the critical path.
+#[derive(Debug, Clone, Serialize)]
+pub struct StepSection {
+    /// The task.
+    pub task: String,
+    /// When it started \[us\].
+    pub started_us: u64,
+    /// When it ended \[us\].
+    pub ended_us: u64,
+}
+
+/// A task that did not complete.
+#[derive(Debug, Clone, Serialize)]
+pub struct FailedTask {
+    /// The task.
+    pub task: String,
+    /// Why.
+    pub reason: String,
+}
+
+/// Registration.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct RegistrationSection {
+    /// How many agents asked.
+    pub requested: u64,
+    /// How many were registered.
+    pub completed: u64,
+    /// How many were refused.
+    pub failed: u64,
+    /// In how many batches.
+    pub batches: u64,
+    /// How long it took from the first request to the last answer \[us\].
+    pub duration_us: u64,
+}
+
+/// The agents.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct AgentsSection {
+    /// How many there were, by kind.
+    pub by_kind: BTreeMap<String, usize>,
+    /// How often agents panicked or were ended by their group.
+    pub crashes: u64,
+    /// How often an agent was restarted in place.
+    pub restarts: u64,
+    /// Agents that were given up, with the reason.
+    pub abandoned: Vec<FailedTask>,
+    /// How many had to be stopped before they had handled what they held.
+    pub killed: usize,
+}
+
+/// The ledger of one route.
+#[derive(Debug, Clone, Serialize)]
+pub struct RouteSection {
+    /// The route.
+    pub route: String,
+    /// Its ledger.
+    #[serde(flatten)]
+    pub ledger: Counts,
+}
+
+/// The tasks.
+#[derive(Debug, Clone, Serialize)]
+pub struct TasksSection {
+    /// The totals.
+    #[serde(flatten)]
+    pub totals: TaskMetrics,
+    /// The tasks that did not complete, with the reason: the first hundred.
+    pub not_completed: Vec<FailedTask>,
+    /// What the tasks returned that no other task depends on: the first hundred.
+    pub results: BTreeMap<String, serde_json::Value>,
+    /// How long the tasks took from the first submission to the last end \[us\].
+    pub duration_us: u64,
+}
+
+/// One handler of events.
+#[derive(Debug, Clone, Serialize)]
+pub struct HandlerSection {
+    /// Its name.
+    pub name: String,
+    /// How many events it handled.
+    pub handled: u64,
+    /// How often it failed.
+    pub errors: u64,
+}

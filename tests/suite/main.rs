@@ -1,0 +1,7 @@
+//! The behaviours of the command and the host, a module each.
+
+mod manifest_bad;
+mod manifest_command;
+mod manifest_limits;
+mod manifest_random;
+mod manifest_schema;
