@@ -3,6 +3,7 @@
 pub mod cli;
 pub mod host;
 pub mod manifest;
+pub mod prelude;
 pub mod report;
 pub mod swarm;
 

@@ -1,7 +1,10 @@
 //! The behaviours of the command and the host, a module each.
 
+mod host_api;
+mod host_faults;
 mod manifest_bad;
 mod manifest_command;
 mod manifest_limits;
 mod manifest_random;
 mod manifest_schema;
+mod support;

@@ -1,0 +1,30 @@
+//! What several tests need.
+
+use std::sync::Once;
+
+use phalanx::Host;
+
+/// Keeps panics that are part of a test from filling the output; others are printed as ever.
+pub(crate) fn quiet_panics() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let usual = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |panic| {
+            let on_test_thread = std::thread::current().name().is_some_and(|name| name.contains("::"));
+            let injected = panic.payload_as_str().is_some_and(|text| {
+                text.contains("killed by the test") || text == "the end" || text == "x"
+            });
+            if on_test_thread && !injected {
+                usual(panic);
+            }
+        }));
+    });
+}
+
+/// Runs a program on a host with so many arbiters, in real time.
+pub(crate) fn threads<P: Future<Output = ()>>(arbiters: usize, program: impl FnOnce(Host) -> P) {
+    actix_rt::System::new().block_on(async move {
+        let host = Host::builder().arbiters(arbiters).seed(1).start().await.unwrap();
+        program(host).await;
+    });
+}
