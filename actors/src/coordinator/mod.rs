@@ -34,7 +34,7 @@ use serde_json::Value;
 use tokio::sync::oneshot;
 
 use crate::{
-    agent::{AgentId, Capability, TaskId, Timestamp},
+    agent::{Agent, AgentId, Capability, Card, TaskId, Timestamp},
     support::panic_text,
 };
 
@@ -381,6 +381,12 @@ impl Actor for Coordinator {
 }
 
 impl Supervised for Coordinator {}
+
+impl Agent for Coordinator {
+    fn card(&self) -> Card<Self> {
+        Card::new()
+    }
+}
 
 impl Handler<Submit> for Coordinator {
     type Result = Result<usize, SubmitErrors>;

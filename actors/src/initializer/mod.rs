@@ -34,7 +34,7 @@ use serde_json::Value;
 use tokio::{sync::oneshot, task::AbortHandle};
 
 use crate::{
-    agent::{TaskId, Timestamp},
+    agent::{Agent, Card, TaskId, Timestamp},
     support::panic_text,
 };
 
@@ -332,6 +332,12 @@ impl Actor for Initializer {
 }
 
 impl Supervised for Initializer {}
+
+impl Agent for Initializer {
+    fn card(&self) -> Card<Self> {
+        Card::new()
+    }
+}
 
 impl Handler<StartUp> for Initializer {
     type Result = ResponseFuture<Result<StartupReport, StartUpError>>;
