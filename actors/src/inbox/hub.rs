@@ -139,11 +139,16 @@ impl Hub {
     /// The ledger of the whole host.
     pub fn ledger(&self) -> Counts {
         // As in `Ledger::counts`: all outcomes are read before any send, so that zero pending is never seen too early.
-        let routes: Vec<_> = self.routes.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let first = routes.iter().fold(Counts::default(), |sum, route| sum.plus(route.ledger.counts()));
-        let second = routes.iter().fold(Counts::default(), |sum, route| sum.plus(route.ledger.counts()));
-        let ended = first.sent - first.pending;
-        Counts { sent: second.sent, pending: second.sent - ended, ..first }
+        loop {
+            let routes: Vec<_> = self.routes.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            let first = routes.iter().fold(Counts::default(), |sum, route| sum.plus(route.ledger.counts()));
+            let second = routes.iter().fold(Counts::default(), |sum, route| sum.plus(route.ledger.counts()));
+            // What was sent on a route that was opened meanwhile is not in the sums.
+            if self.routes.lock().unwrap_or_else(PoisonError::into_inner).len() == routes.len() {
+                let ended = first.sent - first.pending;
+                return Counts { sent: second.sent, pending: second.sent - ended, ..first };
+            }
+        }
     }
 
     /// The ledger of each route: `direct` for what was sent to one agent, then topics, groups and capabilities by name.
