@@ -47,14 +47,17 @@ impl<A: Agent> ActorFuture<A> for Pump<A> {
         finish_responses(inbox, local, cx);
         let mut turn = Turn::new(inbox.profile.config.quantum);
         loop {
-            if context.waiting() {
-                // Stopping, or a future of `ctx.wait` goes first; the context polls again afterwards.
+            if context.waiting() || local.command.borrow().is_some() {
+                // Stopping, or a future of `ctx.wait` goes first; the context polls again afterwards. A command is for
+                // the keeper, which looks next.
+                inbox.hub().settled();
                 return Poll::Pending;
             }
             let Some((lane, body, allowance)) = local.lanes.borrow_mut().take() else {
                 let responding =
                     local.extra.borrow().as_ref().is_some_and(|extra| !extra.unfinished.is_empty());
-                if local.draining.get() && !responding {
+                if local.draining.get() && !responding && !local.asked_to_stop.replace(true) {
+                    // Asked once: an agent whose `stopping()` answers `Running::Continue` stops when it sees fit.
                     context.stop();
                 }
                 local.idle.set(true);

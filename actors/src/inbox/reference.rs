@@ -115,9 +115,10 @@ impl<A: Agent> AgentRef<A> {
         &self.inbox.id
     }
 
-    /// The actix address, the same in every incarnation. What is sent there is neither bounded nor accounted.
+    /// The actix address, the same in every incarnation unless the first one broke in a `ctx.wait` of its `started()`.
+    /// What is sent there is neither bounded nor accounted.
     pub fn address(&self) -> Addr<A> {
-        self.inbox.address.clone()
+        self.inbox.address()
     }
 
     /// The same agent without its type.

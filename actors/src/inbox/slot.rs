@@ -7,7 +7,7 @@ use std::{
     pin::Pin,
     rc::Rc,
     sync::{
-        Arc, OnceLock,
+        Arc, Mutex, OnceLock, PoisonError,
         atomic::{AtomicU8, AtomicU32, Ordering},
     },
     task::{Context, Poll, Waker},
@@ -172,6 +172,7 @@ pub(crate) struct Local<A: Agent> {
     pub(crate) seen: Cell<Option<InstanceAddress>>,
     pub(crate) command: RefCell<Option<Command>>,
     pub(crate) draining: Cell<bool>,
+    pub(crate) asked_to_stop: Cell<bool>,
     pub(crate) extra: RefCell<Option<Box<Extra<A>>>>,
     entries: Cell<u32>,
 }
@@ -184,7 +185,7 @@ const CLOSED: u8 = 2;
 pub(crate) struct Inbox<A: Agent> {
     pub(crate) id: AgentId,
     pub(crate) profile: Arc<Profile<A>>,
-    pub(crate) address: Addr<A>,
+    address: Mutex<Addr<A>>,
     pub(crate) generation: AtomicU32,
     occupied: AtomicU32,
     control: AtomicU32,
@@ -215,7 +216,7 @@ impl<A: Agent> Inbox<A> {
         Arc::new(Self {
             id,
             profile,
-            address,
+            address: Mutex::new(address),
             generation: AtomicU32::new(0),
             occupied: AtomicU32::new(0),
             control: AtomicU32::new(0),
@@ -230,6 +231,7 @@ impl<A: Agent> Inbox<A> {
                 seen: Cell::new(None),
                 command: RefCell::new(None),
                 draining: Cell::new(false),
+                asked_to_stop: Cell::new(false),
                 extra: RefCell::new(None),
                 entries: Cell::new(0),
             }),
@@ -239,6 +241,14 @@ impl<A: Agent> Inbox<A> {
     #[inline]
     pub(crate) fn hub(&self) -> &Arc<Hub> {
         &self.profile.hub
+    }
+
+    pub(crate) fn address(&self) -> Addr<A> {
+        self.address.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(crate) fn readdress(&self, address: Addr<A>) {
+        *self.address.lock().unwrap_or_else(PoisonError::into_inner) = address;
     }
 
     pub(crate) fn is_open(&self) -> bool {
@@ -256,12 +266,15 @@ impl<A: Agent> Inbox<A> {
         } else {
             (&self.occupied, self.profile.config.capacity)
         };
-        let before = cell.fetch_add(wanted, Ordering::AcqRel);
-        let granted = wanted.min(capacity.saturating_sub(before));
-        if granted < wanted {
-            cell.fetch_sub(wanted - granted, Ordering::AcqRel);
+        // Never more than there is, not even for a moment: whoever takes in what was parked looks only once.
+        let mut before = cell.load(Ordering::Relaxed);
+        loop {
+            let granted = wanted.min(capacity.saturating_sub(before));
+            match cell.compare_exchange_weak(before, before + granted, Ordering::AcqRel, Ordering::Relaxed) {
+                Ok(_) => return granted,
+                Err(now) => before = now,
+            }
         }
-        granted
     }
 
     /// Gives places back.
@@ -424,6 +437,7 @@ impl<A: Agent> Inbox<A> {
             for at in 0..end {
                 hub.lose(self.profile.writer, &packed.route, &self.id, packed.lost(at, Reason::Closed));
             }
+            hub.settled();
             return;
         }
         let waits = self.profile.config.overflow == OverflowPolicy::Wait;
@@ -532,14 +546,27 @@ impl<A: Agent> Arrival for Signal<A> {
 impl<A: Agent> Inbox<A> {
     fn obey(&self, command: Command) {
         let local = self.local();
+        if self.state.load(Ordering::Acquire) == CLOSED {
+            return;
+        }
         match command {
-            Command::Drain => local.draining.set(true),
+            Command::Drain => {
+                local.draining.set(true);
+                local.asked_to_stop.set(false);
+            }
             other => {
                 let mut held = local.command.borrow_mut();
-                // A kill is final; nothing later weakens it.
-                if !matches!(*held, Some(Command::Kill(_))) {
+                // A kill is final; nothing later weakens it. An injected fault takes no other command's place.
+                let keeps = match &*held {
+                    Some(Command::Kill(_)) => true,
+                    Some(_) => matches!(other, Command::Panic(_)),
+                    None => false,
+                };
+                if !keeps {
                     *held = Some(other);
                 }
+                // Whatever runs now gives way to the keeper.
+                local.preempt.set(true);
             }
         }
         local.idle.set(false);
