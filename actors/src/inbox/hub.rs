@@ -230,15 +230,22 @@ impl Hub {
     /// Counts a message that was not handled, and posts it to the dead letters.
     pub(crate) fn lose(&self, writer: Writer, route: &Route, to: &AgentId, lost: Lost) {
         route.ledger.lost(writer, lost.reason, 1);
-        if self.dead.are_wanted() {
-            self.dead.post(&DeadLetter {
-                to: to.clone(),
-                message_type: lost.name,
-                reason: lost.reason,
-                objection: lost.objection,
-                meta: Some(lost.meta),
-                content: lost.content.into(),
-            });
+        let wanted = self.dead.are_wanted();
+        // The message ends here, and its destructor must not take the arbiter along.
+        let dropped = catch_unwind(AssertUnwindSafe(move || {
+            if wanted {
+                self.dead.post(&DeadLetter {
+                    to: to.clone(),
+                    message_type: lost.name,
+                    reason: lost.reason,
+                    objection: lost.objection,
+                    meta: Some(lost.meta),
+                    content: lost.content.into(),
+                });
+            }
+        }));
+        if dropped.is_err() {
+            tracing::error!(%to, "the destructor of a lost message panicked");
         }
     }
 

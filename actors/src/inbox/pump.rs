@@ -14,7 +14,7 @@ use futures_util::Stream;
 use tokio::time::Instant;
 
 use super::{
-    Inbox, Route,
+    Inbox, OverflowPolicy, Route,
     slot::{Body, Extra, Local, Responding},
 };
 use crate::{
@@ -197,6 +197,9 @@ fn handle<A: Agent>(
                 if at < end {
                     lanes.put_back(lane, Body::many(packed.clone(), at, end, accept));
                 }
+            }
+            if at < end && inbox.profile.config.overflow == OverflowPolicy::DropOldest {
+                inbox.evict_overflow(lane);
             }
             turn.used(handled);
             let poison = outcome.is_err().then(|| packed.lost(at - 1, Reason::Panicked));

@@ -277,14 +277,14 @@ impl<A: Agent> Inbox<A> {
         }
     }
 
+    fn places(&self, lane: Lane) -> &AtomicU32 {
+        if lane == Lane::Control { &self.control } else { &self.occupied }
+    }
+
     /// Gives places back.
     #[inline]
     pub(crate) fn release(&self, lane: Lane, places: u32) {
-        if lane == Lane::Control {
-            self.control.fetch_sub(places, Ordering::AcqRel);
-            return;
-        }
-        self.occupied.fetch_sub(places, Ordering::AcqRel);
+        self.places(lane).fetch_sub(places, Ordering::AcqRel);
         if let Some(room) = self.room.get() {
             room.notify_waiters();
         }
@@ -304,11 +304,23 @@ impl<A: Agent> Inbox<A> {
 
     /// Queues an entry whose places are reserved. Only on the inbox's own arbiter.
     #[inline]
-    pub(crate) fn enter(&self, lane: Lane, mut body: Body<A>) {
+    pub(crate) fn enter(&self, lane: Lane, body: Body<A>) {
         if self.state.load(Ordering::Acquire) == CLOSED {
             self.give_up(lane, body, Reason::Stopped);
             return;
         }
+        if self.has_parked(lane) {
+            // It was sent after what is parked: it takes a place in that line and leaves its own to the first of it.
+            let places = body.load();
+            self.park(lane, body);
+            self.release(lane, places);
+            return;
+        }
+        self.take_in(lane, body);
+    }
+
+    #[inline]
+    fn take_in(&self, lane: Lane, mut body: Body<A>) {
         let local = self.local();
         let entries = local.entries.get();
         local.entries.set(entries.wrapping_add(1));
@@ -349,9 +361,15 @@ impl<A: Agent> Inbox<A> {
         ages.max_us = ages.max_us.max(age);
     }
 
-    fn evict_overflow(&self, lane: Lane) {
+    pub(crate) fn evict_overflow(&self, lane: Lane) {
         let capacity = self.profile.config.capacity;
-        let excess = self.local().lanes.borrow().waiting().saturating_sub(capacity);
+        let excess = {
+            let lanes = self.local().lanes.borrow();
+            if lanes.waiting() <= capacity {
+                return;
+            }
+            (lanes.waiting() - lanes.depth(Lane::Control)).saturating_sub(capacity)
+        };
         for _ in 0..excess {
             let evicted = self.local().lanes.borrow_mut().evict(lane);
             let Some(body) = evicted else { return };
@@ -397,35 +415,49 @@ impl<A: Agent> Inbox<A> {
             }) else {
                 return;
             };
-            let Body::Many { packed, at, end, accept, .. } = body else {
-                unreachable!("only batches are parked")
+            let granted = self.reserve(lane, body.load());
+            let (enters, stays) = match body {
+                body if granted == 0 => (None, Some(body)),
+                Body::One { .. } => (Some(body), None),
+                Body::Many { packed, at, end, accept, .. } => {
+                    let until = at + u16::try_from(granted).expect("no more than was asked for");
+                    let rest = (until < end).then(|| Body::many(packed.clone(), until, end, accept));
+                    (Some(Body::many(packed, at, until, accept)), rest)
+                }
             };
-            let granted = self.reserve(lane, u32::from(end - at));
-            let until = at + u16::try_from(granted).expect("no more than was asked for");
-            if until < end {
-                let rest = Body::many(packed.clone(), until, end, accept);
+            if let Some(rest) = stays {
                 let mut extra = local.extra.borrow_mut();
                 extra.as_mut().expect("it was there above").parked.push_front((lane, rest));
             }
-            if granted == 0 {
-                return;
-            }
-            packed.route.unpark(granted as usize);
-            self.enter(lane, Body::many(packed, at, until, accept));
+            let Some(body) = enters else { return };
+            self.route_of(&body).unpark(granted as usize);
+            self.take_in(lane, body);
         }
     }
 
-    fn park(&self, lane: Lane, packed: Rc<Packed>, at: u16, end: u16, accept: u16) {
-        packed.route.parked.fetch_add(usize::from(end - at), Ordering::AcqRel);
-        let mut extra = self.local().extra.borrow_mut();
-        let body = Body::many(packed, at, end, accept);
-        extra.get_or_insert_with(Box::default).parked.push_back((lane, body));
+    fn route_of<'a>(&'a self, body: &'a Body<A>) -> &'a Route {
+        match body {
+            Body::One { .. } => &self.hub().direct,
+            Body::Many { packed, .. } => &packed.route,
+        }
     }
 
-    pub(crate) fn has_parked(&self) -> bool {
-        self.local
-            .get()
-            .is_some_and(|local| local.extra.borrow().as_ref().is_some_and(|extra| !extra.parked.is_empty()))
+    /// Keeps an entry without places outside, behind those of its lane and of those served before it.
+    fn park(&self, lane: Lane, body: Body<A>) {
+        self.route_of(&body).parked.fetch_add(body.load() as usize, Ordering::AcqRel);
+        let mut extra = self.local().extra.borrow_mut();
+        let parked = &mut extra.get_or_insert_with(Box::default).parked;
+        let at = parked.partition_point(|(before, _)| *before <= lane);
+        parked.insert(at, (lane, body));
+    }
+
+    /// Whether anything of this lane waits outside.
+    fn has_parked(&self, lane: Lane) -> bool {
+        self.profile.config.overflow == OverflowPolicy::Wait
+            && self.local.get().is_some_and(|local| {
+                let extra = local.extra.borrow();
+                extra.as_ref().is_some_and(|extra| extra.parked.iter().any(|(parked, _)| *parked == lane))
+            })
     }
 
     /// Queues the whole batch, as far as the overflow policy lets it. Only on the inbox's own arbiter.
@@ -440,9 +472,8 @@ impl<A: Agent> Inbox<A> {
             hub.settled();
             return;
         }
-        let waits = self.profile.config.overflow == OverflowPolicy::Wait;
-        if waits && self.has_parked() {
-            self.park(lane, packed.clone(), 0, end, accept);
+        if self.has_parked(lane) {
+            self.park(lane, Body::many(packed.clone(), 0, end, accept));
             return;
         }
         let granted = self.reserve(lane, u32::from(end));
@@ -456,32 +487,29 @@ impl<A: Agent> Inbox<A> {
     }
 
     #[cold]
-    fn overflow(&self, lane: Lane, packed: &Rc<Packed>, from: u16, accept: u16) {
+    fn overflow(&self, lane: Lane, packed: &Rc<Packed>, mut from: u16, accept: u16) {
         let reason = match self.profile.config.overflow {
             OverflowPolicy::Wait => {
-                self.park(lane, packed.clone(), from, packed.count, accept);
+                self.park(lane, Body::many(packed.clone(), from, packed.count, accept));
                 return;
             }
             OverflowPolicy::Reject => Reason::Full,
             OverflowPolicy::DropNewest => Reason::DroppedNewest,
             OverflowPolicy::DropOldest => {
                 // The batch is larger than all there is room for: its newest messages stay.
-                for at in from..packed.count {
-                    if self.local().lanes.borrow().waiting() >= self.profile.config.capacity {
-                        let evicted = self.local().lanes.borrow_mut().evict(lane);
-                        match evicted {
-                            Some(body) => self.give_up(lane, body, Reason::DroppedOldest),
-                            None => {
-                                let lost = packed.lost(at, Reason::DroppedOldest);
-                                self.hub().lose(self.profile.writer, &packed.route, &self.id, lost);
-                                continue;
-                            }
-                        }
+                let mut next = from;
+                while next < packed.count {
+                    if self.reserve(lane, 1) == 1 {
+                        self.enter(lane, Body::many(packed.clone(), next, next + 1, accept));
+                        next += 1;
+                        continue;
                     }
-                    self.occupied.fetch_add(1, Ordering::AcqRel);
-                    self.enter(lane, Body::many(packed.clone(), at, at + 1, accept));
+                    let evicted = self.local().lanes.borrow_mut().evict(lane);
+                    let Some(body) = evicted else { break };
+                    self.give_up(lane, body, Reason::DroppedOldest);
                 }
-                return;
+                from = next;
+                Reason::DroppedOldest
             }
         };
         for at in from..packed.count {
@@ -516,10 +544,8 @@ impl<A: Agent> Inbox<A> {
                 }
                 extra.unfinished.clear();
                 for (lane, body) in extra.parked.drain(..) {
-                    if let Body::Many { packed, .. } = &body {
-                        packed.route.unpark(body.load() as usize);
-                        self.occupied.fetch_add(body.load(), Ordering::AcqRel);
-                    }
+                    self.route_of(&body).unpark(body.load() as usize);
+                    self.places(lane).fetch_add(body.load(), Ordering::AcqRel);
                     self.give_up(lane, body, Reason::Stopped);
                 }
             }
@@ -590,13 +616,24 @@ pub(crate) trait Door: Send + Sync {
     fn offer(self: Arc<Self>, accept: u16, lane: Lane, direct: Box<dyn Any + Send>);
     /// Takes a place for one message, or says why there is none.
     fn admit(&self, lane: Lane) -> Result<(), Reason>;
-    /// Gives a place back that was not used.
-    fn give_back(&self, lane: Lane);
+    /// Gives a place back that was not used, from any thread.
+    fn give_back(self: Arc<Self>, lane: Lane);
     /// Queues a batch. Only on the agent's own arbiter.
     fn push(&self, lane: Lane, packed: &Rc<Packed>, accept: u16);
     fn room(&self) -> &Notify;
     /// Tells the agent's keeper what to do.
     fn command(self: Arc<Self>, command: Command);
+}
+
+/// Tells an inbox of another arbiter that a place was given back.
+struct Vacancy<A: Agent> {
+    inbox: Arc<Inbox<A>>,
+}
+
+impl<A: Agent> Arrival for Vacancy<A> {
+    fn arrive(self: Box<Self>) {
+        self.inbox.unpark();
+    }
 }
 
 /// An envelope on its way to an inbox of another arbiter.
@@ -631,11 +668,16 @@ impl<A: Agent> Inbox<A> {
         if matches!(command, Command::Drain | Command::Kill(_)) {
             self.close_intake();
         }
-        if self.local.get().is_some() {
+        // What was accepted before a drain is handled, so a drain overtakes nothing; the other commands do.
+        let drains = matches!(command, Command::Drain);
+        let port = &self.profile.port;
+        let in_transit = port.in_transit(Lane::Control) + port.in_transit(Lane::Normal);
+        if self.local.get().is_some() && !(drains && in_transit > 0) {
             self.obey(command);
         } else {
+            let lane = if drains { Lane::Normal } else { Lane::Control };
             let signal = Box::new(Signal { inbox: self.clone(), command });
-            self.profile.port.append(Lane::Control, [PortItem::Direct(signal)]);
+            port.append(lane, [PortItem::Direct(signal)]);
         }
     }
 }
@@ -710,8 +752,13 @@ impl<A: Agent> Door for Inbox<A> {
         })
     }
 
-    fn give_back(&self, lane: Lane) {
+    fn give_back(self: Arc<Self>, lane: Lane) {
         self.release(lane, 1);
+        if self.local.get().is_none() && self.profile.config.overflow == OverflowPolicy::Wait {
+            // Only the inbox's own arbiter can let in what is parked.
+            let port = self.profile.port.clone();
+            port.append(Lane::Control, [PortItem::Direct(Box::new(Vacancy { inbox: self }))]);
+        }
     }
 
     fn push(&self, lane: Lane, packed: &Rc<Packed>, accept: u16) {
