@@ -143,13 +143,7 @@ where
         if let Some(reply) = self.reply {
             reply.refuse(reason);
         }
-        Lost {
-            reason,
-            objection,
-            name: short_type_name::<M>(),
-            meta: self.parcel.meta,
-            content: Content::Owned(Box::new(self.parcel.message)),
-        }
+        lost_message(self.parcel, reason, objection)
     }
 
     /// What must be true before the handler is called; gives the message back when it is.
@@ -399,6 +393,19 @@ where
         let message = *message.downcast::<M>().expect("only a message of the same type is taken");
         Parcel { meta: parcel.meta.clone(), message }
     }))
+}
+
+pub(crate) fn lost_message<M>(parcel: Parcel<M>, reason: Reason, objection: Option<Objection>) -> Lost
+where
+    M: Send + 'static,
+{
+    Lost {
+        reason,
+        objection,
+        name: short_type_name::<M>(),
+        meta: parcel.meta,
+        content: Content::Owned(Box::new(parcel.message)),
+    }
 }
 
 pub(crate) fn lost_parcel<M>(parcel: &Arc<Parcel<M>>, reason: Reason, objection: Option<Objection>) -> Lost

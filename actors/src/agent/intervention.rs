@@ -7,7 +7,13 @@
 //!
 //! Tracing, budgets, authorisation and fault injection hook in here. A chain without links costs one comparison.
 
-use std::{any::Any, borrow::Cow, fmt, sync::Arc};
+use std::{
+    any::Any,
+    borrow::Cow,
+    fmt,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+};
 
 use super::{AgentId, Meta};
 
@@ -114,6 +120,7 @@ impl<'a> Passage<'a> {
 }
 
 /// One link of the chain. Called on the thread of the sender (outbound) or of the recipient (inbound); must not block.
+/// A message over which a link panics is dropped, and accounted for, as if the link had objected.
 pub trait Intervention: Send + Sync {
     /// A message leaves a sender.
     fn outbound(&self, _passage: &mut Passage<'_>) -> Verdict {
@@ -155,8 +162,11 @@ impl Interventions {
         mut call: impl FnMut(&dyn Intervention) -> Verdict,
     ) -> Result<(), Objection> {
         for link in links {
-            if let Verdict::Drop(objection) = call(&**link) {
-                return Err(objection);
+            // What was counted as sent must end somewhere, so a panic must not pass through the sender.
+            match catch_unwind(AssertUnwindSafe(|| call(&**link))) {
+                Ok(Verdict::Pass) => {}
+                Ok(Verdict::Drop(objection)) => return Err(objection),
+                Err(_) => return Err(Objection::Other(Cow::Borrowed("the intervention panicked"))),
             }
         }
         Ok(())

@@ -139,11 +139,16 @@ impl Hub {
     /// The ledger of the whole host.
     pub fn ledger(&self) -> Counts {
         // As in `Ledger::counts`: all outcomes are read before any send, so that zero pending is never seen too early.
-        let routes: Vec<_> = self.routes.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let first = routes.iter().fold(Counts::default(), |sum, route| sum.plus(route.ledger.counts()));
-        let second = routes.iter().fold(Counts::default(), |sum, route| sum.plus(route.ledger.counts()));
-        let ended = first.sent - first.pending;
-        Counts { sent: second.sent, pending: second.sent - ended, ..first }
+        loop {
+            let routes: Vec<_> = self.routes.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            let first = routes.iter().fold(Counts::default(), |sum, route| sum.plus(route.ledger.counts()));
+            let second = routes.iter().fold(Counts::default(), |sum, route| sum.plus(route.ledger.counts()));
+            // What was sent on a route that was opened meanwhile is not in the sums.
+            if self.routes.lock().unwrap_or_else(PoisonError::into_inner).len() == routes.len() {
+                let ended = first.sent - first.pending;
+                return Counts { sent: second.sent, pending: second.sent - ended, ..first };
+            }
+        }
     }
 
     /// The ledger of each route: `direct` for what was sent to one agent, then topics, groups and capabilities by name.
@@ -225,15 +230,22 @@ impl Hub {
     /// Counts a message that was not handled, and posts it to the dead letters.
     pub(crate) fn lose(&self, writer: Writer, route: &Route, to: &AgentId, lost: Lost) {
         route.ledger.lost(writer, lost.reason, 1);
-        if self.dead.are_wanted() {
-            self.dead.post(&DeadLetter {
-                to: to.clone(),
-                message_type: lost.name,
-                reason: lost.reason,
-                objection: lost.objection,
-                meta: Some(lost.meta),
-                content: lost.content.into(),
-            });
+        let wanted = self.dead.are_wanted();
+        // The message ends here, and its destructor must not take the arbiter along.
+        let dropped = catch_unwind(AssertUnwindSafe(move || {
+            if wanted {
+                self.dead.post(&DeadLetter {
+                    to: to.clone(),
+                    message_type: lost.name,
+                    reason: lost.reason,
+                    objection: lost.objection,
+                    meta: Some(lost.meta),
+                    content: lost.content.into(),
+                });
+            }
+        }));
+        if dropped.is_err() {
+            tracing::error!(%to, "the destructor of a lost message panicked");
         }
     }
 

@@ -14,7 +14,7 @@ use futures_util::Stream;
 use tokio::time::Instant;
 
 use super::{
-    Inbox, Route,
+    Inbox, OverflowPolicy, Route,
     slot::{Body, Extra, Local, Responding},
 };
 use crate::{
@@ -47,14 +47,17 @@ impl<A: Agent> ActorFuture<A> for Pump<A> {
         finish_responses(inbox, local, cx);
         let mut turn = Turn::new(inbox.profile.config.quantum);
         loop {
-            if context.waiting() {
-                // Stopping, or a future of `ctx.wait` goes first; the context polls again afterwards.
+            if context.waiting() || local.command.borrow().is_some() {
+                // Stopping, or a future of `ctx.wait` goes first; the context polls again afterwards. A command is for
+                // the keeper, which looks next.
+                inbox.hub().settled();
                 return Poll::Pending;
             }
             let Some((lane, body, allowance)) = local.lanes.borrow_mut().take() else {
                 let responding =
                     local.extra.borrow().as_ref().is_some_and(|extra| !extra.unfinished.is_empty());
-                if local.draining.get() && !responding {
+                if local.draining.get() && !responding && !local.asked_to_stop.replace(true) {
+                    // Asked once: an agent whose `stopping()` answers `Running::Continue` stops when it sees fit.
                     context.stop();
                 }
                 local.idle.set(true);
@@ -194,6 +197,9 @@ fn handle<A: Agent>(
                 if at < end {
                     lanes.put_back(lane, Body::many(packed.clone(), at, end, accept));
                 }
+            }
+            if at < end && inbox.profile.config.overflow == OverflowPolicy::DropOldest {
+                inbox.evict_overflow(lane);
             }
             turn.used(handled);
             let poison = outcome.is_err().then(|| packed.lost(at - 1, Reason::Panicked));

@@ -5,7 +5,7 @@ use std::{any::TypeId, fmt, sync::Arc};
 use super::{Ask, Asked, Command, Door, Hub, Inbox, InboxStatus, Packed, SendOptions};
 use crate::agent::{
     Agent, AgentId, ByDelivery, ByValue, Delivery, Direct, Envelope, ExitReason, Lane, Listing, Meta, Parcel,
-    Passage, Reason, Refused, Reply, Shown, Timestamp,
+    Passage, Reason, Refused, Reply, Shown, Timestamp, lost_message,
 };
 use actix::{Addr, Handler, Message};
 
@@ -43,7 +43,7 @@ where
 }
 
 /// What a send goes through before the message is on its way: counted, seen by the interventions, given a place unless
-/// it has one.
+/// it has one. A caller that has a place gives it back when the message is refused.
 #[inline]
 fn clear<M: Send + 'static>(
     door: &dyn Door,
@@ -59,11 +59,12 @@ fn clear<M: Send + 'static>(
     let meta = options.stamp(hub, writer, by);
     if !hub.interventions.is_empty() {
         let shown = Shown::Owned(&mut message);
-        if hub.interventions.outbound(&mut Passage::new(Some(door.id()), None, &meta, shown)).is_err() {
-            if has_place {
-                door.give_back(lane);
-            }
-            return Err(refuse(door, Reason::Intervened, None));
+        let passed = hub.interventions.outbound(&mut Passage::new(Some(door.id()), None, &meta, shown));
+        if let Err(objection) = passed {
+            let (to, reason) = (door.id().clone(), Reason::Intervened);
+            hub.lose(writer, &hub.direct, &to, lost_message(Parcel { meta, message }, reason, Some(objection)));
+            hub.settled();
+            return Err(Refused { to, reason, message: None });
         }
     }
     match if has_place { Ok(()) } else { door.admit(lane) } {
@@ -115,9 +116,10 @@ impl<A: Agent> AgentRef<A> {
         &self.inbox.id
     }
 
-    /// The actix address, the same in every incarnation. What is sent there is neither bounded nor accounted.
+    /// The actix address, the same in every incarnation unless the first one broke in a `ctx.wait` of its `started()`.
+    /// What is sent there is neither bounded nor accounted.
     pub fn address(&self) -> Addr<A> {
-        self.inbox.address.clone()
+        self.inbox.address()
     }
 
     /// The same agent without its type.
@@ -163,9 +165,13 @@ impl<A: Agent> AgentRef<A> {
         A: Takes<M, How>,
         M: Message + Send + 'static,
     {
-        let has_place = take_place(&*self.inbox, options.lane()).await.is_ok();
-        let (meta, message) = clear(&*self.inbox, options, None, message, has_place)?;
-        let lane = meta.lane();
+        let lane = options.lane();
+        let has_place = take_place(&*self.inbox, lane).await.is_ok();
+        let cleared = clear(&*self.inbox, options, None, message, has_place);
+        if has_place && cleared.is_err() {
+            Door::give_back(self.inbox.clone(), lane);
+        }
+        let (meta, message) = cleared?;
         self.inbox.deliver(lane, A::seal(Parcel { meta, message }, None).0);
         Ok(())
     }
@@ -349,12 +355,16 @@ impl AgentHandle {
             let hub = self.door.hub();
             hub.direct.ledger.sent(hub.writer(), 1);
             if has_place {
-                self.door.give_back(options.lane());
+                self.door.clone().give_back(options.lane());
             }
             return Err(refuse(&*self.door, Reason::NotAccepted, Some(message)));
         };
-        let (meta, message) = clear(&*self.door, options, by, message, has_place)?;
-        let lane = meta.lane();
+        let lane = options.lane();
+        let cleared = clear(&*self.door, options, by, message, has_place);
+        if has_place && cleared.is_err() {
+            self.door.clone().give_back(lane);
+        }
+        let (meta, message) = cleared?;
         let direct = Box::new(Direct::<M, ByValue>::new(Parcel { meta, message }, reply));
         self.door.clone().offer(accept, lane, direct);
         Ok(())

@@ -7,7 +7,7 @@ use std::{
     pin::Pin,
     rc::Rc,
     sync::{
-        Arc, OnceLock,
+        Arc, Mutex, OnceLock, PoisonError,
         atomic::{AtomicU8, AtomicU32, Ordering},
     },
     task::{Context, Poll, Waker},
@@ -172,6 +172,7 @@ pub(crate) struct Local<A: Agent> {
     pub(crate) seen: Cell<Option<InstanceAddress>>,
     pub(crate) command: RefCell<Option<Command>>,
     pub(crate) draining: Cell<bool>,
+    pub(crate) asked_to_stop: Cell<bool>,
     pub(crate) extra: RefCell<Option<Box<Extra<A>>>>,
     entries: Cell<u32>,
 }
@@ -184,7 +185,7 @@ const CLOSED: u8 = 2;
 pub(crate) struct Inbox<A: Agent> {
     pub(crate) id: AgentId,
     pub(crate) profile: Arc<Profile<A>>,
-    pub(crate) address: Addr<A>,
+    address: Mutex<Addr<A>>,
     pub(crate) generation: AtomicU32,
     occupied: AtomicU32,
     control: AtomicU32,
@@ -215,7 +216,7 @@ impl<A: Agent> Inbox<A> {
         Arc::new(Self {
             id,
             profile,
-            address,
+            address: Mutex::new(address),
             generation: AtomicU32::new(0),
             occupied: AtomicU32::new(0),
             control: AtomicU32::new(0),
@@ -230,6 +231,7 @@ impl<A: Agent> Inbox<A> {
                 seen: Cell::new(None),
                 command: RefCell::new(None),
                 draining: Cell::new(false),
+                asked_to_stop: Cell::new(false),
                 extra: RefCell::new(None),
                 entries: Cell::new(0),
             }),
@@ -239,6 +241,14 @@ impl<A: Agent> Inbox<A> {
     #[inline]
     pub(crate) fn hub(&self) -> &Arc<Hub> {
         &self.profile.hub
+    }
+
+    pub(crate) fn address(&self) -> Addr<A> {
+        self.address.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(crate) fn readdress(&self, address: Addr<A>) {
+        *self.address.lock().unwrap_or_else(PoisonError::into_inner) = address;
     }
 
     pub(crate) fn is_open(&self) -> bool {
@@ -256,22 +266,25 @@ impl<A: Agent> Inbox<A> {
         } else {
             (&self.occupied, self.profile.config.capacity)
         };
-        let before = cell.fetch_add(wanted, Ordering::AcqRel);
-        let granted = wanted.min(capacity.saturating_sub(before));
-        if granted < wanted {
-            cell.fetch_sub(wanted - granted, Ordering::AcqRel);
+        // Never more than there is, not even for a moment: whoever takes in what was parked looks only once.
+        let mut before = cell.load(Ordering::Relaxed);
+        loop {
+            let granted = wanted.min(capacity.saturating_sub(before));
+            match cell.compare_exchange_weak(before, before + granted, Ordering::AcqRel, Ordering::Relaxed) {
+                Ok(_) => return granted,
+                Err(now) => before = now,
+            }
         }
-        granted
+    }
+
+    fn places(&self, lane: Lane) -> &AtomicU32 {
+        if lane == Lane::Control { &self.control } else { &self.occupied }
     }
 
     /// Gives places back.
     #[inline]
     pub(crate) fn release(&self, lane: Lane, places: u32) {
-        if lane == Lane::Control {
-            self.control.fetch_sub(places, Ordering::AcqRel);
-            return;
-        }
-        self.occupied.fetch_sub(places, Ordering::AcqRel);
+        self.places(lane).fetch_sub(places, Ordering::AcqRel);
         if let Some(room) = self.room.get() {
             room.notify_waiters();
         }
@@ -291,11 +304,23 @@ impl<A: Agent> Inbox<A> {
 
     /// Queues an entry whose places are reserved. Only on the inbox's own arbiter.
     #[inline]
-    pub(crate) fn enter(&self, lane: Lane, mut body: Body<A>) {
+    pub(crate) fn enter(&self, lane: Lane, body: Body<A>) {
         if self.state.load(Ordering::Acquire) == CLOSED {
             self.give_up(lane, body, Reason::Stopped);
             return;
         }
+        if self.has_parked(lane) {
+            // It was sent after what is parked: it takes a place in that line and leaves its own to the first of it.
+            let places = body.load();
+            self.park(lane, body);
+            self.release(lane, places);
+            return;
+        }
+        self.take_in(lane, body);
+    }
+
+    #[inline]
+    fn take_in(&self, lane: Lane, mut body: Body<A>) {
         let local = self.local();
         let entries = local.entries.get();
         local.entries.set(entries.wrapping_add(1));
@@ -336,9 +361,15 @@ impl<A: Agent> Inbox<A> {
         ages.max_us = ages.max_us.max(age);
     }
 
-    fn evict_overflow(&self, lane: Lane) {
+    pub(crate) fn evict_overflow(&self, lane: Lane) {
         let capacity = self.profile.config.capacity;
-        let excess = self.local().lanes.borrow().waiting().saturating_sub(capacity);
+        let excess = {
+            let lanes = self.local().lanes.borrow();
+            if lanes.waiting() <= capacity {
+                return;
+            }
+            (lanes.waiting() - lanes.depth(Lane::Control)).saturating_sub(capacity)
+        };
         for _ in 0..excess {
             let evicted = self.local().lanes.borrow_mut().evict(lane);
             let Some(body) = evicted else { return };
@@ -384,35 +415,49 @@ impl<A: Agent> Inbox<A> {
             }) else {
                 return;
             };
-            let Body::Many { packed, at, end, accept, .. } = body else {
-                unreachable!("only batches are parked")
+            let granted = self.reserve(lane, body.load());
+            let (enters, stays) = match body {
+                body if granted == 0 => (None, Some(body)),
+                Body::One { .. } => (Some(body), None),
+                Body::Many { packed, at, end, accept, .. } => {
+                    let until = at + u16::try_from(granted).expect("no more than was asked for");
+                    let rest = (until < end).then(|| Body::many(packed.clone(), until, end, accept));
+                    (Some(Body::many(packed, at, until, accept)), rest)
+                }
             };
-            let granted = self.reserve(lane, u32::from(end - at));
-            let until = at + u16::try_from(granted).expect("no more than was asked for");
-            if until < end {
-                let rest = Body::many(packed.clone(), until, end, accept);
+            if let Some(rest) = stays {
                 let mut extra = local.extra.borrow_mut();
                 extra.as_mut().expect("it was there above").parked.push_front((lane, rest));
             }
-            if granted == 0 {
-                return;
-            }
-            packed.route.unpark(granted as usize);
-            self.enter(lane, Body::many(packed, at, until, accept));
+            let Some(body) = enters else { return };
+            self.route_of(&body).unpark(granted as usize);
+            self.take_in(lane, body);
         }
     }
 
-    fn park(&self, lane: Lane, packed: Rc<Packed>, at: u16, end: u16, accept: u16) {
-        packed.route.parked.fetch_add(usize::from(end - at), Ordering::AcqRel);
-        let mut extra = self.local().extra.borrow_mut();
-        let body = Body::many(packed, at, end, accept);
-        extra.get_or_insert_with(Box::default).parked.push_back((lane, body));
+    fn route_of<'a>(&'a self, body: &'a Body<A>) -> &'a Route {
+        match body {
+            Body::One { .. } => &self.hub().direct,
+            Body::Many { packed, .. } => &packed.route,
+        }
     }
 
-    pub(crate) fn has_parked(&self) -> bool {
-        self.local
-            .get()
-            .is_some_and(|local| local.extra.borrow().as_ref().is_some_and(|extra| !extra.parked.is_empty()))
+    /// Keeps an entry without places outside, behind those of its lane and of those served before it.
+    fn park(&self, lane: Lane, body: Body<A>) {
+        self.route_of(&body).parked.fetch_add(body.load() as usize, Ordering::AcqRel);
+        let mut extra = self.local().extra.borrow_mut();
+        let parked = &mut extra.get_or_insert_with(Box::default).parked;
+        let at = parked.partition_point(|(before, _)| *before <= lane);
+        parked.insert(at, (lane, body));
+    }
+
+    /// Whether anything of this lane waits outside.
+    fn has_parked(&self, lane: Lane) -> bool {
+        self.profile.config.overflow == OverflowPolicy::Wait
+            && self.local.get().is_some_and(|local| {
+                let extra = local.extra.borrow();
+                extra.as_ref().is_some_and(|extra| extra.parked.iter().any(|(parked, _)| *parked == lane))
+            })
     }
 
     /// Queues the whole batch, as far as the overflow policy lets it. Only on the inbox's own arbiter.
@@ -424,11 +469,11 @@ impl<A: Agent> Inbox<A> {
             for at in 0..end {
                 hub.lose(self.profile.writer, &packed.route, &self.id, packed.lost(at, Reason::Closed));
             }
+            hub.settled();
             return;
         }
-        let waits = self.profile.config.overflow == OverflowPolicy::Wait;
-        if waits && self.has_parked() {
-            self.park(lane, packed.clone(), 0, end, accept);
+        if self.has_parked(lane) {
+            self.park(lane, Body::many(packed.clone(), 0, end, accept));
             return;
         }
         let granted = self.reserve(lane, u32::from(end));
@@ -442,32 +487,29 @@ impl<A: Agent> Inbox<A> {
     }
 
     #[cold]
-    fn overflow(&self, lane: Lane, packed: &Rc<Packed>, from: u16, accept: u16) {
+    fn overflow(&self, lane: Lane, packed: &Rc<Packed>, mut from: u16, accept: u16) {
         let reason = match self.profile.config.overflow {
             OverflowPolicy::Wait => {
-                self.park(lane, packed.clone(), from, packed.count, accept);
+                self.park(lane, Body::many(packed.clone(), from, packed.count, accept));
                 return;
             }
             OverflowPolicy::Reject => Reason::Full,
             OverflowPolicy::DropNewest => Reason::DroppedNewest,
             OverflowPolicy::DropOldest => {
                 // The batch is larger than all there is room for: its newest messages stay.
-                for at in from..packed.count {
-                    if self.local().lanes.borrow().waiting() >= self.profile.config.capacity {
-                        let evicted = self.local().lanes.borrow_mut().evict(lane);
-                        match evicted {
-                            Some(body) => self.give_up(lane, body, Reason::DroppedOldest),
-                            None => {
-                                let lost = packed.lost(at, Reason::DroppedOldest);
-                                self.hub().lose(self.profile.writer, &packed.route, &self.id, lost);
-                                continue;
-                            }
-                        }
+                let mut next = from;
+                while next < packed.count {
+                    if self.reserve(lane, 1) == 1 {
+                        self.enter(lane, Body::many(packed.clone(), next, next + 1, accept));
+                        next += 1;
+                        continue;
                     }
-                    self.occupied.fetch_add(1, Ordering::AcqRel);
-                    self.enter(lane, Body::many(packed.clone(), at, at + 1, accept));
+                    let evicted = self.local().lanes.borrow_mut().evict(lane);
+                    let Some(body) = evicted else { break };
+                    self.give_up(lane, body, Reason::DroppedOldest);
                 }
-                return;
+                from = next;
+                Reason::DroppedOldest
             }
         };
         for at in from..packed.count {
@@ -502,10 +544,8 @@ impl<A: Agent> Inbox<A> {
                 }
                 extra.unfinished.clear();
                 for (lane, body) in extra.parked.drain(..) {
-                    if let Body::Many { packed, .. } = &body {
-                        packed.route.unpark(body.load() as usize);
-                        self.occupied.fetch_add(body.load(), Ordering::AcqRel);
-                    }
+                    self.route_of(&body).unpark(body.load() as usize);
+                    self.places(lane).fetch_add(body.load(), Ordering::AcqRel);
                     self.give_up(lane, body, Reason::Stopped);
                 }
             }
@@ -532,14 +572,27 @@ impl<A: Agent> Arrival for Signal<A> {
 impl<A: Agent> Inbox<A> {
     fn obey(&self, command: Command) {
         let local = self.local();
+        if self.state.load(Ordering::Acquire) == CLOSED {
+            return;
+        }
         match command {
-            Command::Drain => local.draining.set(true),
+            Command::Drain => {
+                local.draining.set(true);
+                local.asked_to_stop.set(false);
+            }
             other => {
                 let mut held = local.command.borrow_mut();
-                // A kill is final; nothing later weakens it.
-                if !matches!(*held, Some(Command::Kill(_))) {
+                // A kill is final; nothing later weakens it. An injected fault takes no other command's place.
+                let keeps = match &*held {
+                    Some(Command::Kill(_)) => true,
+                    Some(_) => matches!(other, Command::Panic(_)),
+                    None => false,
+                };
+                if !keeps {
                     *held = Some(other);
                 }
+                // Whatever runs now gives way to the keeper.
+                local.preempt.set(true);
             }
         }
         local.idle.set(false);
@@ -563,13 +616,24 @@ pub(crate) trait Door: Send + Sync {
     fn offer(self: Arc<Self>, accept: u16, lane: Lane, direct: Box<dyn Any + Send>);
     /// Takes a place for one message, or says why there is none.
     fn admit(&self, lane: Lane) -> Result<(), Reason>;
-    /// Gives a place back that was not used.
-    fn give_back(&self, lane: Lane);
+    /// Gives a place back that was not used, from any thread.
+    fn give_back(self: Arc<Self>, lane: Lane);
     /// Queues a batch. Only on the agent's own arbiter.
     fn push(&self, lane: Lane, packed: &Rc<Packed>, accept: u16);
     fn room(&self) -> &Notify;
     /// Tells the agent's keeper what to do.
     fn command(self: Arc<Self>, command: Command);
+}
+
+/// Tells an inbox of another arbiter that a place was given back.
+struct Vacancy<A: Agent> {
+    inbox: Arc<Inbox<A>>,
+}
+
+impl<A: Agent> Arrival for Vacancy<A> {
+    fn arrive(self: Box<Self>) {
+        self.inbox.unpark();
+    }
 }
 
 /// An envelope on its way to an inbox of another arbiter.
@@ -604,11 +668,16 @@ impl<A: Agent> Inbox<A> {
         if matches!(command, Command::Drain | Command::Kill(_)) {
             self.close_intake();
         }
-        if self.local.get().is_some() {
+        // What was accepted before a drain is handled, so a drain overtakes nothing; the other commands do.
+        let drains = matches!(command, Command::Drain);
+        let port = &self.profile.port;
+        let in_transit = port.in_transit(Lane::Control) + port.in_transit(Lane::Normal);
+        if self.local.get().is_some() && !(drains && in_transit > 0) {
             self.obey(command);
         } else {
+            let lane = if drains { Lane::Normal } else { Lane::Control };
             let signal = Box::new(Signal { inbox: self.clone(), command });
-            self.profile.port.append(Lane::Control, [PortItem::Direct(signal)]);
+            port.append(lane, [PortItem::Direct(signal)]);
         }
     }
 }
@@ -683,8 +752,13 @@ impl<A: Agent> Door for Inbox<A> {
         })
     }
 
-    fn give_back(&self, lane: Lane) {
+    fn give_back(self: Arc<Self>, lane: Lane) {
         self.release(lane, 1);
+        if self.local.get().is_none() && self.profile.config.overflow == OverflowPolicy::Wait {
+            // Only the inbox's own arbiter can let in what is parked.
+            let port = self.profile.port.clone();
+            port.append(Lane::Control, [PortItem::Direct(Box::new(Vacancy { inbox: self }))]);
+        }
     }
 
     fn push(&self, lane: Lane, packed: &Rc<Packed>, accept: u16) {

@@ -160,8 +160,16 @@ impl Arbiters {
             port.append(Lane::Normal, [PortItem::Direct(Box::new(job))]);
             answers.push((first, spawned));
         }
+        let mut fault = None;
         for (first, spawned) in answers {
-            agents.extend(spawned.await.map_err(|_| SpawnError::ShuttingDown { agent: first })??);
+            match spawned.await.unwrap_or(Err(SpawnError::ShuttingDown { agent: first })) {
+                Ok(batch) => agents.extend(batch),
+                Err(error) => fault = fault.or(Some(error)),
+            }
+        }
+        if let Some(error) = fault {
+            agents.iter().for_each(AgentRef::kill);
+            return Err(error);
         }
         Ok(agents)
     }

@@ -87,7 +87,10 @@ impl Queue {
             let made = fan.next - from;
             if fan.next >= fan.to.recipients() {
                 port.arrived(express, fan.items);
-                self.fan = None;
+                let fan = self.fan.take();
+                if catch_unwind(AssertUnwindSafe(|| drop(fan))).is_err() {
+                    tracing::error!("the destructor of a published message panicked");
+                }
             }
             return made.max(1);
         }

@@ -1,6 +1,11 @@
 //! [`Publisher`]: sends messages of one type to everyone on a route, without passing through any actor's mailbox.
 
-use std::{any::Any, fmt, marker::PhantomData, sync::Arc};
+use std::{
+    any::Any,
+    fmt,
+    marker::PhantomData,
+    sync::{Arc, atomic::Ordering},
+};
 
 use actix::Message;
 use arc_swap::ArcSwap;
@@ -103,8 +108,29 @@ impl<M: Message + Send + Sync + 'static> Publisher<M> {
     ///
     /// # Errors
     /// As [`Publisher::publish`].
-    pub fn publish_with(&self, mut message: M, options: SendOptions) -> Result<Published, PublishError<M>> {
+    pub fn publish_with(&self, message: M, options: SendOptions) -> Result<Published, PublishError<M>> {
+        self.publish_now(message, options, false)
+    }
+
+    fn is_congested(&self, options: &SendOptions) -> bool {
+        let RouteCell { hub, route, .. } = &*self.cell;
+        route.parked.load(Ordering::Acquire) > 0
+            || hub.ports().iter().any(|port| !port.has_room(options.lane()))
+    }
+
+    /// With `waits`, the message comes back uncounted and unseen by interventions while there is no room.
+    fn publish_now(
+        &self,
+        mut message: M,
+        options: SendOptions,
+        waits: bool,
+    ) -> Result<Published, PublishError<M>> {
         let RouteCell { hub, route, snapshot } = &*self.cell;
+        let congested = self.is_congested(&options);
+        if waits && congested {
+            let (route, reason) = (route.name.clone(), Reason::Congested);
+            return Err(PublishError { route, reason, message: Some(message) });
+        }
         let writer = hub.writer();
         let lane = options.lane();
         let meta = options.stamp(hub, writer, None);
@@ -122,9 +148,7 @@ impl<M: Message + Send + Sync + 'static> Publisher<M> {
                 return refuse(Reason::Intervened, None);
             }
         }
-        if route.parked.load(std::sync::atomic::Ordering::Acquire) > 0
-            || hub.ports().iter().any(|port| !port.has_room(lane))
-        {
+        if congested {
             return refuse(Reason::Congested, Some(message));
         }
         let parcel: Arc<dyn Any + Send + Sync> = Arc::new(Parcel { meta, message });
@@ -147,7 +171,7 @@ impl<M: Message + Send + Sync + 'static> Publisher<M> {
     ) -> Result<Published, PublishError<M>> {
         loop {
             self.room(&options).await;
-            match self.publish_with(message, options.clone()) {
+            match self.publish_now(message, options.clone(), true) {
                 Err(PublishError { reason: Reason::Congested, message: Some(back), .. }) => message = back,
                 decided => return decided,
             }
@@ -163,7 +187,7 @@ impl<M: Message + Send + Sync + 'static> Publisher<M> {
             let room = route.room.notified();
             tokio::pin!(room);
             room.as_mut().enable();
-            if route.parked.load(std::sync::atomic::Ordering::Acquire) == 0 {
+            if route.parked.load(Ordering::Acquire) == 0 {
                 return;
             }
             room.await;

@@ -25,7 +25,7 @@ use std::{
 
 use actix::{
     Actor, AsyncContext, Context,
-    dev::ContextFut,
+    dev::{AsyncContextParts, ContextFut},
     fut::{ActorFutureExt, ready},
 };
 use tokio::time::Sleep;
@@ -140,10 +140,11 @@ impl<A: Agent> Keeper<A> {
 
     /// Puts a fresh instance in place of the old one.
     fn rebuild(&mut self) -> Result<(), ExitReason> {
-        let generation = self.inbox.generation.fetch_add(1, Ordering::AcqRel) + 1;
+        let generation = self.inbox.generation.load(Ordering::Acquire).saturating_add(1);
         let me = Me { id: self.inbox.id.clone(), generation };
         let factory = &self.factory;
         let fresh = catch_unwind(AssertUnwindSafe(|| factory(&me))).map_err(panicked)?;
+        self.inbox.generation.store(generation, Ordering::Release);
         let local = self.inbox.local.get().expect("a keeper runs on the arbiter of its inbox");
         let context = self.context.as_mut().expect("only a terminated agent has none");
         let old = match local.seen.get() {
@@ -151,8 +152,12 @@ impl<A: Agent> Keeper<A> {
             // It panicked in its first `started()`, before anything of ours was polled.
             None => exchange_before_first_poll(context, fresh),
         };
-        let Ok(old) = old else {
-            return Err(ExitReason::Escalated(format!("{} lost its place", self.inbox.id)));
+        let old = match old {
+            Ok(old) => old,
+            Err(fresh) => {
+                self.move_house(fresh);
+                return Ok(());
+            }
         };
         // Whatever the destructor of a broken instance does, it must not take the arbiter along.
         let dropped = catch_unwind(AssertUnwindSafe(|| drop(old)));
@@ -165,20 +170,35 @@ impl<A: Agent> Keeper<A> {
             ),
             (Ok(()), Ok(true)) => {}
         }
-        local.idle.set(false);
         context.ctx().spawn(Pump(self.inbox.clone()));
+        self.run();
+        Ok(())
+    }
+
+    fn run(&mut self) {
+        let local = self.inbox.local.get().expect("a keeper runs on the arbiter of its inbox");
+        local.idle.set(false);
+        local.asked_to_stop.set(false);
         self.state = State::Running;
         self.tell(LifecycleChange::Restarted);
-        Ok(())
+    }
+
+    /// Gives a fresh instance a context of its own. The last resort for an agent whose first incarnation broke before
+    /// anything of ours saw it and left a future of `ctx.wait` that bars the way: id and inbox stay, the actix address
+    /// is a new one.
+    fn move_house(&mut self, fresh: A) {
+        let mut context = Context::new().into_future(fresh);
+        context.ctx().spawn(Pump(self.inbox.clone()));
+        self.inbox.readdress(context.address());
+        let old = self.context.replace(context);
+        discard(old, &self.inbox.id, false);
+        self.inbox.local.get().expect("a keeper runs on the arbiter of its inbox").seen.set(None);
+        self.run();
     }
 
     fn terminate(&mut self, reason: &ExitReason) {
         self.inbox.close_intake();
-        // Dropping a live context calls `stopping()` and `stopped()`; a panic there ends it just as well.
-        let context = self.context.take();
-        if catch_unwind(AssertUnwindSafe(|| drop(context))).is_err() {
-            tracing::warn!(agent = %self.inbox.id, "the agent panicked while it was stopped");
-        }
+        discard(self.context.take(), &self.inbox.id, true);
         self.inbox.close();
         self.state = State::Done;
         self.tell(LifecycleChange::Terminated(reason.clone()));
@@ -242,22 +262,46 @@ impl<A: Agent> Keeper<A> {
     }
 }
 
-/// Replaces an instance whose context has nothing spawned: `ctx.wait` goes before mailbox and items there.
+/// Drops a context. With `politely`, an instance that was started sees `stopping()` and `stopped()`; whatever it says to
+/// that, it is handed nothing more.
+fn discard<A: Agent>(context: Option<ContextFut<A, Context<A>>>, agent: &AgentId, politely: bool) {
+    use actix::ActorContext;
+    let Some(mut context) = context else { return };
+    let dropped = catch_unwind(AssertUnwindSafe(move || {
+        if politely && context.ctx().parts().started() {
+            // Dropping a live context polls it; were `stopping()` to answer `Running::Continue`, this ends it first.
+            context.ctx().wait(ready(()).map(|(), _: &mut A, context: &mut Context<A>| context.terminate()));
+        } else {
+            context.ctx().terminate();
+        }
+        drop(context);
+    }));
+    if dropped.is_err() {
+        tracing::warn!(%agent, "the agent panicked while it was stopped");
+    }
+}
+
+/// Replaces an instance whose context has nothing spawned: `ctx.wait` goes before mailbox and items there. Answers the
+/// fresh instance when a future that the old one waits for goes before even that.
 fn exchange_before_first_poll<A: Agent>(context: &mut ContextFut<A, Context<A>>, fresh: A) -> Result<A, A> {
     let place = std::rc::Rc::new(std::cell::RefCell::new(Some(fresh)));
     let inside = place.clone();
+    let exchanged = std::rc::Rc::new(std::cell::Cell::new(false));
+    let done = exchanged.clone();
     context.ctx().wait(ready(()).map(move |(), agent: &mut A, _: &mut Context<A>| {
         if let Some(fresh) = inside.borrow_mut().take() {
             let old = std::mem::replace(agent, fresh);
             *inside.borrow_mut() = Some(old);
+            done.set(true);
             // Unwinds so that nothing else runs before the restart; not a panic, so no hook sees it.
             std::panic::resume_unwind(Box::new(()));
         }
     }));
     let mut cx = TaskContext::from_waker(std::task::Waker::noop());
-    let unwound = catch_unwind(AssertUnwindSafe(|| Pin::new(&mut *context).poll(&mut cx)));
+    // Whether it unwinds says nothing: a future of the agent's own may have been polled first, and panicked again.
+    let _ = catch_unwind(AssertUnwindSafe(|| Pin::new(&mut *context).poll(&mut cx)));
     let held = place.borrow_mut().take().expect("one of the two instances is always there");
-    if unwound.is_err() { Ok(held) } else { Err(held) }
+    if exchanged.get() { Ok(held) } else { Err(held) }
 }
 
 pub(crate) fn panicked(panic: Box<dyn Any + Send>) -> ExitReason {
@@ -281,6 +325,7 @@ impl<A: Agent> Future for Keeper<A> {
             *local.waker.borrow_mut() = Some(cx.waker().clone());
             this.tell(LifecycleChange::Started);
         }
+        let mut rebuilt = false;
         loop {
             this.obey();
             match &mut this.state {
@@ -293,6 +338,12 @@ impl<A: Agent> Future for Keeper<A> {
                     this.state = State::Rested;
                 }
                 State::Rested => {
+                    if rebuilt {
+                        // One that breaks at once, again and again, must not keep its neighbours from running.
+                        cx.waker().wake_by_ref();
+                        return Poll::Pending;
+                    }
+                    rebuilt = true;
                     if let Err(reason) = this.rebuild() {
                         this.end(reason);
                     }
@@ -321,6 +372,7 @@ impl<A: Agent> Drop for Keeper<A> {
         if !matches!(self.state, State::Done) && self.inbox.local.get().is_some() {
             // The arbiter is going away with the agent on it: what it holds is accounted for, not forgotten.
             self.inbox.close_intake();
+            discard(self.context.take(), &self.inbox.id, true);
             self.inbox.close();
         }
     }

@@ -68,15 +68,21 @@ impl Backoff {
     pub fn delay(&self, nth: u32, seed: u64, agent: &str, lifetime: u32) -> Duration {
         let exponent = i32::try_from(nth.saturating_sub(1)).unwrap_or(i32::MAX);
         let factor = if self.factor.is_finite() { self.factor.max(1.0) } else { 1.0 };
+        if self.initial.is_zero() {
+            // Zero times a factor that has grown to infinity is no number.
+            return Duration::ZERO;
+        }
         let plain = (self.initial.as_secs_f64() * factor.powi(exponent)).min(self.max.as_secs_f64());
         let jitter = if self.jitter.is_finite() { self.jitter.clamp(0.0, 1.0) } else { 0.0 };
+        // Beyond the range of `Duration` is as good as for ever.
+        let duration = |seconds| Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX);
         if plain <= 0.0 || jitter == 0.0 {
-            return Duration::from_secs_f64(plain.max(0.0));
+            return duration(plain.max(0.0));
         }
         let mut random = ChaCha8Rng::seed_from_u64(seed ^ fnv1a(agent));
         random.set_word_pos(u128::from(lifetime) * 2);
         let spread: f64 = random.random_range(-jitter..=jitter);
-        Duration::from_secs_f64(plain * (1.0 + spread))
+        duration(plain * (1.0 + spread))
     }
 }
 
@@ -214,6 +220,17 @@ mod tests {
             assert!((plain * 0.8..=plain * 1.2).contains(&delay), "{nth}: {delay} ms");
         }
         assert_eq!(Backoff::NONE.delay(5, 7, "a", 5), Duration::ZERO);
+    }
+
+    #[test]
+    fn absurd_back_offs_neither_panic_nor_turn_nothing_into_a_wait() {
+        let endless = Backoff { initial: Duration::MAX, max: Duration::MAX, factor: f64::MAX, jitter: 1.0 };
+        for lifetime in 0..50 {
+            assert!(endless.delay(lifetime, 7, "a", lifetime) <= Duration::MAX);
+        }
+        let none = Backoff { initial: Duration::ZERO, ..Backoff::default() };
+        assert_eq!(none.delay(5_000, 7, "a", 5_000), Duration::ZERO);
+        assert_eq!(Backoff { jitter: 0.0, ..endless }.delay(1, 7, "a", 1), Duration::MAX);
     }
 
     #[test]

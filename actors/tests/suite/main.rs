@@ -1,0 +1,13 @@
+//! What agents, inboxes, supervision and routes promise, a file per behaviour.
+
+mod asking;
+mod ends;
+mod lanes;
+mod ledger;
+mod overflow;
+mod publishing;
+mod random;
+mod restart;
+mod support;
+mod telling;
+mod threads;
