@@ -194,6 +194,15 @@ pub struct Parcel<M> {
 /// Parcels that one arbiter's agents share.
 pub(crate) struct Batch<M> {
     pub(crate) parcels: Vec<Arc<Parcel<M>>>,
+    /// Whether any of them may be overdue one day.
+    pub(crate) may_expire: bool,
+}
+
+impl<M> Batch<M> {
+    pub(crate) fn new(parcels: Vec<Arc<Parcel<M>>>) -> Self {
+        let may_expire = parcels.iter().any(|parcel| parcel.meta.deadline().is_some());
+        Self { parcels, may_expire }
+    }
 }
 
 enum Held<M> {

@@ -24,6 +24,10 @@ use crate::{agent::Lane, audited::ThreadToken, inbox::Route};
 /// Something that takes itself to its inbox, on the inbox's arbiter.
 pub(crate) trait Arrival: Send {
     fn arrive(self: Box<Self>);
+    /// To how many deliveries its work comes.
+    fn weight(&self) -> usize {
+        1
+    }
 }
 
 /// The local recipients of a route, as one message saw them when it was published.

@@ -26,6 +26,7 @@ where
     M: Message + Send + 'static,
     M::Result: Send,
 {
+    #[inline]
     fn seal(parcel: Parcel<M>, reply: Option<SealedReply<M::Result>>) -> SealedEnvelope<A> {
         SealedEnvelope(Box::new(Direct::<M, ByValue>::new(parcel, reply.map(|reply| reply.0))))
     }
@@ -37,6 +38,7 @@ where
     M: Message + Send + 'static,
     M::Result: Send,
 {
+    #[inline]
     fn seal(parcel: Parcel<M>, reply: Option<SealedReply<M::Result>>) -> SealedEnvelope<A> {
         SealedEnvelope(Box::new(Direct::<M, ByDelivery>::new(parcel, reply.map(|reply| reply.0))))
     }
@@ -46,14 +48,14 @@ where
 /// it has one.
 #[inline]
 fn clear<M: Send + 'static>(
-    door: &dyn Door,
+    door: &(impl Door + ?Sized),
     options: SendOptions,
     by: Option<Timestamp>,
     mut message: M,
     has_place: bool,
 ) -> Result<(Meta, M), Refused<M>> {
     let hub = door.hub();
-    let writer = hub.writer();
+    let writer = door.writer();
     let lane = options.lane();
     hub.direct.ledger.sent(writer, 1);
     let meta = options.stamp(hub, writer, by);
@@ -73,7 +75,7 @@ fn clear<M: Send + 'static>(
 }
 
 #[cold]
-fn refuse<M: Send + 'static>(door: &dyn Door, reason: Reason, message: Option<M>) -> Refused<M> {
+fn refuse<M: Send + 'static>(door: &(impl Door + ?Sized), reason: Reason, message: Option<M>) -> Refused<M> {
     let hub = door.hub();
     hub.lose_gone(hub.writer(), &hub.direct, door.id(), reason, crate::agent::short_type_name::<M>());
     hub.settled();

@@ -38,6 +38,19 @@ struct Seldom {
     trace: Option<TraceContext>,
 }
 
+impl Seldom {
+    #[inline(never)]
+    fn stamp(self, meta: Meta, hub: &Hub) -> Meta {
+        let Seldom { sender, ttl, deadline, attempt, trace } = self;
+        let ttl = ttl.map(|ttl| hub.deadline(ttl));
+        let deadline = [deadline, ttl, meta.deadline()].into_iter().flatten().min();
+        Meta::new(meta.id(), meta.lane(), deadline)
+            .with_attempt(attempt)
+            .with_sender(sender)
+            .with_trace(trace)
+    }
+}
+
 impl SendOptions {
     /// Normal priority, no sender, no deadline.
     pub fn new() -> Self {
@@ -98,14 +111,10 @@ impl SendOptions {
     #[inline]
     pub(crate) fn stamp(self, hub: &Hub, writer: Writer, by: Option<Timestamp>) -> Meta {
         let (id, lane) = (hub.next_id(writer), self.lane());
+        let meta = Meta::new(id, lane, by);
         match self.seldom {
-            None => Meta::new(id, lane, by),
-            Some(seldom) => {
-                let Seldom { sender, ttl, deadline, attempt, trace } = *seldom;
-                let ttl = ttl.map(|ttl| hub.deadline(ttl));
-                let deadline = [deadline, ttl, by].into_iter().flatten().min();
-                Meta::new(id, lane, deadline).with_attempt(attempt).with_sender(sender).with_trace(trace)
-            }
+            None => meta,
+            Some(seldom) => seldom.stamp(meta, hub),
         }
     }
 }

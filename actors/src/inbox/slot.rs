@@ -22,6 +22,7 @@ use super::{
     ArbiterPort, Arrival, Hub, InboxConfig, OverflowPolicy, PortItem, Route,
     lanes::{Lanes, Load},
     ledger::Writer,
+    pump::SLOWEST_PACE,
 };
 use crate::{
     agent::{
@@ -43,7 +44,7 @@ impl Packed {
     pub(crate) fn new<M: Send + Sync + 'static>(route: Arc<Route>, parcels: Vec<Arc<Parcel<M>>>) -> Rc<Self> {
         Rc::new(Self {
             count: u16::try_from(parcels.len()).expect("batches are bounded"),
-            batch: Rc::new(Batch { parcels }),
+            batch: Rc::new(Batch::new(parcels)),
             route,
             lose: |batch, at, reason| {
                 let batch: &Batch<M> = batch.downcast_ref().expect("packed with this type");
@@ -171,6 +172,8 @@ pub(crate) struct Local<A: Agent> {
     pub(crate) command: RefCell<Option<Command>>,
     pub(crate) draining: Cell<bool>,
     pub(crate) extra: RefCell<Option<Box<Extra<A>>>>,
+    /// How many messages this agent handles before it looks at the clock, learnt from how long they took.
+    pub(crate) pace: Cell<u16>,
     entries: Cell<u32>,
 }
 
@@ -229,6 +232,7 @@ impl<A: Agent> Inbox<A> {
                 command: RefCell::new(None),
                 draining: Cell::new(false),
                 extra: RefCell::new(None),
+                pace: Cell::new(SLOWEST_PACE),
                 entries: Cell::new(0),
             }),
         })
@@ -239,6 +243,7 @@ impl<A: Agent> Inbox<A> {
         &self.profile.hub
     }
 
+    #[inline]
     pub(crate) fn is_open(&self) -> bool {
         self.state.load(Ordering::Acquire) == OPEN
     }
@@ -283,6 +288,7 @@ impl<A: Agent> Inbox<A> {
         self.room.get_or_init(Box::default)
     }
 
+    #[inline]
     fn local(&self) -> &Local<A> {
         self.local.get().expect("called on the inbox's own arbiter")
     }
@@ -344,6 +350,7 @@ impl<A: Agent> Inbox<A> {
         }
     }
 
+    #[inline]
     pub(crate) fn wake(&self) {
         if let Some(waker) = &*self.local().waker.borrow() {
             waker.wake_by_ref();
@@ -422,6 +429,7 @@ impl<A: Agent> Inbox<A> {
             for at in 0..end {
                 hub.lose(self.profile.writer, &packed.route, &self.id, packed.lost(at, Reason::Closed));
             }
+            hub.settled();
             return;
         }
         let waits = self.profile.config.overflow == OverflowPolicy::Wait;
@@ -551,6 +559,8 @@ pub(crate) trait Door: Send + Sync {
     fn listing(&self) -> &Arc<Listing>;
     fn hub(&self) -> &Arc<Hub>;
     fn port(&self) -> &Arc<ArbiterPort>;
+    /// The columns that the calling thread writes.
+    fn writer(&self) -> Writer;
     fn generation(&self) -> u32;
     fn status(&self) -> InboxStatus;
     fn is_open(&self) -> bool;
@@ -591,9 +601,14 @@ impl<A: Agent> Inbox<A> {
         if self.local.get().is_some() && self.profile.port.in_transit(lane) == 0 {
             self.enter(lane, Body::one(envelope));
         } else {
-            let transit = Box::new(Transit { inbox: self.clone(), lane, envelope });
-            self.profile.port.append(lane, [PortItem::Direct(transit)]);
+            self.send_over(lane, envelope);
         }
+    }
+
+    #[inline(never)]
+    fn send_over(self: &Arc<Self>, lane: Lane, envelope: Box<dyn Envelope<A>>) {
+        let transit = Box::new(Transit { inbox: self.clone(), lane, envelope });
+        self.profile.port.append(lane, [PortItem::Direct(transit)]);
     }
 
     /// Tells the keeper what to do, from any thread.
@@ -619,12 +634,21 @@ impl<A: Agent> Door for Inbox<A> {
         &self.profile.listing
     }
 
+    #[inline]
     fn hub(&self) -> &Arc<Hub> {
         &self.profile.hub
     }
 
     fn port(&self) -> &Arc<ArbiterPort> {
         &self.profile.port
+    }
+
+    #[inline]
+    fn writer(&self) -> Writer {
+        match self.local.get() {
+            Some(_) => self.profile.writer,
+            None => self.profile.hub.writer(),
+        }
     }
 
     fn generation(&self) -> u32 {
@@ -660,6 +684,7 @@ impl<A: Agent> Door for Inbox<A> {
         }
     }
 
+    #[inline]
     fn admit(&self, lane: Lane) -> Result<(), Reason> {
         if !Inbox::is_open(self) {
             return Err(Reason::Closed);

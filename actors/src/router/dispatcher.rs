@@ -94,11 +94,12 @@ impl Queue {
         match self.items.pop_front() {
             None => 0,
             Some(PortItem::Direct(arrival)) => {
+                let weight = arrival.weight();
                 if catch_unwind(AssertUnwindSafe(|| arrival.arrive())).is_err() {
                     tracing::error!("something panicked on its way into an inbox");
                 }
                 port.arrived(express, 1);
-                1
+                weight
             }
             Some(PortItem::Published { to, parcel, lane }) => {
                 let mut parcels: Vec<Arc<dyn Any + Send + Sync>> = vec![parcel];
