@@ -153,7 +153,17 @@ where
     }
 
     /// What must be true before the handler is called; gives the message back when it is.
-    fn clear(mut self, stint: &mut Stint<'_>) -> Option<Self> {
+    #[inline]
+    fn clear(self: Box<Self>, stint: &mut Stint<'_>) -> Option<Box<Self>> {
+        if self.parcel.meta.may_expire() || !stint.interventions.is_empty() {
+            self.inspect(stint)
+        } else {
+            Some(self)
+        }
+    }
+
+    #[inline(never)]
+    fn inspect(mut self: Box<Self>, stint: &mut Stint<'_>) -> Option<Box<Self>> {
         if stint.is_overdue(&self.parcel.meta) {
             let lost = self.lose(Reason::Expired, None);
             stint.lost.push(lost);
@@ -183,7 +193,8 @@ where
     }
 
     fn open(self: Box<Self>, agent: &mut A, context: &mut Context<A>, stint: &mut Stint<'_>) {
-        if let Some(Self { parcel, reply, .. }) = self.clear(stint) {
+        if let Some(cleared) = self.clear(stint) {
+            let Self { parcel, reply, .. } = *cleared;
             let response = agent.handle(parcel.message, context);
             respond::<A, M, _>(response, context, reply, stint);
         }
@@ -205,7 +216,8 @@ where
     }
 
     fn open(self: Box<Self>, agent: &mut A, context: &mut Context<A>, stint: &mut Stint<'_>) {
-        if let Some(Self { parcel, reply, .. }) = self.clear(stint) {
+        if let Some(cleared) = self.clear(stint) {
+            let Self { parcel, reply, .. } = *cleared;
             let response = agent.handle(Delivery::single(Arc::new(parcel)), context);
             respond::<A, Delivery<M>, _>(response, context, reply, stint);
         }

@@ -171,6 +171,12 @@ impl Meta {
             .then(|| Timestamp::from_start(std::time::Duration::from_micros(self.deadline_us)))
     }
 
+    /// Whether it has a deadline.
+    #[inline]
+    pub(crate) fn may_expire(&self) -> bool {
+        self.deadline_us != u64::MAX
+    }
+
     /// How often delivery was tried before: 0 for the first time.
     pub fn attempt(&self) -> u16 {
         self.attempt
@@ -200,7 +206,7 @@ pub(crate) struct Batch<M> {
 
 impl<M> Batch<M> {
     pub(crate) fn new(parcels: Vec<Arc<Parcel<M>>>) -> Self {
-        let may_expire = parcels.iter().any(|parcel| parcel.meta.deadline().is_some());
+        let may_expire = parcels.iter().any(|parcel| parcel.meta.may_expire());
         Self { parcels, may_expire }
     }
 }

@@ -46,7 +46,8 @@ where
 
 /// What a send goes through before the message is on its way: counted, seen by the interventions, given a place unless
 /// it has one.
-#[inline]
+#[expect(clippy::inline_always, reason = "so that a plain tell has no options to look at")]
+#[inline(always)]
 fn clear<M: Send + 'static>(
     door: &(impl Door + ?Sized),
     options: SendOptions,
@@ -144,7 +145,8 @@ impl<A: Agent> AgentRef<A> {
     ///
     /// # Errors
     /// [`Refused`] says why the agent did not take it, and gives it back where it can.
-    #[inline]
+    #[expect(clippy::inline_always, reason = "so that a plain tell has no options to look at")]
+    #[inline(always)]
     pub fn tell_with<M, How>(&self, message: M, options: SendOptions) -> Result<(), Refused<M>>
     where
         A: Takes<M, How>,
