@@ -169,6 +169,19 @@ impl<A: Agent> Card<A> {
         self.accepts.iter().any(|accept| accept.message == TypeId::of::<M>())
     }
 
+    /// Whether another card says the same, so that both agents can share what is derived from it.
+    pub(crate) fn is_like(&self, other: &Self) -> bool {
+        let accepts = |card: &Self, at: usize| (card.accepts[at].message, card.accepts[at].shares);
+        self.accepts.len() == other.accepts.len()
+            && (0..self.accepts.len()).all(|at| accepts(self, at) == accepts(other, at))
+            && self.kind == other.kind
+            && self.capabilities == other.capabilities
+            && self.groups == other.groups
+            && self.location == other.location
+            && self.metadata == other.metadata
+            && self.fault == other.fault
+    }
+
     /// The part that is the same whatever the agent's type.
     ///
     /// # Errors
@@ -187,7 +200,7 @@ impl<A: Agent> Card<A> {
             groups: self.groups.clone(),
             location: self.location,
             metadata: self.metadata.clone(),
-            accepts: self.accepts.iter().map(|accept| accept.name.to_owned()).collect(),
+            accepts: self.accepts.iter().map(|accept| (accept.name)().to_owned()).collect(),
         })
     }
 }

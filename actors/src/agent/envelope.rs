@@ -147,7 +147,17 @@ where
     }
 
     /// What must be true before the handler is called; gives the message back when it is.
-    fn clear(mut self, stint: &mut Stint<'_>) -> Option<Self> {
+    #[inline]
+    fn clear(self: Box<Self>, stint: &mut Stint<'_>) -> Option<Box<Self>> {
+        if self.parcel.meta.may_expire() || !stint.interventions.is_empty() {
+            self.inspect(stint)
+        } else {
+            Some(self)
+        }
+    }
+
+    #[inline(never)]
+    fn inspect(mut self: Box<Self>, stint: &mut Stint<'_>) -> Option<Box<Self>> {
         if stint.is_overdue(&self.parcel.meta) {
             let lost = self.lose(Reason::Expired, None);
             stint.lost.push(lost);
@@ -177,7 +187,8 @@ where
     }
 
     fn open(self: Box<Self>, agent: &mut A, context: &mut Context<A>, stint: &mut Stint<'_>) {
-        if let Some(Self { parcel, reply, .. }) = self.clear(stint) {
+        if let Some(cleared) = self.clear(stint) {
+            let Self { parcel, reply, .. } = *cleared;
             let response = agent.handle(parcel.message, context);
             respond::<A, M, _>(response, context, reply, stint);
         }
@@ -199,7 +210,8 @@ where
     }
 
     fn open(self: Box<Self>, agent: &mut A, context: &mut Context<A>, stint: &mut Stint<'_>) {
-        if let Some(Self { parcel, reply, .. }) = self.clear(stint) {
+        if let Some(cleared) = self.clear(stint) {
+            let Self { parcel, reply, .. } = *cleared;
             let response = agent.handle(Delivery::single(Arc::new(parcel)), context);
             respond::<A, Delivery<M>, _>(response, context, reply, stint);
         }
@@ -263,7 +275,10 @@ type Run<A> = fn(&Rc<dyn Any>, &mut u16, &mut A, &mut Context<A>, &mut Stint<'_>
 /// One message type that agents of type `A` take, and how it meets its handler.
 pub struct Accept<A: Agent> {
     pub(crate) message: TypeId,
-    pub(crate) name: &'static str,
+    /// The short name of the type; asked for once per profile, not per agent.
+    pub(crate) name: fn() -> &'static str,
+    /// Whether the agent handles it as [`Delivery`].
+    pub(crate) shares: bool,
     /// Turns a boxed `Direct<M, ByValue>` into an envelope for `A`.
     pub(crate) open: Open<A>,
     /// Handles messages of an `Rc<Batch<M>>` from the given position on, moving the position before each.
@@ -287,7 +302,8 @@ impl<A: Agent> Accept<A> {
     {
         Self {
             message: TypeId::of::<M>(),
-            name: short_type_name::<M>(),
+            name: short_type_name::<M>,
+            shares: false,
             open: |boxed| Ok(boxed.downcast::<Direct<M, ByValue>>()?),
             run: |batch, at, agent, context, stint| {
                 run::<A, M>(batch, at, stint, |held, stint| {
@@ -311,7 +327,8 @@ impl<A: Agent> Accept<A> {
     {
         Self {
             message: TypeId::of::<M>(),
-            name: short_type_name::<M>(),
+            name: short_type_name::<M>,
+            shares: true,
             open: |boxed| {
                 let direct = boxed.downcast::<Direct<M, ByValue>>()?;
                 Ok(Box::new(Direct::<M, ByDelivery>::new(direct.parcel, direct.reply)))
@@ -353,31 +370,46 @@ fn run<A, M>(
     M: Message + Send + Sync + 'static,
 {
     let batch: Rc<Batch<M>> = Rc::clone(batch).downcast().expect("a route carries one message type");
-    let count = u16::try_from(batch.parcels.len()).expect("batches are bounded");
-    let plain = stint.interventions.is_empty();
-    while *at < count && stint.left > 0 {
+    let count = u32::try_from(batch.parcels.len()).expect("batches are bounded");
+    let until = u16::try_from(count.min(u32::from(*at) + stint.left)).expect("batches are bounded");
+    let plain = stint.interventions.is_empty() && !batch.may_expire;
+    while *at < until {
         let now = *at;
         *at += 1;
-        stint.left -= 1;
-        let parcel = &batch.parcels[usize::from(now)];
-        if stint.is_overdue(&parcel.meta) {
-            stint.lost.push(lost_parcel(parcel, Reason::Expired, None));
-            continue;
-        }
         let passed = if plain {
             Passed::Original(&batch, now)
         } else {
-            match intervene(parcel, stint) {
-                Ok(None) => Passed::Original(&batch, now),
-                Ok(Some(parcel)) => Passed::Rewritten(parcel),
-                Err(objection) => {
-                    stint.lost.push(lost_parcel(parcel, Reason::Intervened, Some(objection)));
-                    continue;
-                }
+            match inspect(&batch, now, stint) {
+                Some(passed) => passed,
+                None => continue,
             }
         };
         if handle(passed, stint) || stint.preempt.get() {
             break;
+        }
+    }
+}
+
+/// What of a message reaches the handler: nothing when it is overdue or an intervention objects.
+#[inline(never)]
+fn inspect<'a, M>(batch: &'a Rc<Batch<M>>, at: u16, stint: &mut Stint<'_>) -> Option<Passed<'a, M>>
+where
+    M: Send + Sync + 'static,
+{
+    let parcel = &batch.parcels[usize::from(at)];
+    if stint.is_overdue(&parcel.meta) {
+        stint.lost.push(lost_parcel(parcel, Reason::Expired, None));
+        return None;
+    }
+    if stint.interventions.is_empty() {
+        return Some(Passed::Original(batch, at));
+    }
+    match intervene(parcel, stint) {
+        Ok(None) => Some(Passed::Original(batch, at)),
+        Ok(Some(parcel)) => Some(Passed::Rewritten(parcel)),
+        Err(objection) => {
+            stint.lost.push(lost_parcel(parcel, Reason::Intervened, Some(objection)));
+            None
         }
     }
 }

@@ -171,6 +171,12 @@ impl Meta {
             .then(|| Timestamp::from_start(std::time::Duration::from_micros(self.deadline_us)))
     }
 
+    /// Whether it has a deadline.
+    #[inline]
+    pub(crate) fn may_expire(&self) -> bool {
+        self.deadline_us != u64::MAX
+    }
+
     /// How often delivery was tried before: 0 for the first time.
     pub fn attempt(&self) -> u16 {
         self.attempt
@@ -194,6 +200,15 @@ pub struct Parcel<M> {
 /// Parcels that one arbiter's agents share.
 pub(crate) struct Batch<M> {
     pub(crate) parcels: Vec<Arc<Parcel<M>>>,
+    /// Whether any of them may be overdue one day.
+    pub(crate) may_expire: bool,
+}
+
+impl<M> Batch<M> {
+    pub(crate) fn new(parcels: Vec<Arc<Parcel<M>>>) -> Self {
+        let may_expire = parcels.iter().any(|parcel| parcel.meta.may_expire());
+        Self { parcels, may_expire }
+    }
 }
 
 enum Held<M> {

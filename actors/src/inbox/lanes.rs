@@ -43,10 +43,13 @@ impl<E: Load> Lanes<E> {
         Self { normal: VecDeque::new(), others: None, waiting: 0 }
     }
 
+    #[inline]
     fn queue(&mut self, lane: Lane) -> &mut VecDeque<E> {
-        if lane as usize == NORMAL {
-            return &mut self.normal;
-        }
+        if lane as usize == NORMAL { &mut self.normal } else { self.other_queue(lane) }
+    }
+
+    #[cold]
+    fn other_queue(&mut self, lane: Lane) -> &mut VecDeque<E> {
         let others = self.others.get_or_insert_with(|| {
             Box::new(Others { queues: std::array::from_fn(|_| VecDeque::new()), passed: [0; LANES] })
         });
@@ -54,6 +57,7 @@ impl<E: Load> Lanes<E> {
     }
 
     /// How many messages wait, all lanes together.
+    #[inline]
     pub(crate) fn waiting(&self) -> u32 {
         self.waiting
     }
@@ -89,6 +93,7 @@ impl<E: Load> Lanes<E> {
         self.take_by_turn()
     }
 
+    #[inline(never)]
     fn take_by_turn(&mut self) -> Option<(Lane, E, u32)> {
         let top = (0..LANES).find(|index| self.is_waiting(*index))?;
         let lower: Vec<usize> = (top + 1..LANES).filter(|index| self.is_waiting(*index)).collect();

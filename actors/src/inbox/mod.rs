@@ -31,7 +31,7 @@ pub use hub::{Hub, HubConfig, Observer};
 pub use lanes::STARVATION_BOUND;
 pub use ledger::{Counts, Ledger};
 pub use port::ArbiterPort;
-pub(crate) use port::{Arrival, Fanout, PortItem};
+pub(crate) use port::{Arrival, Fanout, PortItem, Shared};
 pub(crate) use pump::Pump;
 pub use reference::{AgentHandle, AgentRef, Takes};
 pub use send::{Ask, Asked, DEFAULT_ASK, SendOptions};

@@ -24,6 +24,10 @@ use crate::{agent::Lane, audited::ThreadToken, inbox::Route};
 /// Something that takes itself to its inbox, on the inbox's arbiter.
 pub(crate) trait Arrival: Send {
     fn arrive(self: Box<Self>);
+    /// To how many deliveries its work comes.
+    fn weight(&self) -> usize {
+        1
+    }
 }
 
 /// The local recipients of a route, as one message saw them when it was published.
@@ -32,7 +36,7 @@ pub(crate) trait Fanout: Send + Sync {
     /// How many recipients there are.
     fn recipients(&self) -> usize;
     /// Makes a batch of these parcels, all of the route's message type.
-    fn pack(&self, parcels: Vec<Arc<dyn Any + Send + Sync>>) -> Rc<super::slot::Packed>;
+    fn pack(&self, parcels: Vec<Shared>) -> Rc<super::slot::Packed>;
     /// Pushes the batch to the recipients from position `from` on, at most `most` of them; answers the next position.
     fn push(&self, batch: &Rc<super::slot::Packed>, lane: Lane, from: usize, most: usize) -> usize;
 }
@@ -40,15 +44,25 @@ pub(crate) trait Fanout: Send + Sync {
 /// One thing that waits in the log.
 pub(crate) enum PortItem {
     Direct(Box<dyn Arrival>),
-    Published { to: Arc<dyn Fanout>, parcel: Arc<dyn Any + Send + Sync>, lane: Lane },
+    /// What was published to the same recipients in a row, [`BATCH`] parcels at most.
+    Published {
+        to: Arc<dyn Fanout>,
+        parcels: Vec<Shared>,
+        lane: Lane,
+    },
 }
+
+/// A parcel on its way to many.
+pub(crate) type Shared = Arc<dyn Any + Send + Sync>;
+/// How many messages a batch holds at most.
+pub(crate) const BATCH: usize = 64;
 
 impl PortItem {
     /// How many deliveries it stands for.
     pub(crate) fn deliveries(&self) -> usize {
         match self {
             PortItem::Direct(_) => 1,
-            PortItem::Published { to, .. } => to.recipients(),
+            PortItem::Published { to, parcels, .. } => to.recipients() * parcels.len(),
         }
     }
 }
@@ -87,7 +101,7 @@ impl ArbiterPort {
         self.owner
     }
 
-    /// How many items of the lane's class have not reached their inboxes.
+    /// How many items, each parcel counted, of the lane's class have not reached their inboxes.
     #[inline]
     pub(crate) fn in_transit(&self, lane: Lane) -> usize {
         self.in_transit[usize::from(lane.is_express())].load(Ordering::Acquire)
@@ -114,14 +128,39 @@ impl ArbiterPort {
 
     /// Appends items of one lane's class, in order.
     pub(crate) fn append(&self, lane: Lane, items: impl IntoIterator<Item = PortItem>) {
+        self.write(lane, |list| {
+            let before = list.len();
+            list.extend(items);
+            list.len() - before
+        });
+    }
+
+    /// Appends a parcel for many. It joins the entry before it where that goes to the same recipients, so that neither
+    /// their list is counted up and down for each parcel, nor the batch has to be put together later.
+    #[inline]
+    pub(crate) fn publish(&self, lane: Lane, to: &Arc<dyn Fanout>, parcel: Shared) {
+        self.write(lane, |list| {
+            match list.last_mut() {
+                Some(PortItem::Published { to: same, parcels, lane: last })
+                    if *last == lane && parcels.len() < BATCH && Arc::ptr_eq(same, to) =>
+                {
+                    parcels.push(parcel);
+                }
+                _ => list.push(PortItem::Published { to: to.clone(), parcels: vec![parcel], lane }),
+            }
+            1
+        });
+    }
+
+    #[inline]
+    fn write(&self, lane: Lane, add: impl FnOnce(&mut Vec<PortItem>) -> usize) {
         let class = usize::from(lane.is_express());
         let was_empty = {
             let mut log = self.log.lock().unwrap_or_else(PoisonError::into_inner);
             let was_empty = log.express.is_empty() && log.regular.is_empty();
             let list = if lane.is_express() { &mut log.express } else { &mut log.regular };
-            let before = list.len();
-            list.extend(items);
-            self.in_transit[class].fetch_add(list.len() - before, Ordering::AcqRel);
+            let added = add(list);
+            self.in_transit[class].fetch_add(added, Ordering::AcqRel);
             was_empty
         };
         if was_empty {

@@ -22,8 +22,12 @@ use crate::{
     audited::InstanceAddress,
 };
 
-/// How long an agent may run before its neighbours get their turn; looked at after 8, 16, 32 .. messages.
+/// How long an agent may run before its neighbours get their turn.
 const STINT: Duration = Duration::from_micros(20);
+/// After how many messages the clock is looked at for an agent whose messages are slow or not known yet ..
+pub(super) const SLOWEST_PACE: u16 = 8;
+/// .. and for one whose messages were quick so far.
+const FASTEST_PACE: u16 = 64;
 
 /// Takes messages from the lanes to the handlers, a quantum at a time.
 ///
@@ -44,8 +48,10 @@ impl<A: Agent> ActorFuture<A> for Pump<A> {
         let local = inbox.local.get().expect("an agent runs on the arbiter of its inbox");
         local.seen.set(Some(InstanceAddress::of(agent)));
         listen(local, cx);
-        finish_responses(inbox, local, cx);
-        let mut turn = Turn::new(inbox.profile.config.quantum);
+        if is_responding(local) {
+            finish_responses(inbox, local, cx);
+        }
+        let mut turn = Turn::new(inbox.profile.config.quantum, local.pace.get());
         loop {
             if context.waiting() || local.command.borrow().is_some() {
                 // Stopping, or a future of `ctx.wait` goes first; the context polls again afterwards. A command is for
@@ -54,9 +60,7 @@ impl<A: Agent> ActorFuture<A> for Pump<A> {
                 return Poll::Pending;
             }
             let Some((lane, body, allowance)) = local.lanes.borrow_mut().take() else {
-                let responding =
-                    local.extra.borrow().as_ref().is_some_and(|extra| !extra.unfinished.is_empty());
-                if local.draining.get() && !responding && !local.asked_to_stop.replace(true) {
+                if local.draining.get() && !is_responding(local) && !local.asked_to_stop.replace(true) {
                     // Asked once: an agent whose `stopping()` answers `Running::Continue` stops when it sees fit.
                     context.stop();
                 }
@@ -65,18 +69,24 @@ impl<A: Agent> ActorFuture<A> for Pump<A> {
                 return Poll::Pending;
             };
             handle(inbox, local, lane, body, turn.most(allowance), &mut turn, agent, context);
-            if turn.is_over() {
+            if turn.is_over(local) {
                 inbox.hub().settled();
                 cx.waker().wake_by_ref();
                 return Poll::Pending;
             }
-            if local.extra.borrow().as_ref().is_some_and(|extra| !extra.unfinished.is_empty()) {
+            if is_responding(local) {
                 finish_responses(inbox, local, cx);
             }
         }
     }
 }
 
+#[inline]
+fn is_responding<A: Agent>(local: &Local<A>) -> bool {
+    local.extra.borrow().as_ref().is_some_and(|extra| !extra.unfinished.is_empty())
+}
+
+#[inline]
 fn listen<A: Agent>(local: &Local<A>, cx: &TaskContext<'_>) {
     let mut waker = local.waker.borrow_mut();
     if !waker.as_ref().is_some_and(|known| known.will_wake(cx.waker())) {
@@ -90,14 +100,14 @@ struct Turn {
     handled: u32,
     look_at: u32,
     began: Option<Instant>,
-    over: bool,
 }
 
 impl Turn {
-    fn new(quantum: u32) -> Self {
-        Self { left: quantum, handled: 0, look_at: 8, began: None, over: false }
+    fn new(quantum: u32, pace: u16) -> Self {
+        Self { left: quantum, handled: 0, look_at: u32::from(pace), began: None }
     }
 
+    #[inline]
     fn most(&self, allowance: u32) -> u32 {
         let until_look = self.look_at.saturating_sub(self.handled).max(1);
         allowance.min(self.left).min(until_look)
@@ -107,26 +117,38 @@ impl Turn {
     fn used(&mut self, messages: u32) {
         self.handled += messages;
         self.left = self.left.saturating_sub(messages);
+    }
+
+    /// Whether the neighbours have waited long enough. With nothing left to do the clock is not read.
+    #[inline]
+    fn is_over<A: Agent>(&mut self, local: &Local<A>) -> bool {
         if self.left == 0 {
-            self.over = true;
-        } else if self.handled >= self.look_at {
-            self.look();
+            return true;
         }
+        self.handled >= self.look_at && local.lanes.borrow().waiting() > 0 && self.look(&local.pace)
     }
 
     #[cold]
-    fn look(&mut self) {
-        self.look_at = self.look_at.saturating_mul(2);
-        match self.began {
-            // The first look only starts the watch, so that short visits never read the clock.
-            None => self.began = Some(Instant::now()),
-            Some(began) if began.elapsed() >= STINT => self.over = true,
-            Some(_) => {}
+    fn look(&mut self, pace: &Cell<u16>) -> bool {
+        // The first look only starts the watch, so that short visits never read the clock.
+        let Some(began) = self.began else {
+            self.began = Some(Instant::now());
+            self.look_at = self.handled * 2;
+            return false;
+        };
+        let elapsed = began.elapsed();
+        if elapsed >= STINT {
+            pace.set((pace.get() / 2).max(SLOWEST_PACE));
+            if elapsed >= STINT * 2 {
+                pace.set(SLOWEST_PACE);
+            }
+            return true;
         }
-    }
-
-    fn is_over(&self) -> bool {
-        self.over
+        if elapsed < STINT / 4 {
+            pace.set((pace.get() * 2).min(FASTEST_PACE));
+        }
+        self.look_at = self.handled * 2;
+        false
     }
 }
 

@@ -26,6 +26,7 @@ where
     M: Message + Send + 'static,
     M::Result: Send,
 {
+    #[inline]
     fn seal(parcel: Parcel<M>, reply: Option<SealedReply<M::Result>>) -> SealedEnvelope<A> {
         SealedEnvelope(Box::new(Direct::<M, ByValue>::new(parcel, reply.map(|reply| reply.0))))
     }
@@ -37,6 +38,7 @@ where
     M: Message + Send + 'static,
     M::Result: Send,
 {
+    #[inline]
     fn seal(parcel: Parcel<M>, reply: Option<SealedReply<M::Result>>) -> SealedEnvelope<A> {
         SealedEnvelope(Box::new(Direct::<M, ByDelivery>::new(parcel, reply.map(|reply| reply.0))))
     }
@@ -44,16 +46,17 @@ where
 
 /// What a send goes through before the message is on its way: counted, seen by the interventions, given a place unless
 /// it has one. A caller that has a place gives it back when the message is refused.
-#[inline]
+#[expect(clippy::inline_always, reason = "so that a plain tell has no options to look at")]
+#[inline(always)]
 fn clear<M: Send + 'static>(
-    door: &dyn Door,
+    door: &(impl Door + ?Sized),
     options: SendOptions,
     by: Option<Timestamp>,
     mut message: M,
     has_place: bool,
 ) -> Result<(Meta, M), Refused<M>> {
     let hub = door.hub();
-    let writer = hub.writer();
+    let writer = door.writer();
     let lane = options.lane();
     hub.direct.ledger.sent(writer, 1);
     let meta = options.stamp(hub, writer, by);
@@ -74,7 +77,7 @@ fn clear<M: Send + 'static>(
 }
 
 #[cold]
-fn refuse<M: Send + 'static>(door: &dyn Door, reason: Reason, message: Option<M>) -> Refused<M> {
+fn refuse<M: Send + 'static>(door: &(impl Door + ?Sized), reason: Reason, message: Option<M>) -> Refused<M> {
     let hub = door.hub();
     hub.lose_gone(hub.writer(), &hub.direct, door.id(), reason, crate::agent::short_type_name::<M>());
     hub.settled();
@@ -144,7 +147,8 @@ impl<A: Agent> AgentRef<A> {
     ///
     /// # Errors
     /// [`Refused`] says why the agent did not take it, and gives it back where it can.
-    #[inline]
+    #[expect(clippy::inline_always, reason = "so that a plain tell has no options to look at")]
+    #[inline(always)]
     pub fn tell_with<M, How>(&self, message: M, options: SendOptions) -> Result<(), Refused<M>>
     where
         A: Takes<M, How>,

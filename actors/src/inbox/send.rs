@@ -1,6 +1,12 @@
 //! Sending: what may be said with a message, and [`Ask`], an answer on its way.
 
-use std::{future::IntoFuture, marker::PhantomData, pin::Pin, time::Duration};
+use std::{
+    future::{IntoFuture, poll_fn},
+    marker::PhantomData,
+    pin::Pin,
+    task::Poll,
+    time::Duration,
+};
 
 use tokio::sync::oneshot;
 
@@ -36,6 +42,19 @@ struct Seldom {
     deadline: Option<Timestamp>,
     attempt: u16,
     trace: Option<TraceContext>,
+}
+
+impl Seldom {
+    #[inline(never)]
+    fn stamp(self, meta: Meta, hub: &Hub) -> Meta {
+        let Seldom { sender, ttl, deadline, attempt, trace } = self;
+        let ttl = ttl.map(|ttl| hub.deadline(ttl));
+        let deadline = [deadline, ttl, meta.deadline()].into_iter().flatten().min();
+        Meta::new(meta.id(), meta.lane(), deadline)
+            .with_attempt(attempt)
+            .with_sender(sender)
+            .with_trace(trace)
+    }
 }
 
 impl SendOptions {
@@ -98,14 +117,10 @@ impl SendOptions {
     #[inline]
     pub(crate) fn stamp(self, hub: &Hub, writer: Writer, by: Option<Timestamp>) -> Meta {
         let (id, lane) = (hub.next_id(writer), self.lane());
+        let meta = Meta::new(id, lane, by);
         match self.seldom {
-            None => Meta::new(id, lane, by),
-            Some(seldom) => {
-                let Seldom { sender, ttl, deadline, attempt, trace } = *seldom;
-                let ttl = ttl.map(|ttl| hub.deadline(ttl));
-                let deadline = [deadline, ttl, by].into_iter().flatten().min();
-                Meta::new(id, lane, deadline).with_attempt(attempt).with_sender(sender).with_trace(trace)
-            }
+            None => meta,
+            Some(seldom) => seldom.stamp(meta, hub),
         }
     }
 }
@@ -156,15 +171,38 @@ where
         if let Some(earlier) = options.seldom.as_ref().and_then(|seldom| seldom.deadline) {
             deadline = deadline.min(earlier);
         }
-        let answer = send(options, deadline).map_err(AskError::Undelivered)?;
-        match tokio::time::timeout_at(hub.instant(deadline), answer).await {
-            Ok(Ok(Ok(value))) => Ok(value),
-            Ok(Ok(Err(Reason::Expired))) | Err(_) => Err(AskError::TimedOut(within)),
-            Ok(Ok(Err(reason))) => Err(AskError::Undelivered(reason)),
+        let mut answer = send(options, deadline).map_err(AskError::Undelivered)?;
+        let answered = match soon(&mut answer).await {
+            Some(answered) => answered,
+            None => match tokio::time::timeout_at(hub.instant(deadline), answer).await {
+                Ok(answered) => answered,
+                Err(_) => return Err(AskError::TimedOut(within)),
+            },
+        };
+        match answered {
+            Ok(Ok(value)) => Ok(value),
+            Ok(Err(Reason::Expired)) => Err(AskError::TimedOut(within)),
+            Ok(Err(reason)) => Err(AskError::Undelivered(reason)),
             // The sender of the reply was dropped by unwinding.
-            Ok(Err(_)) => Err(AskError::Undelivered(Reason::Panicked)),
+            Err(_) => Err(AskError::Undelivered(Reason::Panicked)),
         }
     }
+}
+
+/// The answer, when it is there as soon as all tasks that are ready now had their turn; an agent of the same arbiter
+/// answers within that time, and no timer is needed.
+async fn soon<T>(answer: &mut oneshot::Receiver<T>) -> Option<Result<T, oneshot::error::RecvError>> {
+    let mut has_looked = false;
+    poll_fn(|context| match Pin::new(&mut *answer).poll(context) {
+        Poll::Ready(answered) => Poll::Ready(Some(answered)),
+        Poll::Pending if has_looked => Poll::Ready(None),
+        Poll::Pending => {
+            has_looked = true;
+            context.waker().wake_by_ref();
+            Poll::Pending
+        }
+    })
+    .await
 }
 
 impl<'a, R: 'a, S> IntoFuture for Ask<'a, R, S>

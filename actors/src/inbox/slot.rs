@@ -22,6 +22,7 @@ use super::{
     ArbiterPort, Arrival, Hub, InboxConfig, OverflowPolicy, PortItem, Route,
     lanes::{Lanes, Load},
     ledger::Writer,
+    pump::SLOWEST_PACE,
 };
 use crate::{
     agent::{
@@ -43,7 +44,7 @@ impl Packed {
     pub(crate) fn new<M: Send + Sync + 'static>(route: Arc<Route>, parcels: Vec<Arc<Parcel<M>>>) -> Rc<Self> {
         Rc::new(Self {
             count: u16::try_from(parcels.len()).expect("batches are bounded"),
-            batch: Rc::new(Batch { parcels }),
+            batch: Rc::new(Batch::new(parcels)),
             route,
             lose: |batch, at, reason| {
                 let batch: &Batch<M> = batch.downcast_ref().expect("packed with this type");
@@ -174,6 +175,8 @@ pub(crate) struct Local<A: Agent> {
     pub(crate) draining: Cell<bool>,
     pub(crate) asked_to_stop: Cell<bool>,
     pub(crate) extra: RefCell<Option<Box<Extra<A>>>>,
+    /// How many messages this agent handles before it looks at the clock, learnt from how long they took.
+    pub(crate) pace: Cell<u16>,
     entries: Cell<u32>,
 }
 
@@ -233,6 +236,7 @@ impl<A: Agent> Inbox<A> {
                 draining: Cell::new(false),
                 asked_to_stop: Cell::new(false),
                 extra: RefCell::new(None),
+                pace: Cell::new(SLOWEST_PACE),
                 entries: Cell::new(0),
             }),
         })
@@ -251,6 +255,7 @@ impl<A: Agent> Inbox<A> {
         *self.address.lock().unwrap_or_else(PoisonError::into_inner) = address;
     }
 
+    #[inline]
     pub(crate) fn is_open(&self) -> bool {
         self.state.load(Ordering::Acquire) == OPEN
     }
@@ -298,6 +303,7 @@ impl<A: Agent> Inbox<A> {
         self.room.get_or_init(Box::default)
     }
 
+    #[inline]
     fn local(&self) -> &Local<A> {
         self.local.get().expect("called on the inbox's own arbiter")
     }
@@ -377,6 +383,7 @@ impl<A: Agent> Inbox<A> {
         }
     }
 
+    #[inline]
     pub(crate) fn wake(&self) {
         if let Some(waker) = &*self.local().waker.borrow() {
             waker.wake_by_ref();
@@ -606,6 +613,8 @@ pub(crate) trait Door: Send + Sync {
     fn listing(&self) -> &Arc<Listing>;
     fn hub(&self) -> &Arc<Hub>;
     fn port(&self) -> &Arc<ArbiterPort>;
+    /// The columns that the calling thread writes.
+    fn writer(&self) -> Writer;
     fn generation(&self) -> u32;
     fn status(&self) -> InboxStatus;
     fn is_open(&self) -> bool;
@@ -658,9 +667,14 @@ impl<A: Agent> Inbox<A> {
         if self.local.get().is_some() && self.profile.port.in_transit(lane) == 0 {
             self.enter(lane, Body::one(envelope));
         } else {
-            let transit = Box::new(Transit { inbox: self.clone(), lane, envelope });
-            self.profile.port.append(lane, [PortItem::Direct(transit)]);
+            self.send_over(lane, envelope);
         }
+    }
+
+    #[inline(never)]
+    fn send_over(self: &Arc<Self>, lane: Lane, envelope: Box<dyn Envelope<A>>) {
+        let transit = Box::new(Transit { inbox: self.clone(), lane, envelope });
+        self.profile.port.append(lane, [PortItem::Direct(transit)]);
     }
 
     /// Tells the keeper what to do, from any thread.
@@ -691,12 +705,21 @@ impl<A: Agent> Door for Inbox<A> {
         &self.profile.listing
     }
 
+    #[inline]
     fn hub(&self) -> &Arc<Hub> {
         &self.profile.hub
     }
 
     fn port(&self) -> &Arc<ArbiterPort> {
         &self.profile.port
+    }
+
+    #[inline]
+    fn writer(&self) -> Writer {
+        match self.local.get() {
+            Some(_) => self.profile.writer,
+            None => self.profile.hub.writer(),
+        }
     }
 
     fn generation(&self) -> u32 {
@@ -736,6 +759,7 @@ impl<A: Agent> Door for Inbox<A> {
         }
     }
 
+    #[inline]
     fn admit(&self, lane: Lane) -> Result<(), Reason> {
         if !Inbox::is_open(self) {
             return Err(Reason::Closed);

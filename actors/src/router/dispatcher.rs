@@ -2,18 +2,17 @@
 //!
 //! ```text
 //! publishers, senders of other arbiters ──> ArbiterPort log ──> Dispatcher ──> inboxes' lanes
-//!                                           (swap, doorbell)     a batch per run of the same route
+//!                                           (swap, doorbell)     a batch per run of the same list
 //! ```
 //!
-//! It flushes when the log is empty, a batch is full, or the route changes, so batching never delays what comes alone.
-//! At most [`TURN`] deliveries are made before the agents get their turn.
+//! Batches come about in the log, while earlier ones are taken out: a publication joins the one before it where both go to
+//! the same recipients. So batching never delays what comes alone. At most [`TURN`] deliveries are made before the agents get their turn.
 //!
 //! **Invariant.** Items of one class arrive in the order of the log.
 //! **Restart.** It holds no state beyond what it has swapped out, and guards every step that may call foreign code, so
 //! it is never rebuilt.
 
 use std::{
-    any::Any,
     collections::VecDeque,
     panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
@@ -31,8 +30,6 @@ use crate::{
 
 /// How many deliveries are made before the agents get their turn.
 const TURN: usize = 4_096;
-/// How many messages a batch holds at most.
-pub(crate) const BATCH: usize = 64;
 
 /// Takes what came to its arbiter's port to the local inboxes.
 pub(crate) struct Dispatcher {
@@ -97,22 +94,14 @@ impl Queue {
         match self.items.pop_front() {
             None => 0,
             Some(PortItem::Direct(arrival)) => {
+                let weight = arrival.weight();
                 if catch_unwind(AssertUnwindSafe(|| arrival.arrive())).is_err() {
                     tracing::error!("something panicked on its way into an inbox");
                 }
                 port.arrived(express, 1);
-                1
+                weight
             }
-            Some(PortItem::Published { to, parcel, lane }) => {
-                let mut parcels: Vec<Arc<dyn Any + Send + Sync>> = vec![parcel];
-                while parcels.len() < BATCH
-                    && let Some(PortItem::Published { to: next, lane: next_lane, .. }) = self.items.front()
-                    && Arc::ptr_eq(&to, next)
-                    && lane == *next_lane
-                    && let Some(PortItem::Published { parcel, .. }) = self.items.pop_front()
-                {
-                    parcels.push(parcel);
-                }
+            Some(PortItem::Published { to, parcels, lane }) => {
                 let items = parcels.len();
                 self.fan = Some(Fan { batch: to.pack(parcels), to, lane, next: 0, items });
                 0

@@ -1,7 +1,6 @@
 //! [`Publisher`]: sends messages of one type to everyone on a route, without passing through any actor's mailbox.
 
 use std::{
-    any::Any,
     fmt,
     marker::PhantomData,
     sync::{Arc, atomic::Ordering},
@@ -13,7 +12,7 @@ use arc_swap::ArcSwap;
 use super::Snapshot;
 use crate::{
     agent::{Parcel, Passage, Reason, Shown},
-    inbox::{Hub, PortItem, Route, SendOptions},
+    inbox::{Hub, Route, SendOptions, Shared},
 };
 
 /// What every publisher of a route shares: the snapshot of its recipients, and its ledger.
@@ -151,10 +150,10 @@ impl<M: Message + Send + Sync + 'static> Publisher<M> {
         if congested {
             return refuse(Reason::Congested, Some(message));
         }
-        let parcel: Arc<dyn Any + Send + Sync> = Arc::new(Parcel { meta, message });
+        let parcel: Shared = Arc::new(Parcel { meta, message });
         for (port, list) in hub.ports().iter().zip(&snapshot.lists) {
             if let Some(to) = list {
-                port.append(lane, [PortItem::Published { to: to.clone(), parcel: parcel.clone(), lane }]);
+                port.publish(lane, to, parcel.clone());
             }
         }
         Ok(Published { recipients: snapshot.total })

@@ -1,11 +1,11 @@
 //! [`Recipients`]: who of one arbiter gets a route's messages; [`Snapshot`]: who of all arbiters. Immutable once
 //! published.
 
-use std::{any::Any, marker::PhantomData, rc::Rc, sync::Arc};
+use std::{marker::PhantomData, rc::Rc, sync::Arc};
 
 use crate::{
     agent::{AgentId, Lane, Parcel},
-    inbox::{AgentHandle, Fanout, Packed, Route},
+    inbox::{AgentHandle, Fanout, Packed, Route, Shared},
 };
 
 /// One recipient: its door, and the position of the message type among those it accepts.
@@ -75,7 +75,7 @@ impl<M: Send + Sync + 'static> Fanout for Recipients<M> {
         self.list.len()
     }
 
-    fn pack(&self, parcels: Vec<Arc<dyn Any + Send + Sync>>) -> Rc<Packed> {
+    fn pack(&self, parcels: Vec<Shared>) -> Rc<Packed> {
         let parcels = parcels
             .into_iter()
             .map(|parcel| parcel.downcast::<Parcel<M>>().expect("a route carries one message type"))

@@ -56,6 +56,12 @@ pub(crate) enum Rule {
     Group(Arc<dyn Overseer>, Supervision),
 }
 
+/// What agents of one spawn have in common: what builds them and who decides over their ends.
+pub(crate) struct Origin<A: Agent> {
+    pub(crate) factory: Factory<A>,
+    pub(crate) rule: Arc<Rule>,
+}
+
 enum State {
     Running,
     Resting(Pin<Box<Sleep>>),
@@ -69,8 +75,7 @@ pub(crate) struct Keeper<A: Agent> {
     /// There until the agent is terminated.
     context: Option<ContextFut<A, Context<A>>>,
     inbox: Arc<Inbox<A>>,
-    factory: Factory<A>,
-    rule: Arc<Rule>,
+    origin: Arc<Origin<A>>,
     log: Option<Box<RestartLog>>,
     state: State,
     fresh: bool,
@@ -80,11 +85,10 @@ impl<A: Agent> Keeper<A> {
     pub(crate) fn new(
         mut context: ContextFut<A, Context<A>>,
         inbox: Arc<Inbox<A>>,
-        factory: Factory<A>,
-        rule: Arc<Rule>,
+        origin: Arc<Origin<A>>,
     ) -> Self {
         context.ctx().spawn(Pump(inbox.clone()));
-        Self { context: Some(context), inbox, factory, rule, log: None, state: State::Running, fresh: true }
+        Self { context: Some(context), inbox, origin, log: None, state: State::Running, fresh: true }
     }
 
     fn me(&self) -> Me {
@@ -104,7 +108,7 @@ impl<A: Agent> Keeper<A> {
     fn end(&mut self, reason: ExitReason) {
         let told_to_stop = !self.inbox.is_open() && reason.is_normal();
         let hub = self.inbox.hub().clone();
-        let decision = match &*self.rule {
+        let decision = match &*self.origin.rule {
             _ if told_to_stop => Decision::Stop(reason.clone()),
             Rule::Own(supervision) => {
                 let log = self.log.get_or_insert_with(Box::default);
@@ -142,7 +146,7 @@ impl<A: Agent> Keeper<A> {
     fn rebuild(&mut self) -> Result<(), ExitReason> {
         let generation = self.inbox.generation.load(Ordering::Acquire).saturating_add(1);
         let me = Me { id: self.inbox.id.clone(), generation };
-        let factory = &self.factory;
+        let factory = &self.origin.factory;
         let fresh = catch_unwind(AssertUnwindSafe(|| factory(&me))).map_err(panicked)?;
         self.inbox.generation.store(generation, Ordering::Release);
         let local = self.inbox.local.get().expect("a keeper runs on the arbiter of its inbox");
@@ -202,7 +206,7 @@ impl<A: Agent> Keeper<A> {
         self.inbox.close();
         self.state = State::Done;
         self.tell(LifecycleChange::Terminated(reason.clone()));
-        if let Rule::Group(overseer, _) = &*self.rule {
+        if let Rule::Group(overseer, _) = &*self.origin.rule {
             overseer.gone(&self.inbox.id);
         }
     }
@@ -229,6 +233,10 @@ impl<A: Agent> Keeper<A> {
 
     fn obey(&mut self) {
         let local = self.inbox.local.get().expect("a keeper runs on the arbiter of its inbox");
+        // Looked at before every poll: there is seldom anything to take out.
+        if local.command.borrow().is_none() && !local.draining.get() {
+            return;
+        }
         let command = local.command.borrow_mut().take();
         match command {
             None => {

@@ -10,10 +10,10 @@ use tokio::sync::oneshot;
 
 use super::{
     Factory, Rule, Supervision,
-    keeper::{Keeper, panicked},
+    keeper::{Keeper, Origin, panicked},
 };
 use crate::{
-    agent::{Agent, AgentId, Card, ExitReason, InvalidName, Listing, Me},
+    agent::{Agent, AgentId, Card, ExitReason, InvalidName, Me},
     inbox::{AgentRef, ArbiterPort, Arrival, Hub, Inbox, InboxConfig, Profile},
 };
 
@@ -69,13 +69,6 @@ pub struct SpawnOptions {
     pub arbiter: Option<usize>,
 }
 
-fn listing_and_card<A: Agent>(id: &AgentId, card: Card<A>) -> Result<(Listing, Card<A>), SpawnError> {
-    match card.listing() {
-        Ok(listing) => Ok((listing, card)),
-        Err(fault) => Err(SpawnError::Name { agent: id.to_string(), fault }),
-    }
-}
-
 fn build<A: Agent>(id: &AgentId, factory: &Factory<A>) -> Result<(A, Card<A>), SpawnError> {
     let me = Me { id: id.clone(), generation: 0 };
     catch_unwind(AssertUnwindSafe(|| {
@@ -95,6 +88,15 @@ fn build<A: Agent>(id: &AgentId, factory: &Factory<A>) -> Result<(A, Card<A>), S
 /// Changes a card before the agent is spawned, as a manifest does that adds capabilities.
 pub(crate) type Amend<A> = Arc<dyn Fn(Card<A>) -> Card<A> + Send + Sync>;
 
+/// To how many deliveries one spawn comes.
+const SPAWN_WEIGHT: usize = 8;
+
+/// A card, and the profile of all agents whose cards say the same.
+struct Known<A: Agent> {
+    card: Card<A>,
+    profile: Arc<Profile<A>>,
+}
+
 /// Spawns agents of one type on the arbiter at whose port it arrives.
 pub(crate) struct SpawnJob<A: Agent> {
     pub(crate) hub: Arc<Hub>,
@@ -110,9 +112,10 @@ pub(crate) struct SpawnJob<A: Agent> {
 impl<A: Agent> SpawnJob<A> {
     fn spawn_all(&self) -> Result<Vec<AgentRef<A>>, SpawnError> {
         let mut agents: Vec<AgentRef<A>> = Vec::with_capacity(self.ids.len());
-        let mut shared: Option<Arc<Profile<A>>> = None;
+        let origin = Arc::new(Origin { factory: self.factory.clone(), rule: self.rule.clone() });
+        let mut known = None;
         for id in &self.ids {
-            match self.spawn_one(id, &mut shared) {
+            match self.spawn_one(id, &origin, &mut known) {
                 Ok(agent) => agents.push(agent),
                 Err(error) => {
                     // All or nothing: what runs already is taken back.
@@ -127,46 +130,50 @@ impl<A: Agent> SpawnJob<A> {
     fn spawn_one(
         &self,
         id: &AgentId,
-        shared: &mut Option<Arc<Profile<A>>>,
+        origin: &Arc<Origin<A>>,
+        known: &mut Option<Known<A>>,
     ) -> Result<AgentRef<A>, SpawnError> {
         let (agent, card) = build(id, &self.factory)?;
         let card = match &self.amend {
             Some(amend) => amend(card),
             None => card,
         };
-        let (listing, card) = listing_and_card(id, card)?;
-        let accepts = card.accepts;
-        // Agents whose cards say the same share one profile.
-        let same = shared.as_ref().filter(|known| {
-            *known.listing == listing
-                && known.accepts.iter().map(|a| a.message).eq(accepts.iter().map(|a| a.message))
-        });
-        let profile = match same {
-            Some(known) => known.clone(),
-            None => shared
-                .insert(Arc::new(Profile {
-                    writer: self.hub.writer_of(self.port.owner()),
-                    hub: self.hub.clone(),
-                    port: self.port.clone(),
-                    listing: Arc::new(listing),
-                    accepts: accepts.into_boxed_slice(),
-                    config: self.inbox.within_bounds(),
-                }))
-                .clone(),
+        let profile = match known.as_ref().filter(|known| known.card.is_like(&card)) {
+            Some(known) => known.profile.clone(),
+            None => {
+                let profile = self.profile(id, &card)?;
+                known.insert(Known { card, profile }).profile.clone()
+            }
         };
         let context = Context::new();
         let inbox = Inbox::new(id.clone(), profile, context.address());
         let future = context.into_future(agent);
         let agent = AgentRef::new(inbox.clone());
-        if let Rule::Group(overseer, supervision) = &*self.rule {
+        if let Rule::Group(overseer, supervision) = &*origin.rule {
             overseer.joins(agent.handle(), *supervision);
         }
-        Keeper::new(future, inbox, self.factory.clone(), self.rule.clone()).launch();
+        Keeper::new(future, inbox, origin.clone()).launch();
         Ok(agent)
+    }
+
+    fn profile(&self, id: &AgentId, card: &Card<A>) -> Result<Arc<Profile<A>>, SpawnError> {
+        let listing = card.listing().map_err(|fault| SpawnError::Name { agent: id.to_string(), fault })?;
+        Ok(Arc::new(Profile {
+            writer: self.hub.writer_of(self.port.owner()),
+            hub: self.hub.clone(),
+            port: self.port.clone(),
+            listing: Arc::new(listing),
+            accepts: card.accepts.clone().into_boxed_slice(),
+            config: self.inbox.within_bounds(),
+        }))
     }
 }
 
 impl<A: Agent> Arrival for SpawnJob<A> {
+    fn weight(&self) -> usize {
+        self.ids.len() * SPAWN_WEIGHT
+    }
+
     fn arrive(self: Box<Self>) {
         let result = self.spawn_all();
         if let Err(Ok(orphans)) = self.answer.send(result) {
