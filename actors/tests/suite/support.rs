@@ -114,6 +114,12 @@ impl World {
         self.publisher(topic)
     }
 
+    /// Subscribes an enlisted agent to one more topic.
+    pub(crate) async fn topic_of<A: Agent>(&self, topic: &str, agent: &AgentRef<A>) -> Publisher<Do> {
+        self.subscribe(topic, agent.id()).await;
+        self.publisher(topic)
+    }
+
     pub(crate) fn publisher(&self, topic: &str) -> Publisher<Do> {
         self.directory.publisher(&Selector::Topic(TopicName::new(topic).unwrap()))
     }
