@@ -169,13 +169,12 @@ fn a_reply_that_comes_too_late_is_counted_as_delivered_and_as_late() {
 fn agents_of_two_arbiters_ask_each_other_and_threads_ask_both() {
     threaded(async {
         let world = World::two().await;
-        let agents = [
-            world.actor("a", &Log::default(), on(0)).await,
-            world.actor("b", &Log::default(), on(1)).await,
-        ];
+        let agents =
+            [world.actor("a", &Log::default(), on(0)).await, world.actor("b", &Log::default(), on(1)).await];
         for round in 0..500 {
             let handle = agents[1].handle();
-            let (a, b) = tokio::join!(agents[0].ask(Do::Note(round)).answer(), handle.ask(Do::Note(round)).answer());
+            let (a, b) =
+                tokio::join!(agents[0].ask(Do::Note(round)).answer(), handle.ask(Do::Note(round)).answer());
             assert_eq!((a, b), (Ok(round), Ok(round)));
         }
         assert_eq!(world.settled().await.delivered, 1_000);

@@ -71,12 +71,13 @@ fn too_many_restarts_end_the_agent_and_account_for_its_inbox() {
         let world = World::here().await;
         let ends: Arc<Mutex<Vec<LifecycleChange>>> = Arc::default();
         let seen = ends.clone();
-        world.hub().observe_with(vec![Arc::new(move |event| seen.lock().unwrap().push(event.change.clone()))]);
+        world
+            .hub()
+            .observe_with(vec![Arc::new(move |event| seen.lock().unwrap().push(event.change.clone()))]);
         let intensity = Intensity { restarts: 2, within: Duration::from_secs(5) };
         let supervision = Supervision { intensity, backoff: Backoff::NONE, ..Supervision::default() };
-        let agent = world
-            .actor("a", &Log::default(), SpawnOptions { supervision, ..SpawnOptions::default() })
-            .await;
+        let agent =
+            world.actor("a", &Log::default(), SpawnOptions { supervision, ..SpawnOptions::default() }).await;
         for what in [Do::Panic, Do::Panic, Do::Panic, Do::Note(1), Do::Note(2)] {
             agent.tell(what).unwrap();
         }
@@ -97,9 +98,8 @@ fn back_off_takes_as_long_as_its_function_says() {
         let backoff = Backoff { initial: Duration::from_millis(100), ..Backoff::default() };
         let intensity = Intensity { restarts: 10, within: Duration::from_secs(60) };
         let supervision = Supervision { policy: RestartPolicy::Transient, intensity, backoff };
-        let agent = world
-            .actor("a", &Log::default(), SpawnOptions { supervision, ..SpawnOptions::default() })
-            .await;
+        let agent =
+            world.actor("a", &Log::default(), SpawnOptions { supervision, ..SpawnOptions::default() }).await;
         for nth in 1..=5 {
             agent.tell(Do::Panic).unwrap();
             let began = tokio::time::Instant::now();
@@ -213,7 +213,7 @@ fn nothing_is_left_of_a_terminated_agent_but_what_others_hold() {
             let weak: Weak<()> = Arc::downgrade(&held);
             let options = tough(RestartPolicy::Temporary);
             let factory = move |me: &phalanx_actors::agent::Me| {
-                let _in_the_factory = &held;
+                assert_eq!(Arc::strong_count(&held), 1);
                 Player::new(me, &Log::default())
             };
             let agent = world.spawn(&format!("a{round}"), factory, options).await;

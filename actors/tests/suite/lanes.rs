@@ -57,7 +57,8 @@ fn a_flood_of_urgent_messages_lets_lower_ones_through_within_the_bound() {
         }
         world.settled().await;
         let seen = log.take();
-        let place = |line: &str| u32::try_from(seen.iter().position(|seen| seen == line).unwrap()).unwrap() - 1;
+        let place =
+            |line: &str| u32::try_from(seen.iter().position(|seen| seen == line).unwrap()).unwrap() - 1;
         assert_eq!(place("0:9000"), STARVATION_BOUND);
         assert_eq!(place("0:9001"), STARVATION_BOUND + 1);
     });
@@ -76,9 +77,13 @@ fn mix(agent: &AgentHandle, topic: &Publisher<Do>, from: u32) {
 }
 
 fn in_order(log: &Log, senders: u32) {
-    let seen: Vec<u32> =
-        log.take().iter().filter_map(|line| line.strip_prefix("0:")).map(|line| line.parse().unwrap()).collect();
-    assert_eq!(seen.len() as u32, senders * 300);
+    let seen: Vec<u32> = log
+        .take()
+        .iter()
+        .filter_map(|line| line.strip_prefix("0:"))
+        .map(|line| line.parse().unwrap())
+        .collect();
+    assert_eq!(seen.len(), senders as usize * 300);
     for sender in 0..senders {
         for lane in 0..3 {
             let own: Vec<_> =
@@ -122,13 +127,14 @@ fn order_holds_per_sender_and_lane_whichever_way_is_taken() {
             let mut senders = Vec::new();
             for arbiter in [0, 1] {
                 let (agent, topic) = (agent.handle(), topic.clone());
-                let make = move |_: &phalanx_actors::agent::Me| Mixer { agent: agent.clone(), topic: topic.clone() };
+                let make =
+                    move |_: &phalanx_actors::agent::Me| Mixer { agent: agent.clone(), topic: topic.clone() };
                 senders.push(world.spawn(&format!("m{arbiter}"), make, on(arbiter)).await);
             }
             let (handle, publisher) = (agent.handle(), topic.clone());
-            let thread = std::thread::spawn(move || mix(&handle, &publisher, 2_001 - 2_001 % 3));
+            let thread = std::thread::spawn(move || mix(&handle, &publisher, 2_001));
             senders[0].tell(Do::Note(0)).unwrap();
-            senders[1].tell(Do::Note(1_000 - 1_000 % 3 + 3)).unwrap();
+            senders[1].tell(Do::Note(1_002)).unwrap();
             thread.join().unwrap();
             world.settled().await;
             in_order(&log, 3);

@@ -45,7 +45,8 @@ fn interventions_pass_rewrite_and_drop_both_ways_and_all_is_accounted_for() {
     paused(async {
         let chain = Interventions::new([Arc::new(Censor) as Arc<dyn Intervention>]);
         let world =
-            World::start(ArbitersConfig::Here, HubConfig { interventions: chain, ..HubConfig::default() }).await;
+            World::start(ArbitersConfig::Here, HubConfig { interventions: chain, ..HubConfig::default() })
+                .await;
         let (one, two) = (Log::default(), Log::default());
         let a = world.actor("a", &one, SpawnOptions::default()).await;
         let b = world.actor("b", &two, SpawnOptions::default()).await;
@@ -65,8 +66,15 @@ fn interventions_pass_rewrite_and_drop_both_ways_and_all_is_accounted_for() {
             topic.publish(Do::Note(number)).unwrap();
         }
         let counts = world.settled().await;
-        assert_eq!(one.text(), "+0 0:105 0:1006 0:105 0:1006".replace("0:105 0:1006 0:105 0:1006", "0:105 0:105 0:1006 0:1006"));
-        assert_eq!(two.text(), "+0 0:105 0:6", "what was rewritten for one recipient is not seen by the other");
+        assert_eq!(
+            one.text(),
+            "+0 0:105 0:1006 0:105 0:1006".replace("0:105 0:1006 0:105 0:1006", "0:105 0:105 0:1006 0:1006")
+        );
+        assert_eq!(
+            two.text(),
+            "+0 0:105 0:6",
+            "what was rewritten for one recipient is not seen by the other"
+        );
         assert_eq!((counts.sent, counts.dropped, counts.delivered), (18, 12, 6));
         assert_eq!((topic.ledger().dropped, a.status().occupied), (8, 0));
         let letters = std::mem::take(&mut *letters.lock().unwrap());

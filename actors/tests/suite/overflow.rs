@@ -111,7 +111,11 @@ fn wait_parks_what_was_published_then_refuses_publishers_until_it_was_taken_in()
         assert!(began.elapsed().as_millis() >= 99);
         let counts = world.settled().await;
         assert_eq!(slow.text(), "0:0 0:1 0:2 0:3 0:4 0:5");
-        assert_eq!((counts.sent, counts.delivered, counts.rejected), (15, 13, 2), "waiting counts no attempts");
+        assert_eq!(
+            (counts.sent, counts.delivered, counts.rejected),
+            (15, 13, 2),
+            "waiting counts no attempts"
+        );
     });
 }
 

@@ -123,7 +123,8 @@ fn the_rest_of_a_batch_is_handled_by_the_fresh_instance() {
     paused(async {
         let world = World::here().await;
         let log = Log::default();
-        let (a, b) = (world.actor("a", &log, permanent()).await, world.actor("b", &Log::default(), permanent()).await);
+        let (a, b) =
+            (world.actor("a", &log, permanent()).await, world.actor("b", &Log::default(), permanent()).await);
         let topic = world.topic("t", [a.handle(), b.handle()]).await;
         for what in [Do::Note(1), Do::Panic, Do::Note(2), Do::Note(3), Do::Panic, Do::Note(4)] {
             topic.publish(what).unwrap();
@@ -177,7 +178,9 @@ impl Actor for Fragile {
                 context.stop();
                 panic!("in started");
             }
-            Place::StartedWait if generation == 0 => context.wait(async { panic!("in wait") }.into_actor(self)),
+            Place::StartedWait if generation == 0 => {
+                context.wait(async { panic!("in wait") }.into_actor(self));
+            }
             Place::StartedWaitThenWait if generation == 0 => {
                 context.wait(futures_util::future::pending::<()>().into_actor(self));
                 context.wait(async { panic!("in wait") }.into_actor(self));
@@ -201,9 +204,8 @@ impl Supervised for Fragile {
 impl Drop for Fragile {
     fn drop(&mut self) {
         self.log.add(format!("~{}", self.me.generation));
-        if self.place == Place::Drop && self.me.generation == 0 && !std::thread::panicking() {
-            panic!("in drop");
-        }
+        let breaks = self.place == Place::Drop && self.me.generation == 0 && !std::thread::panicking();
+        assert!(!breaks, "in drop");
     }
 }
 impl Handler<Do> for Fragile {

@@ -9,7 +9,9 @@ use actix::prelude::*;
 use phalanx_actors::{
     agent::{Agent, AgentId, Card, Delivery, Me, Reason, TopicName},
     inbox::{AgentHandle, AgentRef, Counts, Hub, HubConfig, InboxConfig, OverflowPolicy},
-    router::{Arbiters, ArbitersConfig, Directory, Publisher, Reroute, Router, Selector, Subscribe, Unsubscribe},
+    router::{
+        Arbiters, ArbitersConfig, Directory, Publisher, Reroute, Router, Selector, Subscribe, Unsubscribe,
+    },
     supervisor::{Backoff, Intensity, RestartPolicy, SpawnOptions, Supervision},
 };
 
@@ -105,7 +107,11 @@ impl World {
     }
 
     /// Enlists agents and subscribes them to a topic.
-    pub(crate) async fn topic(&self, topic: &str, agents: impl IntoIterator<Item = AgentHandle>) -> Publisher<Do> {
+    pub(crate) async fn topic(
+        &self,
+        topic: &str,
+        agents: impl IntoIterator<Item = AgentHandle>,
+    ) -> Publisher<Do> {
         let agents: Vec<_> = agents.into_iter().collect();
         self.enlist(agents.clone()).await;
         for agent in &agents {
@@ -149,7 +155,10 @@ pub(crate) fn name(id: &str) -> AgentId {
 }
 
 pub(crate) fn inbox(capacity: u32, overflow: OverflowPolicy) -> SpawnOptions {
-    SpawnOptions { inbox: InboxConfig { capacity, overflow, ..InboxConfig::default() }, ..SpawnOptions::default() }
+    SpawnOptions {
+        inbox: InboxConfig { capacity, overflow, ..InboxConfig::default() },
+        ..SpawnOptions::default()
+    }
 }
 
 pub(crate) fn on(arbiter: usize) -> SpawnOptions {
@@ -253,7 +262,9 @@ impl Handler<Do> for Player {
                 context.add_stream(futures_util::stream::once(async { 1 }));
             }
             Do::Tick(ms) => {
-                context.run_interval(Duration::from_millis(ms), |this, _| this.log.add(format!("{}:tick", this.me.generation)));
+                context.run_interval(Duration::from_millis(ms), |this, _| {
+                    this.log.add(format!("{}:tick", this.me.generation));
+                });
             }
             Do::Pause(ms) => {
                 context.wait(tokio::time::sleep(Duration::from_millis(ms)).into_actor(self));

@@ -84,7 +84,11 @@ fn a_delivery_shows_all_that_travelled_with_the_message() {
             .trace(TraceContext { trace_id: 9, span_id: 4 })
             .priority(Priority::High)
             .ttl(Duration::from_millis(700));
-        assert_eq!(agent.ask(Do::Note(1)).with(options.clone()).await, Ok(700), "the shorter deadline travels");
+        assert_eq!(
+            agent.ask(Do::Note(1)).with(options.clone()).await,
+            Ok(700),
+            "the shorter deadline travels"
+        );
         assert_eq!(agent.handle().ask(Do::Note(2)).within(Duration::from_secs(2)).await, Ok(2_000));
         let topic = world.topic("t", [agent.handle()]).await;
         topic.publish_with(Do::Note(3), options).unwrap();
@@ -107,7 +111,8 @@ fn tell_waiting_gets_in_as_soon_as_there_is_room_and_learns_of_the_end() {
         agent.tell(Do::Note(1)).unwrap();
         assert_eq!(agent.tell(Do::Note(9)).unwrap_err().reason, Reason::Full);
         let waiting = agent.clone();
-        let second = actix_rt::spawn(async move { waiting.tell_waiting(Do::Note(2), SendOptions::new()).await });
+        let second =
+            actix_rt::spawn(async move { waiting.tell_waiting(Do::Note(2), SendOptions::new()).await });
         turn().await;
         assert!(!second.is_finished());
         second.await.unwrap().unwrap();
@@ -117,7 +122,8 @@ fn tell_waiting_gets_in_as_soon_as_there_is_room_and_learns_of_the_end() {
         turn().await;
         agent.tell(Do::Note(3)).unwrap();
         let waiting = agent.clone();
-        let third = actix_rt::spawn(async move { waiting.tell_waiting(Do::Note(4), SendOptions::new()).await });
+        let third =
+            actix_rt::spawn(async move { waiting.tell_waiting(Do::Note(4), SendOptions::new()).await });
         turn().await;
         agent.kill();
         assert_eq!(third.await.unwrap().unwrap_err().reason, Reason::Closed);
