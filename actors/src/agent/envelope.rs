@@ -17,6 +17,7 @@ use std::{
     pin::Pin,
     rc::Rc,
     sync::Arc,
+    task::{Context as TaskContext, Poll},
 };
 
 use actix::{
@@ -39,7 +40,50 @@ pub(crate) enum Ended {
     Failed,
 }
 
-pub(crate) type Unfinished = Pin<Box<dyn Future<Output = Ended>>>;
+/// The rest of a response, with whoever waits for it.
+pub(crate) trait Outstanding: Future<Output = Ended> + Unpin {
+    /// Ends it now: as delivered when the value is there already, else as failed, telling whoever asked why.
+    fn give_up(&mut self, reason: Reason) -> Ended;
+}
+
+pub(crate) type Unfinished = Box<dyn Outstanding>;
+
+struct Awaited<R> {
+    value: oneshot::Receiver<R>,
+    reply: Option<Reply<R>>,
+}
+
+impl<R> Awaited<R> {
+    fn end(&mut self, value: Option<R>, reason: Reason) -> Ended {
+        match (value, self.reply.take()) {
+            (Some(_), None) => Ended::Delivered,
+            (Some(value), Some(reply)) => reply.answer(value),
+            (None, reply) => {
+                if let Some(reply) = reply {
+                    reply.refuse(reason);
+                }
+                Ended::Failed
+            }
+        }
+    }
+}
+
+impl<R> Future for Awaited<R> {
+    type Output = Ended;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Ended> {
+        let this = self.get_mut();
+        // The sender is dropped when the future of the response panics, or its actor is restarted.
+        Pin::new(&mut this.value).poll(cx).map(|value| this.end(value.ok(), Reason::Panicked))
+    }
+}
+
+impl<R> Outstanding for Awaited<R> {
+    fn give_up(&mut self, reason: Reason) -> Ended {
+        let value = self.value.try_recv().ok();
+        self.end(value, reason)
+    }
+}
 
 /// A message that was not handled, for the dead letters.
 pub(crate) struct Lost {
@@ -252,18 +296,7 @@ fn respond<A, N, R>(
             response.handle(context, Some(sender));
             match receiver.try_recv() {
                 Ok(value) => stint.note(reply.map_or(Ended::Delivered, |reply| reply.answer(value))),
-                Err(_) => stint.unfinished.push(Box::pin(async move {
-                    match (receiver.await, reply) {
-                        (Ok(_), None) => Ended::Delivered,
-                        (Ok(value), Some(reply)) => reply.answer(value),
-                        (Err(_), reply) => {
-                            if let Some(reply) = reply {
-                                reply.refuse(Reason::Panicked);
-                            }
-                            Ended::Failed
-                        }
-                    }
-                })),
+                Err(_) => stint.unfinished.push(Box::new(Awaited { value: receiver, reply })),
             }
         }
     }

@@ -15,7 +15,9 @@ mod time;
 
 pub use adopted::{Adopted, Adoption, Forwarded};
 pub use card::{Agent, Card, Listing, Location};
-pub(crate) use envelope::{Accept, Direct, Ended, Envelope, Lost, Reply, Stint, Unfinished, lost_message, lost_parcel};
+pub(crate) use envelope::{
+    Accept, Direct, Ended, Envelope, Lost, Reply, Stint, Unfinished, lost_message, lost_parcel,
+};
 pub use envelope::{ByDelivery, ByValue};
 pub(crate) use intervention::Shown;
 pub use intervention::{Intervention, Interventions, Objection, Passage, Verdict};

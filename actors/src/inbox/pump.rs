@@ -18,7 +18,7 @@ use super::{
     slot::{Body, Extra, Local, Responding},
 };
 use crate::{
-    agent::{Agent, Ended, Interventions, Lane, Reason, Stint},
+    agent::{Agent, Interventions, Lane, Reason, Stint},
     audited::InstanceAddress,
 };
 
@@ -306,17 +306,6 @@ fn finish_responses<A: Agent>(inbox: &Arc<Inbox<A>>, local: &Local<A>, cx: &mut 
             }
         };
         let Poll::Ready(Some((route, lane, ended))) = next else { return };
-        let writer = inbox.profile.writer;
-        match ended {
-            Ended::Delivered => route.ledger.delivered(writer, 1),
-            Ended::Late => {
-                route.ledger.delivered(writer, 1);
-                route.ledger.late(writer, 1);
-            }
-            Ended::Failed => {
-                inbox.hub().lose_gone(writer, &route, &inbox.id, Reason::Panicked, "response");
-            }
-        }
-        inbox.release(lane, 1);
+        inbox.finish_response(&route, lane, ended, Reason::Panicked);
     }
 }

@@ -65,7 +65,12 @@ fn clear<M: Send + 'static>(
         let passed = hub.interventions.outbound(&mut Passage::new(Some(door.id()), None, &meta, shown));
         if let Err(objection) = passed {
             let (to, reason) = (door.id().clone(), Reason::Intervened);
-            hub.lose(writer, &hub.direct, &to, lost_message(Parcel { meta, message }, reason, Some(objection)));
+            hub.lose(
+                writer,
+                &hub.direct,
+                &to,
+                lost_message(Parcel { meta, message }, reason, Some(objection)),
+            );
             hub.settled();
             return Err(Refused { to, reason, message: None });
         }
@@ -123,6 +128,11 @@ impl<A: Agent> AgentRef<A> {
     /// What is sent there is neither bounded nor accounted.
     pub fn address(&self) -> Addr<A> {
         self.inbox.address()
+    }
+
+    #[cfg(test)]
+    pub(crate) fn downgrade(&self) -> std::sync::Weak<Inbox<A>> {
+        Arc::downgrade(&self.inbox)
     }
 
     /// The same agent without its type.

@@ -138,7 +138,7 @@ impl Future for Responding {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
-        this.response.as_mut().poll(cx).map(|ended| (this.route.clone(), this.lane, ended))
+        Pin::new(&mut this.response).poll(cx).map(|ended| (this.route.clone(), this.lane, ended))
     }
 }
 
@@ -525,6 +525,20 @@ impl<A: Agent> Inbox<A> {
         self.hub().settled();
     }
 
+    /// Counts a message whose response has come to its end, and gives its place back.
+    pub(crate) fn finish_response(&self, route: &Route, lane: Lane, ended: Ended, reason: Reason) {
+        let writer = self.profile.writer;
+        match ended {
+            Ended::Delivered => route.ledger.delivered(writer, 1),
+            Ended::Late => {
+                route.ledger.delivered(writer, 1);
+                route.ledger.late(writer, 1);
+            }
+            Ended::Failed => self.hub().lose_gone(writer, route, &self.id, reason, "response"),
+        }
+        self.release(lane, 1);
+    }
+
     /// Lets nothing more in; what is queued stays.
     pub(crate) fn close_intake(&self) {
         let _ = self.state.compare_exchange(OPEN, CLOSING, Ordering::AcqRel, Ordering::Acquire);
@@ -544,12 +558,10 @@ impl<A: Agent> Inbox<A> {
                 self.give_up(lane, body, Reason::Stopped);
             }
             if let Some(mut extra) = extra {
-                for responding in &extra.unfinished {
-                    let (to, name) = (&self.id, "response");
-                    self.hub().lose_gone(self.profile.writer, &responding.route, to, Reason::Stopped, name);
-                    self.release(responding.lane, 1);
+                for responding in &mut extra.unfinished {
+                    let ended = responding.response.give_up(Reason::Stopped);
+                    self.finish_response(&responding.route, responding.lane, ended, Reason::Stopped);
                 }
-                extra.unfinished.clear();
                 for (lane, body) in extra.parked.drain(..) {
                     self.route_of(&body).unpark(body.load() as usize);
                     self.places(lane).fetch_add(body.load(), Ordering::AcqRel);

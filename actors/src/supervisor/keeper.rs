@@ -297,7 +297,8 @@ fn exchange_before_first_poll<A: Agent>(context: &mut ContextFut<A, Context<A>>,
     let exchanged = std::rc::Rc::new(std::cell::Cell::new(false));
     let done = exchanged.clone();
     context.ctx().wait(ready(()).map(move |(), agent: &mut A, _: &mut Context<A>| {
-        if let Some(fresh) = inside.borrow_mut().take() {
+        let fresh = inside.borrow_mut().take();
+        if let Some(fresh) = fresh {
             let old = std::mem::replace(agent, fresh);
             *inside.borrow_mut() = Some(old);
             done.set(true);

@@ -182,3 +182,59 @@ impl<A: Agent> Arrival for SpawnJob<A> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use actix::{Actor, Supervised};
+
+    use super::*;
+    use crate::inbox::HubConfig;
+
+    struct Idler;
+    impl Actor for Idler {
+        type Context = Context<Self>;
+    }
+    impl Supervised for Idler {}
+    impl Agent for Idler {
+        fn card(&self) -> Card<Self> {
+            Card::new()
+        }
+    }
+
+    #[test]
+    fn the_inbox_of_a_terminated_agent_is_freed_with_its_last_reference() {
+        for kill in [false, true] {
+            actix_rt::System::new().block_on(async {
+                let port = ArbiterPort::here();
+                let hub = Hub::new(HubConfig::default(), vec![port.clone()]);
+                let (answer, mut spawned) = oneshot::channel();
+                let job = SpawnJob {
+                    hub,
+                    port,
+                    ids: vec![AgentId::new("a").unwrap()],
+                    factory: Arc::new(|_: &Me| Idler),
+                    amend: None,
+                    inbox: InboxConfig::default(),
+                    rule: Arc::new(Rule::Own(Supervision::default())),
+                    answer,
+                };
+                Box::new(job).arrive();
+                let agent = spawned.try_recv().unwrap().unwrap().pop().unwrap();
+                let inbox = agent.downgrade();
+                tokio::task::yield_now().await;
+                if kill {
+                    agent.kill();
+                } else {
+                    agent.stop();
+                }
+                for _ in 0..20 {
+                    tokio::task::yield_now().await;
+                }
+                assert!(agent.handle().has_ended());
+                assert_eq!(inbox.strong_count(), 1, "nothing but the reference holds the inbox");
+                drop(agent);
+                assert_eq!(inbox.strong_count(), 0);
+            });
+        }
+    }
+}

@@ -9,7 +9,9 @@ use actix::prelude::*;
 use phalanx_actors::{
     agent::{Agent, AgentId, Card, Delivery, Me, Reason, TopicName},
     inbox::{AgentHandle, AgentRef, Counts, Hub, HubConfig, InboxConfig, OverflowPolicy},
-    router::{Arbiters, ArbitersConfig, Directory, Publisher, Reroute, Router, Selector, Subscribe, Unsubscribe},
+    router::{
+        Arbiters, ArbitersConfig, Directory, Publisher, Reroute, Router, Selector, Subscribe, Unsubscribe,
+    },
     supervisor::{Backoff, Intensity, RestartPolicy, SpawnOptions, Supervision},
 };
 
@@ -105,12 +107,22 @@ impl World {
     }
 
     /// Enlists agents and subscribes them to a topic.
-    pub(crate) async fn topic(&self, topic: &str, agents: impl IntoIterator<Item = AgentHandle>) -> Publisher<Do> {
+    pub(crate) async fn topic(
+        &self,
+        topic: &str,
+        agents: impl IntoIterator<Item = AgentHandle>,
+    ) -> Publisher<Do> {
         let agents: Vec<_> = agents.into_iter().collect();
         self.enlist(agents.clone()).await;
         for agent in &agents {
             self.subscribe(topic, agent.id()).await;
         }
+        self.publisher(topic)
+    }
+
+    /// Subscribes an enlisted agent to one more topic.
+    pub(crate) async fn topic_of<A: Agent>(&self, topic: &str, agent: &AgentRef<A>) -> Publisher<Do> {
+        self.subscribe(topic, agent.id()).await;
         self.publisher(topic)
     }
 
@@ -143,7 +155,10 @@ pub(crate) fn name(id: &str) -> AgentId {
 }
 
 pub(crate) fn inbox(capacity: u32, overflow: OverflowPolicy) -> SpawnOptions {
-    SpawnOptions { inbox: InboxConfig { capacity, overflow, ..InboxConfig::default() }, ..SpawnOptions::default() }
+    SpawnOptions {
+        inbox: InboxConfig { capacity, overflow, ..InboxConfig::default() },
+        ..SpawnOptions::default()
+    }
 }
 
 pub(crate) fn on(arbiter: usize) -> SpawnOptions {
@@ -247,7 +262,9 @@ impl Handler<Do> for Player {
                 context.add_stream(futures_util::stream::once(async { 1 }));
             }
             Do::Tick(ms) => {
-                context.run_interval(Duration::from_millis(ms), |this, _| this.log.add(format!("{}:tick", this.me.generation)));
+                context.run_interval(Duration::from_millis(ms), |this, _| {
+                    this.log.add(format!("{}:tick", this.me.generation));
+                });
             }
             Do::Pause(ms) => {
                 context.wait(tokio::time::sleep(Duration::from_millis(ms)).into_actor(self));
