@@ -15,9 +15,12 @@
 
 mod config;
 mod dead_letter;
+mod door;
+mod entry;
 mod hub;
 mod lanes;
 mod ledger;
+mod overflow;
 mod port;
 mod pump;
 mod reference;
@@ -26,6 +29,8 @@ mod slot;
 
 pub use config::{InboxConfig, OverflowPolicy};
 pub use dead_letter::{DeadLetter, DeadLetters, LetterContent};
+pub(crate) use door::{Command, Door};
+pub(crate) use entry::Packed;
 pub(crate) use hub::Route;
 pub use hub::{Hub, HubConfig, Observer};
 pub use lanes::STARVATION_BOUND;
@@ -36,4 +41,4 @@ pub(crate) use pump::Pump;
 pub use reference::{AgentHandle, AgentRef, Takes};
 pub use send::{Ask, Asked, DEFAULT_ASK, SendOptions};
 pub use slot::InboxStatus;
-pub(crate) use slot::{Command, Door, Inbox, Packed, Profile};
+pub(crate) use slot::{Inbox, Profile};

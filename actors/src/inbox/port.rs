@@ -36,9 +36,9 @@ pub(crate) trait Fanout: Send + Sync {
     /// How many recipients there are.
     fn recipients(&self) -> usize;
     /// Makes a batch of these parcels, all of the route's message type.
-    fn pack(&self, parcels: Vec<Shared>) -> Rc<super::slot::Packed>;
+    fn pack(&self, parcels: Vec<Shared>) -> Rc<super::Packed>;
     /// Pushes the batch to the recipients from position `from` on, at most `most` of them; answers the next position.
-    fn push(&self, batch: &Rc<super::slot::Packed>, lane: Lane, from: usize, most: usize) -> usize;
+    fn push(&self, batch: &Rc<super::Packed>, lane: Lane, from: usize, most: usize) -> usize;
 }
 
 /// One thing that waits in the log.

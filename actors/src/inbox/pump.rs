@@ -15,7 +15,8 @@ use tokio::time::Instant;
 
 use super::{
     Inbox, OverflowPolicy, Route,
-    slot::{Body, Extra, Local, Responding},
+    entry::Body,
+    slot::{Extra, Local, Responding},
 };
 use crate::{
     agent::{Agent, Interventions, Lane, Reason, Stint},

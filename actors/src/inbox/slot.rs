@@ -1,11 +1,9 @@
 //! [`Inbox`]: the lanes of one agent and the door in front of them.
 
 use std::{
-    any::{Any, TypeId},
     cell::{Cell, RefCell},
     collections::VecDeque,
     pin::Pin,
-    rc::Rc,
     sync::{
         Arc, Mutex, OnceLock, PoisonError,
         atomic::{AtomicU8, AtomicU32, Ordering},
@@ -19,102 +17,16 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 
 use super::{
-    ArbiterPort, Arrival, Hub, InboxConfig, OverflowPolicy, PortItem, Route,
+    ArbiterPort, Command, Hub, InboxConfig, OverflowPolicy, Route,
+    entry::{Body, SAMPLED},
     lanes::{Lanes, Load},
     ledger::Writer,
     pump::SLOWEST_PACE,
 };
 use crate::{
-    agent::{
-        Accept, Agent, AgentId, Batch, Ended, Envelope, ExitReason, Lane, Listing, Lost, Parcel, Reason,
-        Unfinished, lost_parcel,
-    },
+    agent::{Accept, Agent, AgentId, Ended, Lane, Listing, Reason, Unfinished},
     audited::{ArbiterBound, InstanceAddress},
 };
-
-/// A batch and the route it came by, shared by the local recipients.
-pub(crate) struct Packed {
-    pub(crate) batch: Rc<dyn Any>,
-    pub(crate) route: Arc<Route>,
-    pub(crate) count: u16,
-    lose: fn(&Rc<dyn Any>, u16, Reason) -> Lost,
-}
-
-impl Packed {
-    pub(crate) fn new<M: Send + Sync + 'static>(route: Arc<Route>, parcels: Vec<Arc<Parcel<M>>>) -> Rc<Self> {
-        Rc::new(Self {
-            count: u16::try_from(parcels.len()).expect("batches are bounded"),
-            batch: Rc::new(Batch::new(parcels)),
-            route,
-            lose: |batch, at, reason| {
-                let batch: &Batch<M> = batch.downcast_ref().expect("packed with this type");
-                lost_parcel(&batch.parcels[usize::from(at)], reason, None)
-            },
-        })
-    }
-
-    pub(crate) fn lost(&self, at: u16, reason: Reason) -> Lost {
-        (self.lose)(&self.batch, at, reason)
-    }
-}
-
-/// What waits in a lane: one message, or the part of a batch that was let in.
-pub(crate) enum Body<A: Agent> {
-    One { envelope: Box<dyn Envelope<A>>, stamp: Stamp },
-    Many { packed: Rc<Packed>, at: u16, end: u16, accept: u16, stamp: Stamp },
-}
-
-/// When an entry came in, for one in [`SAMPLED`], \[us\] since the host's start modulo 2^32; 0 for the others.
-pub(crate) type Stamp = u32;
-
-/// One entry in so many has its time in the inbox measured.
-const SAMPLED: u32 = 64;
-
-impl<A: Agent> Body<A> {
-    pub(crate) fn one(envelope: Box<dyn Envelope<A>>) -> Self {
-        Body::One { envelope, stamp: 0 }
-    }
-
-    pub(crate) fn many(packed: Rc<Packed>, at: u16, end: u16, accept: u16) -> Self {
-        Body::Many { packed, at, end, accept, stamp: 0 }
-    }
-}
-
-impl<A: Agent> Load for Body<A> {
-    #[inline]
-    fn load(&self) -> u32 {
-        match self {
-            Body::One { .. } => 1,
-            Body::Many { at, end, .. } => u32::from(end - at),
-        }
-    }
-
-    fn split_oldest(&mut self) -> Option<Self> {
-        match self {
-            Body::One { .. } => None,
-            Body::Many { packed, at, accept, .. } => {
-                let oldest = Body::many(packed.clone(), *at, *at + 1, *accept);
-                *at += 1;
-                Some(oldest)
-            }
-        }
-    }
-}
-
-/// What a supervisor wants of an agent.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Command {
-    /// Handle what is held, then stop.
-    Drain,
-    /// Stop at once.
-    Kill(ExitReason),
-    /// End this incarnation and begin the next after the back-off.
-    Restart { after: std::time::Duration, cause: String },
-    /// End this incarnation and wait for another command.
-    Hold,
-    /// Panic, as a future of the agent might.
-    Panic(String),
-}
 
 /// What agents of one spawn have in common.
 pub(crate) struct Profile<A: Agent> {
@@ -180,9 +92,9 @@ pub(crate) struct Local<A: Agent> {
     entries: Cell<u32>,
 }
 
-const OPEN: u8 = 0;
-const CLOSING: u8 = 1;
-const CLOSED: u8 = 2;
+pub(super) const OPEN: u8 = 0;
+pub(super) const CLOSING: u8 = 1;
+pub(super) const CLOSED: u8 = 2;
 
 /// One agent's inbox.
 pub(crate) struct Inbox<A: Agent> {
@@ -190,10 +102,10 @@ pub(crate) struct Inbox<A: Agent> {
     pub(crate) profile: Arc<Profile<A>>,
     address: Mutex<Addr<A>>,
     pub(crate) generation: AtomicU32,
-    occupied: AtomicU32,
-    control: AtomicU32,
-    state: AtomicU8,
-    room: OnceLock<Box<Notify>>,
+    pub(super) occupied: AtomicU32,
+    pub(super) control: AtomicU32,
+    pub(super) state: AtomicU8,
+    pub(super) room: OnceLock<Box<Notify>>,
     pub(crate) local: ArbiterBound<Local<A>>,
 }
 
@@ -282,7 +194,7 @@ impl<A: Agent> Inbox<A> {
         }
     }
 
-    fn places(&self, lane: Lane) -> &AtomicU32 {
+    pub(super) fn places(&self, lane: Lane) -> &AtomicU32 {
         if lane == Lane::Control { &self.control } else { &self.occupied }
     }
 
@@ -304,7 +216,7 @@ impl<A: Agent> Inbox<A> {
     }
 
     #[inline]
-    fn local(&self) -> &Local<A> {
+    pub(super) fn local(&self) -> &Local<A> {
         self.local.get().expect("called on the inbox's own arbiter")
     }
 
@@ -326,7 +238,7 @@ impl<A: Agent> Inbox<A> {
     }
 
     #[inline]
-    fn take_in(&self, lane: Lane, mut body: Body<A>) {
+    pub(super) fn take_in(&self, lane: Lane, mut body: Body<A>) {
         let local = self.local();
         let entries = local.entries.get();
         local.entries.set(entries.wrapping_add(1));
@@ -348,12 +260,12 @@ impl<A: Agent> Inbox<A> {
     }
 
     #[cold]
-    fn stamp(&self) -> u32 {
+    pub(super) fn stamp(&self) -> u32 {
         Self::stamp_of(self.hub().now().micros())
     }
 
     #[expect(clippy::cast_possible_truncation, reason = "stamps are differences modulo 2^32")]
-    fn stamp_of(micros: u64) -> u32 {
+    pub(super) fn stamp_of(micros: u64) -> u32 {
         (micros as u32).max(1)
     }
 
@@ -367,23 +279,6 @@ impl<A: Agent> Inbox<A> {
         ages.max_us = ages.max_us.max(age);
     }
 
-    pub(crate) fn evict_overflow(&self, lane: Lane) {
-        let capacity = self.profile.config.capacity;
-        let excess = {
-            let lanes = self.local().lanes.borrow();
-            if lanes.waiting() <= capacity {
-                return;
-            }
-            (lanes.waiting() - lanes.depth(Lane::Control)).saturating_sub(capacity)
-        };
-        for _ in 0..excess {
-            let evicted = self.local().lanes.borrow_mut().evict(lane);
-            let Some(body) = evicted else { return };
-            self.give_up(lane, body, Reason::DroppedOldest);
-        }
-    }
-
-    #[inline]
     pub(crate) fn wake(&self) {
         if let Some(waker) = &*self.local().waker.borrow() {
             waker.wake_by_ref();
@@ -410,119 +305,6 @@ impl<A: Agent> Inbox<A> {
         }
         self.release(lane, places);
         hub.settled();
-    }
-
-    /// Takes in what was parked, as far as there is room.
-    fn unpark(&self) {
-        let Some(local) = self.local.get() else { return };
-        loop {
-            let Some((lane, body)) = ({
-                let mut extra = local.extra.borrow_mut();
-                extra.as_mut().and_then(|extra| extra.parked.pop_front())
-            }) else {
-                return;
-            };
-            let granted = self.reserve(lane, body.load());
-            let (enters, stays) = match body {
-                body if granted == 0 => (None, Some(body)),
-                Body::One { .. } => (Some(body), None),
-                Body::Many { packed, at, end, accept, .. } => {
-                    let until = at + u16::try_from(granted).expect("no more than was asked for");
-                    let rest = (until < end).then(|| Body::many(packed.clone(), until, end, accept));
-                    (Some(Body::many(packed, at, until, accept)), rest)
-                }
-            };
-            if let Some(rest) = stays {
-                let mut extra = local.extra.borrow_mut();
-                extra.as_mut().expect("it was there above").parked.push_front((lane, rest));
-            }
-            let Some(body) = enters else { return };
-            self.route_of(&body).unpark(granted as usize);
-            self.take_in(lane, body);
-        }
-    }
-
-    fn route_of<'a>(&'a self, body: &'a Body<A>) -> &'a Route {
-        match body {
-            Body::One { .. } => &self.hub().direct,
-            Body::Many { packed, .. } => &packed.route,
-        }
-    }
-
-    /// Keeps an entry without places outside, behind those of its lane and of those served before it.
-    fn park(&self, lane: Lane, body: Body<A>) {
-        self.route_of(&body).parked.fetch_add(body.load() as usize, Ordering::AcqRel);
-        let mut extra = self.local().extra.borrow_mut();
-        let parked = &mut extra.get_or_insert_with(Box::default).parked;
-        let at = parked.partition_point(|(before, _)| *before <= lane);
-        parked.insert(at, (lane, body));
-    }
-
-    /// Whether anything of this lane waits outside.
-    fn has_parked(&self, lane: Lane) -> bool {
-        self.profile.config.overflow == OverflowPolicy::Wait
-            && self.local.get().is_some_and(|local| {
-                let extra = local.extra.borrow();
-                extra.as_ref().is_some_and(|extra| extra.parked.iter().any(|(parked, _)| *parked == lane))
-            })
-    }
-
-    /// Queues the whole batch, as far as the overflow policy lets it. Only on the inbox's own arbiter.
-    #[inline]
-    pub(crate) fn enter_batch(&self, lane: Lane, packed: &Rc<Packed>, accept: u16) {
-        let end = packed.count;
-        if self.state.load(Ordering::Acquire) != OPEN {
-            let hub = self.hub();
-            for at in 0..end {
-                hub.lose(self.profile.writer, &packed.route, &self.id, packed.lost(at, Reason::Closed));
-            }
-            hub.settled();
-            return;
-        }
-        if self.has_parked(lane) {
-            self.park(lane, Body::many(packed.clone(), 0, end, accept));
-            return;
-        }
-        let granted = self.reserve(lane, u32::from(end));
-        let granted = u16::try_from(granted).expect("no more than was asked for");
-        if granted > 0 {
-            self.enter(lane, Body::many(packed.clone(), 0, granted, accept));
-        }
-        if granted < end {
-            self.overflow(lane, packed, granted, accept);
-        }
-    }
-
-    #[cold]
-    fn overflow(&self, lane: Lane, packed: &Rc<Packed>, mut from: u16, accept: u16) {
-        let reason = match self.profile.config.overflow {
-            OverflowPolicy::Wait => {
-                self.park(lane, Body::many(packed.clone(), from, packed.count, accept));
-                return;
-            }
-            OverflowPolicy::Reject => Reason::Full,
-            OverflowPolicy::DropNewest => Reason::DroppedNewest,
-            OverflowPolicy::DropOldest => {
-                // The batch is larger than all there is room for: its newest messages stay.
-                let mut next = from;
-                while next < packed.count {
-                    if self.reserve(lane, 1) == 1 {
-                        self.enter(lane, Body::many(packed.clone(), next, next + 1, accept));
-                        next += 1;
-                        continue;
-                    }
-                    let evicted = self.local().lanes.borrow_mut().evict(lane);
-                    let Some(body) = evicted else { break };
-                    self.give_up(lane, body, Reason::DroppedOldest);
-                }
-                from = next;
-                Reason::DroppedOldest
-            }
-        };
-        for at in from..packed.count {
-            self.hub().lose(self.profile.writer, &packed.route, &self.id, packed.lost(at, reason));
-        }
-        self.hub().settled();
     }
 
     /// Counts a message whose response has come to its end, and gives its place back.
@@ -574,238 +356,5 @@ impl<A: Agent> Inbox<A> {
             room.notify_waiters();
         }
         self.hub().settled();
-    }
-}
-
-struct Signal<A: Agent> {
-    inbox: Arc<Inbox<A>>,
-    command: Command,
-}
-
-impl<A: Agent> Arrival for Signal<A> {
-    fn arrive(self: Box<Self>) {
-        self.inbox.obey(self.command);
-    }
-}
-
-impl<A: Agent> Inbox<A> {
-    fn obey(&self, command: Command) {
-        let local = self.local();
-        if self.state.load(Ordering::Acquire) == CLOSED {
-            return;
-        }
-        match command {
-            Command::Drain => {
-                local.draining.set(true);
-                local.asked_to_stop.set(false);
-            }
-            other => {
-                let mut held = local.command.borrow_mut();
-                // A kill is final; nothing later weakens it. An injected fault takes no other command's place.
-                let keeps = match &*held {
-                    Some(Command::Kill(_)) => true,
-                    Some(_) => matches!(other, Command::Panic(_)),
-                    None => false,
-                };
-                if !keeps {
-                    *held = Some(other);
-                }
-                // Whatever runs now gives way to the keeper.
-                local.preempt.set(true);
-            }
-        }
-        local.idle.set(false);
-        self.wake();
-    }
-}
-
-/// An agent's inbox, whatever the agent's type.
-pub(crate) trait Door: Send + Sync {
-    fn id(&self) -> &AgentId;
-    fn listing(&self) -> &Arc<Listing>;
-    fn hub(&self) -> &Arc<Hub>;
-    fn port(&self) -> &Arc<ArbiterPort>;
-    /// The columns that the calling thread writes.
-    fn writer(&self) -> Writer;
-    fn generation(&self) -> u32;
-    fn status(&self) -> InboxStatus;
-    fn is_open(&self) -> bool;
-    fn has_ended(&self) -> bool;
-    /// The position of a message type among those the agent accepts.
-    fn accept(&self, message: TypeId) -> Option<u16>;
-    /// Takes in a boxed `Direct<M, ByValue>` whose place is reserved.
-    fn offer(self: Arc<Self>, accept: u16, lane: Lane, direct: Box<dyn Any + Send>);
-    /// Takes a place for one message, or says why there is none.
-    fn admit(&self, lane: Lane) -> Result<(), Reason>;
-    /// Gives a place back that was not used, from any thread.
-    fn give_back(self: Arc<Self>, lane: Lane);
-    /// Queues a batch. Only on the agent's own arbiter.
-    fn push(&self, lane: Lane, packed: &Rc<Packed>, accept: u16);
-    fn room(&self) -> &Notify;
-    /// Tells the agent's keeper what to do.
-    fn command(self: Arc<Self>, command: Command);
-}
-
-/// Tells an inbox of another arbiter that a place was given back.
-struct Vacancy<A: Agent> {
-    inbox: Arc<Inbox<A>>,
-}
-
-impl<A: Agent> Arrival for Vacancy<A> {
-    fn arrive(self: Box<Self>) {
-        self.inbox.unpark();
-    }
-}
-
-/// An envelope on its way to an inbox of another arbiter.
-struct Transit<A: Agent> {
-    inbox: Arc<Inbox<A>>,
-    lane: Lane,
-    envelope: Box<dyn Envelope<A>>,
-}
-
-impl<A: Agent> Arrival for Transit<A> {
-    fn arrive(self: Box<Self>) {
-        self.inbox.enter(self.lane, Body::one(self.envelope));
-    }
-}
-
-impl<A: Agent> Inbox<A> {
-    /// Takes an envelope in, whose place is reserved, from any thread.
-    #[inline]
-    pub(crate) fn deliver(self: &Arc<Self>, lane: Lane, envelope: Box<dyn Envelope<A>>) {
-        // What was published or sent before by this thread must not be overtaken: the short way is open only while
-        // nothing of the same class is in transit to this arbiter.
-        if self.local.get().is_some() && self.profile.port.in_transit(lane) == 0 {
-            self.enter(lane, Body::one(envelope));
-        } else {
-            self.send_over(lane, envelope);
-        }
-    }
-
-    #[inline(never)]
-    fn send_over(self: &Arc<Self>, lane: Lane, envelope: Box<dyn Envelope<A>>) {
-        let transit = Box::new(Transit { inbox: self.clone(), lane, envelope });
-        self.profile.port.append(lane, [PortItem::Direct(transit)]);
-    }
-
-    /// Tells the keeper what to do, from any thread.
-    pub(crate) fn send_command(self: &Arc<Self>, command: Command) {
-        if matches!(command, Command::Drain | Command::Kill(_)) {
-            self.close_intake();
-        }
-        // What was accepted before a drain is handled, so a drain overtakes nothing; the other commands do.
-        let drains = matches!(command, Command::Drain);
-        let port = &self.profile.port;
-        let in_transit = port.in_transit(Lane::Control) + port.in_transit(Lane::Normal);
-        if self.local.get().is_some() && !(drains && in_transit > 0) {
-            self.obey(command);
-        } else {
-            let lane = if drains { Lane::Normal } else { Lane::Control };
-            let signal = Box::new(Signal { inbox: self.clone(), command });
-            port.append(lane, [PortItem::Direct(signal)]);
-        }
-    }
-}
-
-impl<A: Agent> Door for Inbox<A> {
-    fn id(&self) -> &AgentId {
-        &self.id
-    }
-
-    fn listing(&self) -> &Arc<Listing> {
-        &self.profile.listing
-    }
-
-    #[inline]
-    fn hub(&self) -> &Arc<Hub> {
-        &self.profile.hub
-    }
-
-    fn port(&self) -> &Arc<ArbiterPort> {
-        &self.profile.port
-    }
-
-    #[inline]
-    fn writer(&self) -> Writer {
-        match self.local.get() {
-            Some(_) => self.profile.writer,
-            None => self.profile.hub.writer(),
-        }
-    }
-
-    fn generation(&self) -> u32 {
-        self.generation.load(Ordering::Acquire)
-    }
-
-    fn status(&self) -> InboxStatus {
-        let local = self.local.get();
-        let ages = local.and_then(|local| local.extra.borrow().as_ref().map(|extra| extra.ages));
-        InboxStatus {
-            occupied: self.occupied.load(Ordering::Acquire),
-            capacity: self.profile.config.capacity,
-            depth: local.map(|local| Lane::ALL.map(|lane| local.lanes.borrow().depth(lane))),
-            mean_age_us: ages.and_then(|ages| ages.total_us.checked_div(ages.samples)),
-            max_age_us: ages.map(|ages| ages.max_us),
-            generation: self.generation(),
-        }
-    }
-
-    fn is_open(&self) -> bool {
-        Inbox::is_open(self)
-    }
-
-    fn has_ended(&self) -> bool {
-        self.state.load(Ordering::Acquire) == CLOSED
-    }
-
-    fn accept(&self, message: TypeId) -> Option<u16> {
-        let at = self.profile.accepts.iter().position(|accept| accept.message == message)?;
-        Some(u16::try_from(at).expect("a card lists few types"))
-    }
-
-    fn offer(self: Arc<Self>, accept: u16, lane: Lane, direct: Box<dyn Any + Send>) {
-        match (self.profile.accepts[usize::from(accept)].open)(direct) {
-            Ok(envelope) => self.deliver(lane, envelope),
-            Err(_) => unreachable!("the position belongs to this message type"),
-        }
-    }
-
-    #[inline]
-    fn admit(&self, lane: Lane) -> Result<(), Reason> {
-        if !Inbox::is_open(self) {
-            return Err(Reason::Closed);
-        }
-        if self.local.get().is_none() && !self.profile.port.has_room(lane) {
-            return Err(Reason::Congested);
-        }
-        if self.reserve(lane, 1) == 1 {
-            return Ok(());
-        }
-        Err(match self.profile.config.overflow {
-            OverflowPolicy::DropNewest => Reason::DroppedNewest,
-            _ => Reason::Full,
-        })
-    }
-
-    fn give_back(self: Arc<Self>, lane: Lane) {
-        self.release(lane, 1);
-        if self.local.get().is_none() && self.profile.config.overflow == OverflowPolicy::Wait {
-            // Only the inbox's own arbiter can let in what is parked.
-            let port = self.profile.port.clone();
-            port.append(Lane::Control, [PortItem::Direct(Box::new(Vacancy { inbox: self }))]);
-        }
-    }
-
-    fn push(&self, lane: Lane, packed: &Rc<Packed>, accept: u16) {
-        self.enter_batch(lane, packed, accept);
-    }
-
-    fn room(&self) -> &Notify {
-        Inbox::room(self)
-    }
-
-    fn command(self: Arc<Self>, command: Command) {
-        self.send_command(command);
     }
 }

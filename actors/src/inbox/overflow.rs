@@ -1,0 +1,138 @@
+//! What happens to messages for which an inbox has no room: refused, dropped, or parked outside until there is room.
+
+use std::{rc::Rc, sync::atomic::Ordering};
+
+use super::{Inbox, OverflowPolicy, Packed, Route, entry::Body, lanes::Load, slot::OPEN};
+use crate::agent::{Agent, Lane, Reason};
+
+impl<A: Agent> Inbox<A> {
+    pub(crate) fn evict_overflow(&self, lane: Lane) {
+        let capacity = self.profile.config.capacity;
+        let excess = {
+            let lanes = self.local().lanes.borrow();
+            if lanes.waiting() <= capacity {
+                return;
+            }
+            (lanes.waiting() - lanes.depth(Lane::Control)).saturating_sub(capacity)
+        };
+        for _ in 0..excess {
+            let evicted = self.local().lanes.borrow_mut().evict(lane);
+            let Some(body) = evicted else { return };
+            self.give_up(lane, body, Reason::DroppedOldest);
+        }
+    }
+
+    #[inline]
+    /// Takes in what was parked, as far as there is room.
+    pub(super) fn unpark(&self) {
+        let Some(local) = self.local.get() else { return };
+        loop {
+            let Some((lane, body)) = ({
+                let mut extra = local.extra.borrow_mut();
+                extra.as_mut().and_then(|extra| extra.parked.pop_front())
+            }) else {
+                return;
+            };
+            let granted = self.reserve(lane, body.load());
+            let (enters, stays) = match body {
+                body if granted == 0 => (None, Some(body)),
+                Body::One { .. } => (Some(body), None),
+                Body::Many { packed, at, end, accept, .. } => {
+                    let until = at + u16::try_from(granted).expect("no more than was asked for");
+                    let rest = (until < end).then(|| Body::many(packed.clone(), until, end, accept));
+                    (Some(Body::many(packed, at, until, accept)), rest)
+                }
+            };
+            if let Some(rest) = stays {
+                let mut extra = local.extra.borrow_mut();
+                extra.as_mut().expect("it was there above").parked.push_front((lane, rest));
+            }
+            let Some(body) = enters else { return };
+            self.route_of(&body).unpark(granted as usize);
+            self.take_in(lane, body);
+        }
+    }
+
+    pub(super) fn route_of<'a>(&'a self, body: &'a Body<A>) -> &'a Route {
+        match body {
+            Body::One { .. } => &self.hub().direct,
+            Body::Many { packed, .. } => &packed.route,
+        }
+    }
+
+    /// Keeps an entry without places outside, behind those of its lane and of those served before it.
+    pub(super) fn park(&self, lane: Lane, body: Body<A>) {
+        self.route_of(&body).parked.fetch_add(body.load() as usize, Ordering::AcqRel);
+        let mut extra = self.local().extra.borrow_mut();
+        let parked = &mut extra.get_or_insert_with(Box::default).parked;
+        let at = parked.partition_point(|(before, _)| *before <= lane);
+        parked.insert(at, (lane, body));
+    }
+
+    /// Whether anything of this lane waits outside.
+    pub(super) fn has_parked(&self, lane: Lane) -> bool {
+        self.profile.config.overflow == OverflowPolicy::Wait
+            && self.local.get().is_some_and(|local| {
+                let extra = local.extra.borrow();
+                extra.as_ref().is_some_and(|extra| extra.parked.iter().any(|(parked, _)| *parked == lane))
+            })
+    }
+
+    /// Queues the whole batch, as far as the overflow policy lets it. Only on the inbox's own arbiter.
+    #[inline]
+    pub(crate) fn enter_batch(&self, lane: Lane, packed: &Rc<Packed>, accept: u16) {
+        let end = packed.count;
+        if self.state.load(Ordering::Acquire) != OPEN {
+            let hub = self.hub();
+            for at in 0..end {
+                hub.lose(self.profile.writer, &packed.route, &self.id, packed.lost(at, Reason::Closed));
+            }
+            hub.settled();
+            return;
+        }
+        if self.has_parked(lane) {
+            self.park(lane, Body::many(packed.clone(), 0, end, accept));
+            return;
+        }
+        let granted = self.reserve(lane, u32::from(end));
+        let granted = u16::try_from(granted).expect("no more than was asked for");
+        if granted > 0 {
+            self.enter(lane, Body::many(packed.clone(), 0, granted, accept));
+        }
+        if granted < end {
+            self.overflow(lane, packed, granted, accept);
+        }
+    }
+
+    #[cold]
+    pub(super) fn overflow(&self, lane: Lane, packed: &Rc<Packed>, mut from: u16, accept: u16) {
+        let reason = match self.profile.config.overflow {
+            OverflowPolicy::Wait => {
+                self.park(lane, Body::many(packed.clone(), from, packed.count, accept));
+                return;
+            }
+            OverflowPolicy::Reject => Reason::Full,
+            OverflowPolicy::DropNewest => Reason::DroppedNewest,
+            OverflowPolicy::DropOldest => {
+                // The batch is larger than all there is room for: its newest messages stay.
+                let mut next = from;
+                while next < packed.count {
+                    if self.reserve(lane, 1) == 1 {
+                        self.enter(lane, Body::many(packed.clone(), next, next + 1, accept));
+                        next += 1;
+                        continue;
+                    }
+                    let evicted = self.local().lanes.borrow_mut().evict(lane);
+                    let Some(body) = evicted else { break };
+                    self.give_up(lane, body, Reason::DroppedOldest);
+                }
+                from = next;
+                Reason::DroppedOldest
+            }
+        };
+        for at in from..packed.count {
+            self.hub().lose(self.profile.writer, &packed.route, &self.id, packed.lost(at, reason));
+        }
+        self.hub().settled();
+    }
+}
