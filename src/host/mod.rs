@@ -32,7 +32,9 @@ use std::{
 
 use actix::{Addr, Handler, Message};
 use phalanx_actors::{
-    agent::{Agent, AgentId, Capability, GroupName, InvalidName, Kind, TaskId, Terminated, Timestamp, TopicName},
+    agent::{
+        Agent, AgentId, Capability, GroupName, InvalidName, Kind, TaskId, Terminated, Timestamp, TopicName,
+    },
     coordinator::{AwaitAll, AwaitError, AwaitTask, Submit, SubmitErrors, TaskReport, TaskSpec, TaskTotals},
     inbox::{AgentHandle, AgentRef, Counts, DeadLetters, Hub},
     initializer::{Body, StartUp, StartUpError, StartupOptions, StartupReport, StartupTask},
@@ -135,7 +137,9 @@ pub enum HostError {
     #[error(transparent)]
     StartUp(#[from] StartUpError),
     /// The host was asked to run in virtual time where that cannot be.
-    #[error("virtual time needs a runtime of one thread whose clock is not paused yet: use phalanx::simulate")]
+    #[error(
+        "virtual time needs a runtime of one thread whose clock is not paused yet: use phalanx::simulate"
+    )]
     NoVirtualTime,
 }
 
@@ -276,7 +280,11 @@ impl Host {
     ///
     /// # Errors
     /// [`HostError`] when a name is no name.
-    pub async fn unsubscribe(&self, topic: impl AsRef<str>, agent: impl AsRef<str>) -> Result<bool, HostError> {
+    pub async fn unsubscribe(
+        &self,
+        topic: impl AsRef<str>,
+        agent: impl AsRef<str>,
+    ) -> Result<bool, HostError> {
         let (topic, agent) = (TopicName::new(topic)?, AgentId::new(agent)?);
         let router = &self.inner.protocols.router;
         router.send(Unsubscribe { topic, agent }).await.map_err(|_| HostError::NoAnswer("router"))

@@ -57,8 +57,8 @@ pub use message::{
     SubscribeTasks, TaskEnded, TaskProgress, TaskTotals, TasksEnded, Withdraw, Worker,
 };
 pub use submit::{SubmitError, SubmitErrors};
-pub use work::{InboxWorker, Work};
 pub use task::{Assignment, TaskDetails, TaskFault, TaskSpec, TaskState, TaskType};
+pub use work::{InboxWorker, Work};
 
 struct Subscriber {
     recipient: Recipient<TaskProgress>,
