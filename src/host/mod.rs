@@ -23,6 +23,7 @@ mod protocols;
 mod shutdown;
 mod simulate;
 mod spawn;
+mod virtual_time;
 
 use std::{
     fmt,
@@ -136,11 +137,15 @@ pub enum HostError {
     /// Start-up was refused.
     #[error(transparent)]
     StartUp(#[from] StartUpError),
-    /// The host was asked to run in virtual time where that cannot be.
+    /// The host was asked to run in virtual time where the clock runs.
     #[error(
-        "virtual time needs a runtime of one thread whose clock is not paused yet: use phalanx::simulate"
+        "virtual time needs a clock that is paused from the start of its runtime: use phalanx::simulate, or build the runtime \
+         with start_paused(true)"
     )]
     NoVirtualTime,
+    /// There are no threads or no clock to run on.
+    #[error("the runtime cannot be started: {0}")]
+    Runtime(std::io::Error),
 }
 
 impl Host {
@@ -153,10 +158,10 @@ impl Host {
     }
 
     /// A host in virtual time: one arbiter, a paused clock, all randomness from the seed. Must be called inside an actix
-    /// system; [`simulate`] brings one along.
+    /// system whose clock has been paused from the start; [`simulate`] brings one along.
     ///
     /// # Errors
-    /// [`HostError::NoVirtualTime`] when the clock can't be paused.
+    /// [`HostError::NoVirtualTime`] when the clock runs.
     pub async fn simulated(seed: u64) -> Result<Self, HostError> {
         Self::builder().simulated(seed).start().await
     }
