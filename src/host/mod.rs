@@ -48,6 +48,7 @@ pub use ask_all::{Answer, Answers, AskAll, AskAllError, Gather};
 pub use builder::HostBuilder;
 pub use protocols::Protocols;
 pub use shutdown::HostReport;
+pub(crate) use simulate::paused_runtime;
 pub use simulate::simulate;
 pub use spawn::AgentOptions;
 

@@ -29,7 +29,9 @@ impl Ticker {
     }
 
     fn tick(&self, ctx: &mut Context<Self>) -> bool {
-        let Some((tick, last)) = self.env.world.tally.tick(&self.me, self.parameters.limit) else { return false };
+        let Some((tick, last)) = self.env.world.tally.tick(&self.me, self.parameters.limit) else {
+            return false;
+        };
         let data = json!({"tick": tick, "at_us": self.env.host.now().micros()});
         let topic = self.parameters.topic.clone();
         let notice = Notice::new(topic, self.me.as_str(), &format!("tick {tick}"), data);
