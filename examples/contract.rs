@@ -73,10 +73,12 @@ impl Agent for Carrier {
 }
 
 async fn program(host: Host) -> Result<(), Box<dyn Error>> {
-    let fleet = [("van", 2, 9, false), ("barge", 40, 2, true), ("truck", 20, 4, false), ("train", 90, 5, false)];
+    let fleet =
+        [("van", 2, 9, false), ("barge", 40, 2, true), ("truck", 20, 4, false), ("train", 90, 5, false)];
     for (id, capacity, rate, breaks_down) in fleet {
         let options = AgentOptions::default();
-        host.spawn_with(id, options, move |me| Carrier { me: me.clone(), capacity, rate, breaks_down }).await?;
+        host.spawn_with(id, options, move |me| Carrier { me: me.clone(), capacity, rate, breaks_down })
+            .await?;
     }
     let tonnes = 12;
     let answers = host.ask_all("transport", CallForBids { tonnes }).gather(Gather::All).await?;
@@ -97,7 +99,10 @@ async fn program(host: Host) -> Result<(), Box<dyn Error>> {
         }
     }
     let report = host.shutdown(Duration::from_secs(5)).await;
-    println!("virtual time {}, {} failed, {} pending", report.at, report.ledger.failed, report.ledger.pending);
+    println!(
+        "virtual time {}, {} failed, {} pending",
+        report.at, report.ledger.failed, report.ledger.pending
+    );
     Ok(())
 }
 

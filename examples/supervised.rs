@@ -8,10 +8,7 @@
 //!
 //! Run it with `cargo run --example supervised`. It runs in virtual time: the same output every time.
 
-use std::{
-    error::Error,
-    time::Duration,
-};
+use std::{error::Error, time::Duration};
 
 use phalanx::{
     prelude::*,
@@ -98,11 +95,8 @@ async fn program(host: Host) -> Result<(), Box<dyn Error>> {
 
     println!("one for all: the turbine is restarted with the boiler");
     let plant = GroupName::new("plant")?;
-    let spec = GroupSpec {
-        name: plant.clone(),
-        strategy: Strategy::OneForAll,
-        supervision: Supervision::default(),
-    };
+    let spec =
+        GroupSpec { name: plant.clone(), strategy: Strategy::OneForAll, supervision: Supervision::default() };
     host.supervise(spec, None).await?;
     let options = AgentOptions { group: Some(plant), ..AgentOptions::default() };
     let boiler = host.spawn_with("boiler", options.clone(), part).await?;
@@ -128,7 +122,10 @@ async fn program(host: Host) -> Result<(), Box<dyn Error>> {
     host.sleep(Duration::from_secs(5)).await;
 
     let report = host.shutdown(Duration::from_secs(5)).await;
-    println!("{} delivered, {} failed, {} pending", report.ledger.delivered, report.ledger.failed, report.ledger.pending);
+    println!(
+        "{} delivered, {} failed, {} pending",
+        report.ledger.delivered, report.ledger.failed, report.ledger.pending
+    );
     Ok(())
 }
 

@@ -68,11 +68,6 @@ impl<T> ArbiterBound<T> {
     pub(crate) fn get(&self) -> Option<&T> {
         (self.owner == ThreadToken::current()).then(|| &*self.value)
     }
-
-    /// The thread it is bound to.
-    pub(crate) fn owner(&self) -> ThreadToken {
-        self.owner
-    }
 }
 
 impl<T> Drop for ArbiterBound<T> {
@@ -115,11 +110,13 @@ where
         .filter(|offset| offset + size_of::<A>() <= size_of::<ContextFut<A, Context<A>>>());
     match inside {
         Some(offset) => {
+            // The offset was checked above; `wrapping_byte_add` itself promises nothing.
+            let place = base.wrapping_byte_add(offset).cast::<A>();
             // SAFETY: `seen` was taken from a `&mut A` that `ContextFut::poll` lent to a future of this context, so an
             // initialised `A` lies at that address; the future has not moved since (it is pinned in its task, and the
             // check above finds the address inside it). `base` comes from an exclusive borrow, so nothing else refers
             // to the instance, and the offset stays within the one allocation that `base` points to.
-            let old = unsafe { base.byte_add(offset).cast::<A>().replace(fresh) };
+            let old = unsafe { place.replace(fresh) };
             Ok(old)
         }
         None => Err(fresh),

@@ -156,7 +156,8 @@ fn a_message_reaches_exactly_those_its_selector_names() {
             totals.push(reader.ask(Total).await.unwrap());
         }
         assert_eq!(totals, [1_110, 1_111, 1_110, 1_110]);
-        let routes: Vec<_> = host.ledgers().into_iter().map(|(name, counts)| (name.to_string(), counts.sent)).collect();
+        let routes: Vec<_> =
+            host.ledgers().into_iter().map(|(name, counts)| (name.to_string(), counts.sent)).collect();
         assert!(routes.contains(&("topic sport (News)".to_owned(), 1)), "{routes:?}");
         let report = host.shutdown(Duration::from_secs(5)).await;
         assert!(report.ledger.balances() && report.ledger.pending == 0);
@@ -168,7 +169,10 @@ fn an_id_that_is_taken_or_no_id_is_refused_and_nothing_is_left_behind() {
     simulate(|host| async move {
         host.spawn("a", Reader::default).await.unwrap();
         let error = host.spawn("a", Reader::default).await.unwrap_err();
-        assert_eq!(error.to_string(), "agent a exists already: choose another id, or stop the other one first");
+        assert_eq!(
+            error.to_string(),
+            "agent a exists already: choose another id, or stop the other one first"
+        );
         let error = host.spawn("b\n", Reader::default).await.unwrap_err();
         assert!(error.to_string().contains("control character"), "{error}");
         let ids = ["c", "d", "a"].map(|id| id.parse().unwrap());
@@ -252,7 +256,11 @@ fn a_group_restarts_by_its_strategy_and_gives_up_to_its_parent() {
             agents[3].inject_panic("x");
             host.sleep(Duration::from_secs(1)).await;
         }
-        assert_eq!(generations(), [1, 1, 2, 4], "the fourth restart within 5 s escalates to the parent, which restarts all");
+        assert_eq!(
+            generations(),
+            [1, 1, 2, 4],
+            "the fourth restart within 5 s escalates to the parent, which restarts all"
+        );
         assert!(agents.iter().all(AgentHandle::is_open));
         host.verify().unwrap();
         let report = host.shutdown(Duration::from_secs(5)).await;

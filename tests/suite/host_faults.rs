@@ -114,8 +114,11 @@ async fn storm(host: &Host, seed: u64) {
     }
     host.idle().await;
     host.verify().unwrap_or_else(|error| panic!("seed {seed}: {error}"));
-    let registered: BTreeSet<_> =
-        host.select(&Selector::Group("all".parse().unwrap())).iter().map(|agent| agent.id().clone()).collect();
+    let registered: BTreeSet<_> = host
+        .select(&Selector::Group("all".parse().unwrap()))
+        .iter()
+        .map(|agent| agent.id().clone())
+        .collect();
     assert_eq!(registered, ids.iter().cloned().collect(), "seed {seed}: the roster is whole");
     assert_eq!(news.recipients(), AGENTS, "seed {seed}: the routes are whole");
     let ledger = host.ledger();

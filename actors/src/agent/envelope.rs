@@ -154,7 +154,6 @@ impl<R> Reply<R> {
 
 /// A queued message for one agent of type `A`.
 pub(crate) trait Envelope<A: Agent>: Send {
-    fn meta(&self) -> &Meta;
     /// Hands the message to its handler.
     fn open(self: Box<Self>, agent: &mut A, context: &mut Context<A>, stint: &mut Stint<'_>);
     /// Gives the message up, telling whoever waits for an answer.
@@ -226,10 +225,6 @@ where
     M: Message + Send + 'static,
     M::Result: Send,
 {
-    fn meta(&self) -> &Meta {
-        &self.parcel.meta
-    }
-
     fn open(self: Box<Self>, agent: &mut A, context: &mut Context<A>, stint: &mut Stint<'_>) {
         if let Some(cleared) = self.clear(stint) {
             let Self { parcel, reply, .. } = *cleared;
@@ -249,10 +244,6 @@ where
     M: Message + Send + 'static,
     M::Result: Send,
 {
-    fn meta(&self) -> &Meta {
-        &self.parcel.meta
-    }
-
     fn open(self: Box<Self>, agent: &mut A, context: &mut Context<A>, stint: &mut Stint<'_>) {
         if let Some(cleared) = self.clear(stint) {
             let Self { parcel, reply, .. } = *cleared;
@@ -306,7 +297,7 @@ type Open<A> = fn(Box<dyn Any + Send>) -> Result<Box<dyn Envelope<A>>, Box<dyn A
 type Run<A> = fn(&Rc<dyn Any>, &mut u16, &mut A, &mut Context<A>, &mut Stint<'_>);
 
 /// One message type that agents of type `A` take, and how it meets its handler.
-pub struct Accept<A: Agent> {
+pub(crate) struct Accept<A: Agent> {
     pub(crate) message: TypeId,
     /// The short name of the type; asked for once per profile, not per agent.
     pub(crate) name: fn() -> &'static str,
@@ -339,7 +330,7 @@ impl<A: Agent> Accept<A> {
             shares: false,
             open: |boxed| Ok(boxed.downcast::<Direct<M, ByValue>>()?),
             run: |batch, at, agent, context, stint| {
-                run::<A, M>(batch, at, stint, |held, stint| {
+                run::<M>(batch, at, stint, |held, stint| {
                     let message = match held {
                         Passed::Original(batch, at) => batch.parcels[usize::from(at)].message.clone(),
                         Passed::Rewritten(parcel) => parcel.message,
@@ -367,7 +358,7 @@ impl<A: Agent> Accept<A> {
                 Ok(Box::new(Direct::<M, ByDelivery>::new(direct.parcel, direct.reply)))
             },
             run: |batch, at, agent, context, stint| {
-                run::<A, M>(batch, at, stint, |held, stint| {
+                run::<M>(batch, at, stint, |held, stint| {
                     let delivery = match held {
                         Passed::Original(batch, at) => Delivery::batched(batch, at),
                         Passed::Rewritten(parcel) => Delivery::single(Arc::new(parcel)),
@@ -393,13 +384,12 @@ enum Passed<'a, M> {
 
 /// Walks over a batch until its end, the end of the stint, a preemption, or until `handle` says that its context waits.
 #[inline]
-fn run<A, M>(
+fn run<M>(
     batch: &Rc<dyn Any>,
     at: &mut u16,
     stint: &mut Stint<'_>,
     mut handle: impl FnMut(Passed<'_, M>, &mut Stint<'_>) -> bool,
 ) where
-    A: Agent,
     M: Message + Send + Sync + 'static,
 {
     let batch: Rc<Batch<M>> = Rc::clone(batch).downcast().expect("a route carries one message type");

@@ -179,12 +179,6 @@ impl Hub {
     /// Waits until nothing is pending: every message sent so far, and every message that its handling sent, has ended.
     pub async fn idle(&self) {
         self.idle_watchers.fetch_add(1, Ordering::SeqCst);
-        struct Leave<'a>(&'a AtomicUsize);
-        impl Drop for Leave<'_> {
-            fn drop(&mut self) {
-                self.0.fetch_sub(1, Ordering::SeqCst);
-            }
-        }
         let _leave = Leave(&self.idle_watchers);
         loop {
             let settled = self.settled.notified();
@@ -264,6 +258,15 @@ impl Hub {
             let to = to.clone();
             self.dead.post(&DeadLetter { to, message_type, reason, objection: None, meta: None, content });
         }
+    }
+}
+
+/// Somebody waits for the host to be quiet, until this is dropped.
+struct Leave<'a>(&'a AtomicUsize);
+
+impl Drop for Leave<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
     }
 }
 

@@ -19,7 +19,7 @@ use std::{
 use futures_util::task::AtomicWaker;
 use tokio::sync::Notify;
 
-use crate::{agent::Lane, audited::ThreadToken, inbox::Route};
+use crate::{agent::Lane, audited::ThreadToken};
 
 /// Something that takes itself to its inbox, on the inbox's arbiter.
 pub(crate) trait Arrival: Send {
@@ -32,7 +32,6 @@ pub(crate) trait Arrival: Send {
 
 /// The local recipients of a route, as one message saw them when it was published.
 pub(crate) trait Fanout: Send + Sync {
-    fn route(&self) -> &Arc<Route>;
     /// How many recipients there are.
     fn recipients(&self) -> usize;
     /// Makes a batch of these parcels, all of the route's message type.
@@ -56,16 +55,6 @@ pub(crate) enum PortItem {
 pub(crate) type Shared = Arc<dyn Any + Send + Sync>;
 /// How many messages a batch holds at most.
 pub(crate) const BATCH: usize = 64;
-
-impl PortItem {
-    /// How many deliveries it stands for.
-    pub(crate) fn deliveries(&self) -> usize {
-        match self {
-            PortItem::Direct(_) => 1,
-            PortItem::Published { to, parcels, .. } => to.recipients() * parcels.len(),
-        }
-    }
-}
 
 #[derive(Default)]
 struct Log {

@@ -2,7 +2,7 @@
 
 use std::{any::TypeId, fmt, sync::Arc};
 
-use super::{Ask, Asked, Command, Door, Hub, Inbox, InboxStatus, Packed, SendOptions};
+use super::{Ask, Asked, Command, Door, Inbox, InboxStatus, Packed, SendOptions};
 use crate::agent::{
     Agent, AgentId, ByDelivery, ByValue, Delivery, Direct, Envelope, ExitReason, Lane, Listing, Meta, Parcel,
     Passage, Reason, Refused, Reply, Shown, Timestamp, lost_message,
@@ -397,10 +397,6 @@ impl AgentHandle {
     /// A look into the inbox.
     pub fn status(&self) -> InboxStatus {
         self.door.status()
-    }
-
-    pub(crate) fn hub(&self) -> &Arc<Hub> {
-        self.door.hub()
     }
 
     pub(crate) fn push(&self, lane: Lane, packed: &std::rc::Rc<Packed>, accept: u16) {

@@ -67,10 +67,6 @@ impl<M> Recipients<M> {
 }
 
 impl<M: Send + Sync + 'static> Fanout for Recipients<M> {
-    fn route(&self) -> &Arc<Route> {
-        &self.route
-    }
-
     fn recipients(&self) -> usize {
         self.list.len()
     }

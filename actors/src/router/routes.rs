@@ -142,18 +142,15 @@ impl Routes {
             freeze: |route, list| Arc::new(Recipients::<M>::new(route, list)),
             changed: false,
         };
-        match selector {
-            Selector::Topic(topic) => {
-                for agent in self.subscribers.get(topic).into_iter().flatten() {
-                    if let Some(member) = self.members.get(agent) {
-                        entry.add(member);
-                    }
+        if let Selector::Topic(topic) = selector {
+            for agent in self.subscribers.get(topic).into_iter().flatten() {
+                if let Some(member) = self.members.get(agent) {
+                    entry.add(member);
                 }
             }
-            _ => {
-                let fits = |member: &&Member| selectors(member.agent.listing()).any(|held| held == *selector);
-                self.members.values().filter(fits).for_each(|member| entry.add(member));
-            }
+        } else {
+            let fits = |member: &&Member| selectors(member.agent.listing()).any(|held| held == *selector);
+            self.members.values().filter(fits).for_each(|member| entry.add(member));
         }
         entry.publish();
         self.by_selector.entry(selector.clone()).or_default().push(self.entries.len());
@@ -254,16 +251,12 @@ impl Routes {
 
     /// The members that a selector leads to, in order.
     pub(crate) fn select(&self, selector: &Selector) -> Vec<AgentHandle> {
-        match selector {
-            Selector::Topic(topic) => {
-                let subscribers = self.subscribers.get(topic).into_iter().flatten();
-                subscribers.filter_map(|id| self.member(id)).collect()
-            }
-            _ => {
-                let fits = |member: &&Member| selectors(member.agent.listing()).any(|held| held == *selector);
-                self.members.values().filter(fits).map(|member| member.agent.clone()).collect()
-            }
+        if let Selector::Topic(topic) = selector {
+            let subscribers = self.subscribers.get(topic).into_iter().flatten();
+            return subscribers.filter_map(|id| self.member(id)).collect();
         }
+        let fits = |member: &&Member| selectors(member.agent.listing()).any(|held| held == *selector);
+        self.members.values().filter(fits).map(|member| member.agent.clone()).collect()
     }
 
     /// All members, in the order in which they were added.

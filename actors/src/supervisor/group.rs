@@ -128,9 +128,9 @@ mod tests {
         let supervision = Supervision { backoff: Backoff::NONE, ..Supervision::default() };
         let spec = GroupSpec { name: GroupName::new("g").unwrap(), strategy, supervision };
         let mut group = Group::new(spec);
-        ["a", "b", "c"].into_iter().for_each(|child| {
+        for child in ["a", "b", "c"] {
             group.join(child);
-        });
+        }
         group
     }
 

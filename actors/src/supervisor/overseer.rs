@@ -148,11 +148,11 @@ impl Supervisor {
                     restart(child, after, &cause);
                 }
             }
-            Consequence::Escalate(why) => self.escalate(members, why),
+            Consequence::Escalate(why) => Self::escalate(members, why),
         }
     }
 
-    fn escalate(&self, members: &mut Members, why: String) {
+    fn escalate(members: &Members, why: String) {
         match &members.parent {
             Some(parent) => {
                 for child in members.group.children() {

@@ -138,12 +138,11 @@ impl<A: Agent> SpawnJob<A> {
             Some(amend) => amend(card),
             None => card,
         };
-        let profile = match known.as_ref().filter(|known| known.card.is_like(&card)) {
-            Some(known) => known.profile.clone(),
-            None => {
-                let profile = self.profile(id, &card)?;
-                known.insert(Known { card, profile }).profile.clone()
-            }
+        let profile = if let Some(known) = known.as_ref().filter(|known| known.card.is_like(&card)) {
+            known.profile.clone()
+        } else {
+            let profile = self.profile(id, &card)?;
+            known.insert(Known { card, profile }).profile.clone()
         };
         let context = Context::new();
         let inbox = Inbox::new(id.clone(), profile, context.address());
