@@ -258,7 +258,7 @@ mod tests {
     fn a_batch_is_never_larger_than_its_bound() {
         let port = ArbiterPort::here();
         let list: Arc<dyn Fanout> = Arc::new(Nobody);
-        (0..2 * BATCH + 1).for_each(|n| port.publish(Lane::Normal, &list, Arc::new(n)));
+        (0..=2 * BATCH).for_each(|n| port.publish(Lane::Normal, &list, Arc::new(n)));
         assert_eq!(entries(&port), [BATCH, BATCH, 1]);
     }
 }
