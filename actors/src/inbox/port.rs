@@ -186,3 +186,68 @@ impl ArbiterPort {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Nobody;
+
+    impl Fanout for Nobody {
+        fn route(&self) -> &Arc<Route> {
+            unreachable!("nothing is taken out here")
+        }
+        fn recipients(&self) -> usize {
+            0
+        }
+        fn pack(&self, _: Vec<Shared>) -> Rc<super::super::slot::Packed> {
+            unreachable!("nothing is taken out here")
+        }
+        fn push(&self, _: &Rc<super::super::slot::Packed>, _: Lane, _: usize, _: usize) -> usize {
+            unreachable!("nothing is taken out here")
+        }
+    }
+
+    /// How many parcels each entry of the regular log holds; 0 for what is no publication.
+    fn entries(port: &ArbiterPort) -> Vec<usize> {
+        let (mut express, mut regular) = (Vec::new(), Vec::new());
+        port.swap_out(&mut express, &mut regular);
+        let parcels = |item: &PortItem| match item {
+            PortItem::Published { parcels, .. } => parcels.len(),
+            PortItem::Direct(_) => 0,
+        };
+        regular.iter().map(parcels).collect()
+    }
+
+    struct Nothing;
+
+    impl Arrival for Nothing {
+        fn arrive(self: Box<Self>) {}
+    }
+
+    #[test]
+    fn publications_join_only_what_was_logged_last_for_the_same_recipients_and_lane() {
+        let port = ArbiterPort::here();
+        let lists: [Arc<dyn Fanout>; 2] = [Arc::new(Nobody), Arc::new(Nobody)];
+        let publish = |lane, list: usize| port.publish(lane, &lists[list], Arc::new(7));
+        publish(Lane::Normal, 0);
+        publish(Lane::Normal, 0);
+        publish(Lane::Normal, 1);
+        publish(Lane::Normal, 0);
+        publish(Lane::Low, 0);
+        port.append(Lane::Normal, [PortItem::Direct(Box::new(Nothing))]);
+        publish(Lane::Normal, 0);
+        publish(Lane::Urgent, 0);
+        assert_eq!(port.in_transit(Lane::Normal), 7);
+        assert_eq!(port.in_transit(Lane::Urgent), 1);
+        assert_eq!(entries(&port), [2, 1, 1, 1, 0, 1]);
+    }
+
+    #[test]
+    fn a_batch_is_never_larger_than_its_bound() {
+        let port = ArbiterPort::here();
+        let list: Arc<dyn Fanout> = Arc::new(Nobody);
+        (0..=2 * BATCH).for_each(|n| port.publish(Lane::Normal, &list, Arc::new(n)));
+        assert_eq!(entries(&port), [BATCH, BATCH, 1]);
+    }
+}

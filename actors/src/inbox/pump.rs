@@ -310,3 +310,26 @@ fn finish_responses<A: Agent>(inbox: &Arc<Inbox<A>>, local: &Local<A>, cx: &mut 
         inbox.finish_response(&route, lane, ended, Reason::Panicked);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn an_agent_is_looked_at_seldom_while_it_is_quick_and_often_once_it_was_slow() {
+        let pace = Cell::new(SLOWEST_PACE);
+        for _ in 0..8 {
+            let mut turn = Turn::new(1_024, pace.get());
+            turn.used(u32::from(pace.get()));
+            assert!(!turn.look(&pace), "the first look only starts the watch");
+            assert!(!turn.look(&pace), "no time has passed");
+        }
+        assert_eq!(pace.get(), FASTEST_PACE);
+        let mut turn = Turn::new(1_024, pace.get());
+        turn.used(u32::from(pace.get()));
+        assert!(!turn.look(&pace));
+        tokio::time::advance(STINT * 2).await;
+        assert!(turn.look(&pace), "the neighbours have waited");
+        assert_eq!(pace.get(), SLOWEST_PACE);
+    }
+}

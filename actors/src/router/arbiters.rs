@@ -143,9 +143,12 @@ impl Arbiters {
         let ports = self.hub.ports();
         let mut answers = Vec::new();
         let mut agents = Vec::with_capacity(ids.len());
+        // A few agents are shared out, too, when no arbiter was asked for.
+        let share = if options.arbiter.is_none() { ids.len().div_ceil(ports.len()) } else { ids.len() };
+        let portion = share.clamp(1, SPAWN_BATCH);
         let mut ids = ids.into_iter().peekable();
         while ids.peek().is_some() {
-            let batch: Vec<AgentId> = ids.by_ref().take(SPAWN_BATCH).collect();
+            let batch: Vec<AgentId> = ids.by_ref().take(portion).collect();
             let first = batch[0].clone();
             let turn = options.arbiter.unwrap_or_else(|| self.next.fetch_add(1, Ordering::Relaxed));
             let port = &ports[turn % ports.len()];

@@ -1,0 +1,103 @@
+//! Starting many agents, and what an idle one keeps resident; each run in a process of its own.
+
+use std::{
+    process::{Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use actix_rt::Arbiter;
+use phalanx_actors::{
+    agent::AgentId,
+    inbox::HubConfig,
+    router::{Arbiters, ArbitersConfig},
+    supervisor::SpawnOptions,
+};
+
+use crate::{
+    actors::{Count, Counter},
+    pair::start_plain,
+};
+
+/// The first argument of such a process.
+pub(crate) const CHILD: &str = "--spawning-child";
+
+/// What one process measured.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Spawned {
+    pub(crate) nanos_each: f64,
+    pub(crate) bytes_each: f64,
+}
+
+fn resident_bytes() -> u64 {
+    let text = std::fs::read_to_string("/proc/self/statm").expect("this runs on Linux");
+    let pages: u64 = text.split(' ').nth(1).and_then(|pages| pages.parse().ok()).expect("statm has its form");
+    pages * 4_096
+}
+
+/// Measures in a fresh process.
+pub(crate) fn measure(side: &str, agents: u64) -> Spawned {
+    let mut command = Command::new(std::env::current_exe().expect("this program has a path"));
+    command.args([CHILD, side, &agents.to_string()]).stdin(Stdio::null()).stderr(Stdio::inherit());
+    let output = command.output().expect("this program can be started again");
+    let text = String::from_utf8_lossy(&output.stdout);
+    let mut numbers = text.split_whitespace().filter_map(|word| word.parse().ok());
+    match (numbers.next(), numbers.next()) {
+        (Some(nanos_each), Some(bytes_each)) => Spawned { nanos_each, bytes_each },
+        _ => panic!("the process that spawns {agents} agents said {text:?}"),
+    }
+}
+
+/// What such a process does.
+#[expect(clippy::cast_precision_loss, reason = "figures of a benchmark")]
+pub(crate) fn child(side: &str, agents: u64) {
+    actix_rt::System::new().block_on(async {
+        let (took, bytes) = if side == "phalanx" { phalanx(agents).await } else { actix(agents).await };
+        println!("{} {}", took.as_nanos() as f64 / agents as f64, bytes as f64 / agents as f64);
+    });
+    // What was started need not be taken apart.
+    std::process::exit(0);
+}
+
+async fn started(agents: u64) {
+    while Count::total() < agents {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+}
+
+async fn phalanx(agents: u64) -> (Duration, u64) {
+    let arbiters = Arbiters::start(ArbitersConfig::Threads(2), HubConfig::default()).await;
+    let before = resident_bytes();
+    let ids = (0..agents).map(|n| AgentId::new(format!("counter/{n}")).expect("a name")).collect();
+    let began = Instant::now();
+    let spawned = arbiters.spawn_many(ids, |_| Counter::starting(), SpawnOptions::default()).await;
+    let spawned = spawned.expect("they have valid cards");
+    started(agents).await;
+    let took = began.elapsed();
+    let bytes = resident_bytes() - before;
+    assert_eq!(spawned.len() as u64, agents);
+    (took, bytes)
+}
+
+async fn actix(agents: u64) -> (Duration, u64) {
+    let arbiters = [Arbiter::new(), Arbiter::new()];
+    let before = resident_bytes();
+    let began = Instant::now();
+    // In the same portions, by turns.
+    let portions = agents.div_ceil(512);
+    let jobs: Vec<_> = (0..portions)
+        .map(|n| {
+            let size = (agents - n * 512).min(512);
+            let arbiter = &arbiters[usize::from(n % 2 == 1)];
+            start_plain(arbiter, Counter::starting, usize::try_from(size).expect("at most 512"))
+        })
+        .collect();
+    let mut addresses = Vec::new();
+    for job in jobs {
+        addresses.extend(job.await.expect("the arbiter runs"));
+    }
+    started(agents).await;
+    let took = began.elapsed();
+    let bytes = resident_bytes() - before;
+    assert_eq!(addresses.len() as u64, agents);
+    (took, bytes)
+}
