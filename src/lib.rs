@@ -1,4 +1,4 @@
-//! phalanx: an actor-model multi-agent runtime on actix.
+#![doc = include_str!("../README.md")]
 
 pub mod cli;
 pub mod host;
