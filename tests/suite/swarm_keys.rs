@@ -56,7 +56,7 @@ fn route<'r>(report: &'r RunReport, topic: &str) -> &'r RouteSection {
     report
         .routes
         .iter()
-        .find(|route| route.route.ends_with(topic))
+        .find(|route| route.route == format!("topic {topic} (Notice)"))
         .unwrap_or_else(|| panic!("{:?}", report.routes))
 }
 
