@@ -8,3 +8,7 @@ mod manifest_limits;
 mod manifest_random;
 mod manifest_schema;
 mod support;
+mod swarm_checksum;
+mod swarm_ends;
+mod swarm_keys;
+mod swarm_simulate;
