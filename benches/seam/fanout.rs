@@ -2,11 +2,11 @@
 
 use std::{rc::Rc, sync::Arc, time::Duration};
 
-use actix::{Addr, Handler, Message, dev::ToEnvelope};
+use actix::{Actor, Addr, Handler, Message, dev::ToEnvelope};
 use phalanx_actors::{
     agent::AgentId,
     inbox::{AgentRef, InboxConfig},
-    router::{Directory, PublishError, Publisher, Selector},
+    router::{Directory, PublishError, Publisher, Reroute, Router, Selector},
     supervisor::SpawnOptions,
 };
 
@@ -84,7 +84,7 @@ fn plain<M>(addresses: &[Addr<Counter>], message: &M)
 where
     M: Message<Result = ()> + Clone + Send + 'static,
     Counter: Handler<M>,
-    <Counter as actix::Actor>::Context: ToEnvelope<Counter, M>,
+    <Counter as Actor>::Context: ToEnvelope<Counter, M>,
 {
     for address in addresses {
         address.do_send(message.clone());
@@ -104,7 +104,12 @@ fn phalanx(rig: &Rc<Rig>, agents: u64, payload: Payload, window: u64) -> Run {
     let spawned = rig.there.spawn_many(ids, |_| Counter::new(), options);
     let spawned = rig.system.block_on(spawned).expect("they have valid cards");
     let directory = Directory::new(rig.there.hub());
-    directory.add(spawned.iter().map(AgentRef::handle));
+    let add = Reroute { add: spawned.iter().map(AgentRef::handle).collect(), remove: Vec::new() };
+    let routed = rig.system.block_on(async {
+        let router = Router::new(directory.clone()).start();
+        router.send(add).await.expect("the router lives")
+    });
+    assert!(routed.taken.is_empty(), "every id is its agent's own");
     let small = directory.publisher::<Small>(&Selector::Everyone);
     let large = directory.publisher::<Large>(&Selector::Everyone);
     let owned = Owned { rig: rig.clone(), agents: spawned };
