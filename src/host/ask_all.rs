@@ -74,7 +74,9 @@ pub enum AskAllError {
     #[error(transparent)]
     Name(#[from] InvalidName),
     /// Nobody who offers the capability accepts the message.
-    #[error("nobody offers {capability} and accepts a {message}: spawn an agent that does, or check its card")]
+    #[error(
+        "nobody offers {capability} and accepts a {message}: spawn an agent that does, or check its card"
+    )]
     Nobody {
         /// The capability.
         capability: Capability,
@@ -82,7 +84,9 @@ pub enum AskAllError {
         message: &'static str,
     },
     /// Too few answered in time.
-    #[error("{answered} of {asked} agents that offer {capability} answered within {within:?}, {wanted} were wanted")]
+    #[error(
+        "{answered} of {asked} agents that offer {capability} answered within {within:?}, {wanted} were wanted"
+    )]
     TooFew {
         /// The capability.
         capability: Capability,

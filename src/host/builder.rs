@@ -16,6 +16,7 @@ use super::{
     Host, HostError, Inner,
     protocols::{self, Alive, OWN, ProtocolOptions},
     spawn::Groups,
+    virtual_time::clock_is_paused,
 };
 
 /// The options of a host; every one has a sensible default.
@@ -48,7 +49,7 @@ impl HostBuilder {
         self
     }
 
-    /// Virtual time: one arbiter, the calling thread, whose clock is paused and jumps to the next timer when nothing is
+    /// Virtual time: one arbiter, the calling thread, whose clock must be paused and jumps to the next timer when nothing is
     /// left to do. The same seed gives the same events, byte for byte.
     pub fn simulated(mut self, seed: u64) -> Self {
         self.simulated = true;
@@ -95,11 +96,11 @@ impl HostBuilder {
     /// Starts the host. Must be called inside an actix system.
     ///
     /// # Errors
-    /// [`HostError::NoVirtualTime`] when the clock can't be paused, [`HostError::NoAnswer`] when a protocol actor did not
+    /// [`HostError::NoVirtualTime`] when virtual time was asked for and the clock runs, [`HostError::NoAnswer`] when a protocol actor did not
     /// start.
     pub async fn start(self) -> Result<Host, HostError> {
-        if self.simulated {
-            pause_clock()?;
+        if self.simulated && !clock_is_paused() {
+            return Err(HostError::NoVirtualTime);
         }
         let arbiters = Arbiters::start(self.arbiters, self.hub).await;
         let directory = Directory::new(arbiters.hub());
@@ -129,10 +130,4 @@ impl HostBuilder {
             }),
         })
     }
-}
-
-/// Pauses the clock, unless it is paused already.
-fn pause_clock() -> Result<(), HostError> {
-    // tokio offers no question whether the clock is paused; pausing twice, or on many threads, panics.
-    std::panic::catch_unwind(tokio::time::pause).map_err(|_| HostError::NoVirtualTime)
 }

@@ -20,9 +20,12 @@ pub(super) fn of(source: &'static str, told: &impl Serialize) -> Event {
     };
     let at = data.shift_remove("at").and_then(|at| serde_json::from_value(at).ok()).unwrap_or_default();
     data.retain(|_, value| !value.is_null());
-    let failed = data.get("state").or(data.get("status")).or(data.get("outcome")).is_some_and(|state| {
-        matches!(state.as_str(), Some("failed" | "timed_out"))
-    }) || name.ends_with("failed");
+    let failed = data
+        .get("state")
+        .or(data.get("status"))
+        .or(data.get("outcome"))
+        .is_some_and(|state| matches!(state.as_str(), Some("failed" | "timed_out")))
+        || name.ends_with("failed");
     let (kind, severity) = if failed {
         (EventKind::ErrorAlert, Severity::Error)
     } else if name.ends_with("retried") || name.ends_with("missing") || name.ends_with("refused") {

@@ -23,6 +23,7 @@ mod protocols;
 mod shutdown;
 mod simulate;
 mod spawn;
+mod virtual_time;
 
 use std::{
     fmt,
@@ -32,7 +33,9 @@ use std::{
 
 use actix::{Addr, Handler, Message};
 use phalanx_actors::{
-    agent::{Agent, AgentId, Capability, GroupName, InvalidName, Kind, TaskId, Terminated, Timestamp, TopicName},
+    agent::{
+        Agent, AgentId, Capability, GroupName, InvalidName, Kind, TaskId, Terminated, Timestamp, TopicName,
+    },
     coordinator::{AwaitAll, AwaitError, AwaitTask, Submit, SubmitErrors, TaskReport, TaskSpec, TaskTotals},
     inbox::{AgentHandle, AgentRef, Counts, DeadLetters, Hub},
     initializer::{Body, StartUp, StartUpError, StartupOptions, StartupReport, StartupTask},
@@ -45,6 +48,7 @@ pub use ask_all::{Answer, Answers, AskAll, AskAllError, Gather};
 pub use builder::HostBuilder;
 pub use protocols::Protocols;
 pub use shutdown::HostReport;
+pub(crate) use simulate::paused_runtime;
 pub use simulate::simulate;
 pub use spawn::AgentOptions;
 
@@ -134,9 +138,15 @@ pub enum HostError {
     /// Start-up was refused.
     #[error(transparent)]
     StartUp(#[from] StartUpError),
-    /// The host was asked to run in virtual time where that cannot be.
-    #[error("virtual time needs a runtime of one thread whose clock is not paused yet: use phalanx::simulate")]
+    /// The host was asked to run in virtual time where the clock runs.
+    #[error(
+        "virtual time needs a clock that is paused from the start of its runtime: use phalanx::simulate, or build the runtime \
+         with start_paused(true)"
+    )]
     NoVirtualTime,
+    /// There are no threads or no clock to run on.
+    #[error("the runtime cannot be started: {0}")]
+    Runtime(std::io::Error),
 }
 
 impl Host {
@@ -149,10 +159,10 @@ impl Host {
     }
 
     /// A host in virtual time: one arbiter, a paused clock, all randomness from the seed. Must be called inside an actix
-    /// system; [`simulate`] brings one along.
+    /// system whose clock has been paused from the start; [`simulate`] brings one along.
     ///
     /// # Errors
-    /// [`HostError::NoVirtualTime`] when the clock can't be paused.
+    /// [`HostError::NoVirtualTime`] when the clock runs.
     pub async fn simulated(seed: u64) -> Result<Self, HostError> {
         Self::builder().simulated(seed).start().await
     }
@@ -276,7 +286,11 @@ impl Host {
     ///
     /// # Errors
     /// [`HostError`] when a name is no name.
-    pub async fn unsubscribe(&self, topic: impl AsRef<str>, agent: impl AsRef<str>) -> Result<bool, HostError> {
+    pub async fn unsubscribe(
+        &self,
+        topic: impl AsRef<str>,
+        agent: impl AsRef<str>,
+    ) -> Result<bool, HostError> {
         let (topic, agent) = (TopicName::new(topic)?, AgentId::new(agent)?);
         let router = &self.inner.protocols.router;
         router.send(Unsubscribe { topic, agent }).await.map_err(|_| HostError::NoAnswer("router"))

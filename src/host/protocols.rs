@@ -11,7 +11,7 @@ use std::{
 
 use actix::Addr;
 use phalanx_actors::{
-    agent::{AgentId, LifecycleChange, Lifecycle, Timestamp},
+    agent::{AgentId, Lifecycle, LifecycleChange, Timestamp},
     coordinator::{Coordinator, GraphOptions, TaskEvent, TasksState, Withdraw},
     inbox::{AgentHandle, Hub, Observer},
     initializer::{Initializer, StartupEvent, StartupState},
@@ -165,7 +165,8 @@ pub(super) async fn start(
         move || {
             let state = Rc::new(RefCell::new(StartupState::default()));
             let now: Rc<dyn Fn() -> Timestamp> = Rc::new(now);
-            let tell: Rc<dyn Fn(StartupEvent)> = Rc::new(move |event| tell(events::of("initializer", &event)));
+            let tell: Rc<dyn Fn(StartupEvent)> =
+                Rc::new(move |event| tell(events::of("initializer", &event)));
             move |_: &_| Initializer::new(state.clone(), now.clone(), tell.clone())
         }
     };

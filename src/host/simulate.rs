@@ -23,9 +23,17 @@ where
     P: Future<Output = Result<T, E>>,
     E: From<HostError>,
 {
-    let system = actix_rt::System::new();
+    let runtime = paused_runtime().map_err(HostError::Runtime)?;
+    let system = actix_rt::System::with_tokio_rt(move || runtime);
     system.block_on(async move {
         let host = Host::simulated(seed).await?;
         program(host).await
     })
+}
+
+/// A runtime of one thread whose clock stands still from its very start.
+///
+/// Pausing a clock that has run leaves it at a fraction of a millisecond that differs from run to run.
+pub(crate) fn paused_runtime() -> std::io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build()
 }

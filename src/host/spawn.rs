@@ -76,8 +76,8 @@ impl Host {
         options: AgentOptions,
         factory: impl Fn(&Me) -> A + Send + Sync + 'static,
     ) -> Result<AgentRef<A>, SpawnError> {
-        let id = AgentId::new(&id)
-            .map_err(|fault| SpawnError::Name { agent: id.as_ref().to_owned(), fault })?;
+        let id =
+            AgentId::new(&id).map_err(|fault| SpawnError::Name { agent: id.as_ref().to_owned(), fault })?;
         let mut agents = self.spawn_many(vec![id], options, factory).await?;
         Ok(agents.pop().expect("one was asked for"))
     }
@@ -86,7 +86,11 @@ impl Host {
     ///
     /// # Errors
     /// [`SpawnError`] says why not.
-    pub async fn adopt(&self, id: impl AsRef<str>, adoption: Adoption) -> Result<AgentRef<Adopted>, SpawnError> {
+    pub async fn adopt(
+        &self,
+        id: impl AsRef<str>,
+        adoption: Adoption,
+    ) -> Result<AgentRef<Adopted>, SpawnError> {
         self.spawn(id, move || adoption.agent()).await
     }
 
@@ -119,11 +123,8 @@ impl Host {
                 why: format!("there is no group {name}: make it first with Host::supervise"),
             })?),
         };
-        let hosting = SpawnOptions {
-            inbox: options.inbox,
-            supervision: options.supervision,
-            arbiter: options.arbiter,
-        };
+        let hosting =
+            SpawnOptions { inbox: options.inbox, supervision: options.supervision, arbiter: options.arbiter };
         let amend = amendment(&options);
         let agents = self.inner.arbiters.spawn_in(ids, factory, hosting, group.as_ref(), amend).await?;
         let handles: Vec<AgentHandle> = agents.iter().map(AgentRef::handle).collect();
@@ -140,12 +141,7 @@ impl Host {
         let enlist = agents
             .iter()
             .map(|agent| Enlistment {
-                request: Request::of(
-                    protocols.registrar_cell.next_request(),
-                    agent,
-                    options.priority,
-                    now,
-                ),
+                request: Request::of(protocols.registrar_cell.next_request(), agent, options.priority, now),
                 agent: agent.clone(),
             })
             .collect();
@@ -192,7 +188,9 @@ impl Host {
     pub async fn supervise(&self, spec: GroupSpec, parent: Option<&GroupName>) -> Result<(), HostError> {
         let above = match parent {
             None => None,
-            Some(name) => Some(self.inner.groups.get(name).ok_or_else(|| HostError::UnknownGroup(name.clone()))?),
+            Some(name) => {
+                Some(self.inner.groups.get(name).ok_or_else(|| HostError::UnknownGroup(name.clone()))?)
+            }
         };
         if self.inner.groups.get(&spec.name).is_some() {
             return Err(HostError::GroupExists(spec.name));
@@ -229,4 +227,3 @@ fn amendment<A: Agent>(options: &AgentOptions) -> impl Fn(Card<A>) -> Card<A> + 
         card
     }
 }
-

@@ -2,7 +2,7 @@
 
 use std::{fmt, io, io::Write};
 
-use crate::host::HostError;
+use crate::{host::HostError, report::RunReport};
 
 /// How a manifest is run.
 #[derive(Default)]
@@ -26,8 +26,6 @@ impl fmt::Debug for RunOptions {
 }
 
 /// Why a run has no report. What goes wrong inside a run that has one is in [`RunReport::failures`].
-///
-/// [`RunReport::failures`]: crate::report::RunReport::failures
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RunError {
@@ -39,13 +37,15 @@ pub enum RunError {
     Host(#[from] HostError),
     /// An event could not be written to the trace.
     #[error(
-        "the trace cannot be written: {source}; the run itself ended, after {written} events were written"
+        "the trace cannot be written: {source}; it ends after at most {written} events, while the run went on to its end"
     )]
     Trace {
-        /// How many events were written before.
+        /// How many events were taken before, some of which may not have reached the end of the buffer.
         written: u64,
         /// What the system says.
         source: io::Error,
+        /// The report of the run, which went on without a trace.
+        report: Box<RunReport>,
     },
     /// Agents could not be spawned.
     #[error("the agents `{entry}` cannot be spawned: {source}")]

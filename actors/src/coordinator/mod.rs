@@ -33,7 +33,7 @@ use rustc_hash::FxHashMap;
 use tokio::sync::oneshot;
 
 use crate::{
-    agent::{AgentId, TaskId, Timestamp},
+    agent::{Agent, AgentId, Card, TaskId, Timestamp},
     support::panic_text,
 };
 
@@ -57,8 +57,8 @@ pub use message::{
     SubscribeTasks, TaskEnded, TaskProgress, TaskTotals, TasksEnded, Withdraw, Worker,
 };
 pub use submit::{SubmitError, SubmitErrors};
-pub use work::{InboxWorker, Work};
 pub use task::{Assignment, TaskDetails, TaskFault, TaskSpec, TaskState, TaskType};
+pub use work::{InboxWorker, Work};
 
 struct Subscriber {
     recipient: Recipient<TaskProgress>,
@@ -245,6 +245,12 @@ impl Supervised for Coordinator {
     /// The context dropped its timers; `started()` sets them again, on whichever instance it is called.
     fn restarting(&mut self, _: &mut Context<Self>) {
         self.timer = None;
+    }
+}
+
+impl Agent for Coordinator {
+    fn card(&self) -> Card<Self> {
+        Card::new()
     }
 }
 

@@ -34,7 +34,7 @@ use serde_json::Value;
 use tokio::{sync::oneshot, task::AbortHandle};
 
 use crate::{
-    agent::{TaskId, Timestamp},
+    agent::{Agent, Card, TaskId, Timestamp},
     support::panic_text,
 };
 
@@ -335,6 +335,12 @@ impl Supervised for Initializer {
     /// The context dropped its timers; `started()` sets them again, on whichever instance it is called.
     fn restarting(&mut self, _: &mut Context<Self>) {
         self.timer = None;
+    }
+}
+
+impl Agent for Initializer {
+    fn card(&self) -> Card<Self> {
+        Card::new()
     }
 }
 

@@ -19,7 +19,7 @@ use super::{
     metrics::MetricsSnapshot,
     state::{Call, Clock, MonitorMode, MonitorOptions, MonitorState, MonitorStatus, Tap},
 };
-use crate::agent::AgentId;
+use crate::agent::{Agent, AgentId, Card};
 
 /// Adds a handler for the events recorded from now on; the answer is its number.
 #[derive(Debug, Message)]
@@ -244,6 +244,12 @@ impl Actor for Monitor {
 impl Supervised for Monitor {
     fn restarting(&mut self, ctx: &mut Context<Self>) {
         self.begin(ctx);
+    }
+}
+
+impl Agent for Monitor {
+    fn card(&self) -> Card<Self> {
+        Card::new()
     }
 }
 

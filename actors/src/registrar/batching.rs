@@ -228,6 +228,20 @@ impl<T> Batcher<T> {
         Ok(submission)
     }
 
+    /// A request that waits.
+    pub fn waiting_request(&self, id: RequestId) -> Option<&Submission<T>> {
+        let known = self.known.get(&id).filter(|known| known.stage == Stage::Waiting)?;
+        let (priority, number) = known.place;
+        let lane = &self.lanes[lane(priority)];
+        let place = lane.binary_search_by_key(&number, |waiting| waiting.number).ok()?;
+        Some(&lane[place].submission)
+    }
+
+    /// The request that has waited longest.
+    pub fn oldest_waiting(&self) -> Option<&Submission<T>> {
+        Some(&self.lanes[self.oldest()?].front()?.submission)
+    }
+
     /// The next batch, if one is due at `now`; its requests are in flight until they are settled. The most urgent come first
     /// in it.
     pub fn next_batch(&mut self, now: Timestamp) -> Option<Vec<Submission<T>>> {

@@ -6,24 +6,57 @@
 //!             strategies            one
 //! ```
 //!
-//! All of it is pure: time comes in as an argument, and nothing here sends or waits.
+//! All of this is pure: time comes in as an argument, and nothing here sends or waits. The actor around it is
+//! [`Registrar`].
+//!
+//! ```text
+//!  Enlist ----> Registrar --Reroute { add }, one a batch--> Router
+//!     ^             |  ^                                       |
+//!     |          timers +------------- Rerouted { taken } -----+
+//!     +--- answered when all have ended      events --> sink
+//! ```
+//!
+//! It owns the roster, the requests under way and the answers they owe. It never waits inside a handler, never touches a
+//! route but by asking the router, and calls neither rules nor the sink of events while its state is locked.
 //!
 //! **Invariant.** One bad request never fails its batch; a request number is registered at most once; an agent id has at
-//! most one holder.
+//! most one holder. An agent's routes are in place before its request completes. A removal wins over every request that
+//! was there before it: when it is answered, the agent is neither in the roster nor on a route. Whoever asked is answered
+//! once.
+//!
+//! **Restart.** All that matters lives in the [`RegistrarCell`] that is handed to each incarnation: roster, requests that
+//! wait, batches and removals under way, answers owed, the latest requests that ended. In `started` a new incarnation sends
+//! what is under way to the router again, which does not mind, checks a batch that was being checked, and sets its timer.
+//! Answers of the router go to the address, which outlives the instance. Lost is only the message whose handling panicked.
 
+mod actor;
 mod batching;
+mod cell;
 mod changes;
+mod event;
 mod index;
 mod intern;
+mod jobs;
+mod memory;
+mod message;
 mod request;
 mod roster;
+mod state;
 mod strategy;
 mod validation;
+mod waiters;
 
+pub use actor::{Later, Registrar};
 pub use batching::{
     Batcher, BatcherOptions, CancelError, FAIR_EVERY, OfferError, Offered, Stage, Submission,
 };
+pub use cell::RegistrarCell;
 pub use changes::{Change, ChangeKind, ChangesError};
+pub use event::{AGENTS_NAMED, RegistrarEvent};
+pub use message::{
+    CancelRequest, Delist, Enlist, Enlistment, Lookup, QueryAgent, QueryRequest, QueryRoster,
+    RegistrarOptions, RosterStatus,
+};
 pub use request::{IllegalStep, Request, RequestId, Status};
 pub use roster::{MAX_CHANGES, Member, Profile, Roster, RosterError};
 pub use strategy::{LINGER, MAX_BATCH, PATIENCE, Strategy};

@@ -14,7 +14,10 @@ use std::{fmt, time::Duration};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::agent::{AgentId, Capability, Kind, Priority, Timestamp};
+use crate::{
+    agent::{AgentId, Capability, Kind, Priority, Timestamp},
+    inbox::AgentHandle,
+};
 
 /// The number of a request; who asks twice with the same one is registered once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -155,6 +158,20 @@ impl Request {
         }
     }
 
+    /// A pending request for a running agent, with what its card says of it; a place on Earth becomes
+    /// `latitude,longitude` in degrees.
+    pub fn of(id: RequestId, agent: &AgentHandle, priority: Priority, now: Timestamp) -> Self {
+        let listing = agent.listing();
+        let metadata = listing.metadata.iter().map(|(key, value)| (key.clone(), Value::from(value.as_str())));
+        Self {
+            capabilities: listing.capabilities.clone(),
+            priority,
+            location: listing.location.map(|place| format!("{},{}", place.latitude, place.longitude)),
+            metadata: metadata.collect(),
+            ..Self::new(id, agent.id().clone(), listing.kind.clone(), now)
+        }
+    }
+
     /// The same request with a name for people.
     #[must_use]
     pub fn name(mut self, name: impl Into<String>) -> Self {
@@ -223,6 +240,12 @@ impl Request {
         }
         self.status = next;
         Ok(())
+    }
+
+    /// Ends it as failed, whatever it says it is: one that is not taken in says nothing of what became of it here.
+    pub(super) fn refuse(&mut self, reason: String, now: Timestamp) {
+        self.ended = Some(now);
+        self.status = Status::Failed(reason);
     }
 }
 

@@ -24,7 +24,7 @@ use crate::{
 #[derive(Debug, Message)]
 #[rtype(result = "Rerouted")]
 pub struct Reroute {
-    /// Agents that are to be found from now on.
+    /// Agents that are to be found from now on; one that is found already stays where it is.
     pub add: Vec<AgentHandle>,
     /// Agents that are no more.
     pub remove: Vec<AgentId>,
@@ -33,7 +33,7 @@ pub struct Reroute {
 /// A change was made.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rerouted {
-    /// Of those to be added, the ones whose id another agent has.
+    /// Of those to be added, the ones whose id another agent has, or that live on another host.
     pub taken: Vec<AgentId>,
 }
 

@@ -14,7 +14,10 @@ use crate::{
     agent::{Agent, AgentId, Card, Lane, Me},
     audited::ArbiterBound,
     inbox::{AgentRef, ArbiterPort, Arrival, Hub, HubConfig, InboxConfig, PortItem},
-    supervisor::{Amend, Factory, GroupSpec, JoinGroup, Rule, SpawnError, SpawnJob, SpawnOptions, Supervision, Supervisor},
+    supervisor::{
+        Amend, Factory, GroupSpec, JoinGroup, Rule, SpawnError, SpawnJob, SpawnOptions, Supervision,
+        Supervisor,
+    },
 };
 
 /// How many threads agents live on.
@@ -183,9 +186,8 @@ impl Arbiters {
         let local = port.clone();
         let job = OnArrival(move || {
             let bound = ArbiterBound::new(make());
-            let factory: Factory<A> = Arc::new(move |me: &Me| {
-                (bound.get().expect("an agent is rebuilt on its own arbiter"))(me)
-            });
+            let factory: Factory<A> =
+                Arc::new(move |me: &Me| (bound.get().expect("an agent is rebuilt on its own arbiter"))(me));
             let inbox = InboxConfig::default();
             let (ids, rule) = (vec![id], Arc::new(rule));
             let job = SpawnJob { hub, port: local, ids, factory, amend: None, inbox, rule, answer };

@@ -161,14 +161,16 @@ impl Routes {
         cell
     }
 
-    /// Adds a member. Answers false when there is one of this id already.
+    /// Adds a member, which may be there already. Answers false when another agent has its id, or it lives on an arbiter of
+    /// another host.
     pub(crate) fn add(&mut self, agent: AgentHandle) -> bool {
-        if self.members.contains_key(agent.id()) {
-            return false;
+        if let Some(member) = self.members.get(agent.id()) {
+            return std::ptr::addr_eq(Arc::as_ptr(&member.agent.door), Arc::as_ptr(&agent.door));
         }
         let owner = agent.door.port().owner();
-        let arbiter = self.hub.ports().iter().position(|port| port.owner() == owner);
-        let arbiter = arbiter.expect("an agent lives on an arbiter of its host");
+        let Some(arbiter) = self.hub.ports().iter().position(|port| port.owner() == owner) else {
+            return false;
+        };
         let id = agent.id().clone();
         let member = Member { agent, arbiter };
         if !self.entries.is_empty() {

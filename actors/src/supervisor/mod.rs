@@ -16,8 +16,8 @@ mod watch;
 
 pub use group::{GroupSpec, Strategy};
 pub(crate) use keeper::{Factory, Overseer, Rule};
-pub use overseer::Supervisor;
 pub(crate) use overseer::JoinGroup;
+pub use overseer::Supervisor;
 pub use policy::{Backoff, Intensity, RestartPolicy, Supervision};
 pub(crate) use spawn::{Amend, SpawnJob};
 pub use spawn::{SpawnError, SpawnOptions};

@@ -1,0 +1,97 @@
+//! Whether a registrar's state fits together.
+
+use rustc_hash::FxHashSet;
+
+use super::State;
+use crate::registrar::{Stage, Status};
+
+fn equal<T: PartialEq + std::fmt::Debug>(what: &str, is: T, should: T) -> Result<(), String> {
+    if is == should { Ok(()) } else { Err(format!("{what}: {is:?} instead of {should:?}")) }
+}
+
+impl State {
+    /// Whether roster, requests and answers fit together; says what does not.
+    pub(in crate::registrar) fn verify(&self) -> Result<(), String> {
+        self.verify_roster()?;
+        self.verify_requests()?;
+        self.verify_answers()
+    }
+
+    fn verify_roster(&self) -> Result<(), String> {
+        let mut count = 0;
+        for member in self.roster.iter() {
+            count += 1;
+            let found =
+                self.roster.get(member.id()).ok_or_else(|| format!("{} is not found", member.id()))?;
+            equal("the agent found by an id", found.handle().id(), member.id())?;
+            if self.claims.contains_key(member.id()) {
+                return Err(format!("{} is registered and being registered", member.id()));
+            }
+            if self.leaving.contains_key(member.id()) {
+                return Err(format!("{} is registered while its routes are removed", member.id()));
+            }
+        }
+        equal("agents in the roster", count, self.roster.len())?;
+        for (kind, count) in self.roster.kinds() {
+            let members: Vec<_> = self.roster.of_kind(&kind).collect();
+            equal(&format!("agents of kind {kind}"), members.len(), count)?;
+            if let Some(stray) = members.iter().find(|member| *member.kind() != kind) {
+                return Err(format!("{} is listed as a {kind}", stray.id()));
+            }
+        }
+        let kinds = self.roster.kinds().iter().map(|(_, count)| count).sum();
+        equal("agents of all kinds", kinds, self.roster.len())
+    }
+
+    fn verify_requests(&self) -> Result<(), String> {
+        let in_batches = self.batches.values().map(|batch| batch.size).sum();
+        equal("requests in flight", self.batcher.in_flight(), in_batches)?;
+        let mut claimed = 0;
+        for (number, batch) in &self.batches {
+            for (index, entry) in batch.entries.iter().enumerate() {
+                let request = &entry.request;
+                equal(
+                    &format!("stage of {}", request.id),
+                    self.batcher.stage(request.id),
+                    Some(Stage::InFlight),
+                )?;
+                equal(&format!("agent of {}", request.id), entry.payload.agent.id(), &request.agent)?;
+                if batch.is_checked && *request.status() == Status::Registering {
+                    let claim = self.claims.get(&request.agent);
+                    let place = claim.map(|claim| (claim.batch, claim.index, claim.request));
+                    equal(&format!("claim on {}", request.agent), place, Some((*number, index, request.id)))?;
+                    claimed += 1;
+                }
+            }
+        }
+        equal("claims", self.claims.len(), claimed)?;
+        for request in self.finished.iter() {
+            let stage = match request.status() {
+                Status::Completed => Stage::Completed,
+                Status::Cancelled => Stage::Cancelled,
+                _ => Stage::Failed,
+            };
+            equal(&format!("stage of {}", request.id), self.batcher.stage(request.id), Some(stage))?;
+        }
+        Ok(())
+    }
+
+    fn verify_answers(&self) -> Result<(), String> {
+        let (empty, joined) = self.waiters.seats();
+        let unended = self.batcher.waiting() + self.batcher.in_flight();
+        equal("requests that are waited for", empty, unended + joined)?;
+        let removals = || [&self.removing, &self.collecting].into_iter().flatten();
+        let tickets = self.batches.values().map(|batch| batch.tickets.len()).sum::<usize>()
+            + removals().map(|removal| removal.tickets.len()).sum::<usize>();
+        equal("removals that are waited for", self.waiters.removals(), tickets)?;
+        if self.removing.is_none() && self.collecting.is_some() {
+            return Err("a removal waits for none".to_owned());
+        }
+        let named = removals().flat_map(|one| one.agents.iter().map(|agent| (agent, &one.number)));
+        let named: FxHashSet<_> = named.collect();
+        match self.leaving.iter().find(|leaving| !named.contains(leaving)) {
+            Some((agent, _)) => Err(format!("{agent} is said to leave by a removal that does not name it")),
+            None => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,236 @@
+//! The course of a run, from the first start-up task to the report.
+
+use std::{sync::Arc, time::Duration};
+
+use phalanx_actors::{
+    agent::{AgentId, TaskId, Timestamp},
+    coordinator::{CancelAll, GraphOptions, QueryTask, QueryTasks, TaskMetrics, TaskReport},
+    initializer::StartupReport,
+    monitor::MonitorOptions,
+    registrar::QueryRoster,
+};
+
+use super::{
+    RunError, agents,
+    faults::Faults,
+    feed::{self, Fed},
+    handlers::Handlers,
+    reporter::{Listener, Reporter, tell_notes},
+    startup, summary,
+    trace::Trace,
+    world::{Env, World},
+};
+use crate::{
+    Host, HostBuilder, HostError,
+    manifest::Behaviour,
+    report::{RegistrationSection, RunReport},
+};
+
+/// How long agents may take to handle what they hold when all is done.
+const DRAIN: Duration = Duration::from_secs(30);
+
+/// The same when the run was told to stop.
+const DRAIN_STOPPED: Duration = Duration::from_secs(10);
+
+/// How long nothing may be dispatched, after agents of a capability are all gone, until what needs it is cancelled. Longer
+/// than any wait between two attempts.
+const STALL: Duration = Duration::from_secs(11);
+
+/// How many events may wait for the handlers: a manifest's should miss none.
+const BACKLOG: usize = 1 << 16;
+
+/// What a run has come to before it is shut down.
+#[derive(Default)]
+pub(super) struct Course {
+    pub(super) startup: Option<StartupReport>,
+    pub(super) registration: RegistrationSection,
+    pub(super) fed: Fed,
+    pub(super) interrupted: bool,
+    pub(super) handlers: Handlers,
+}
+
+/// What is asked of the coordinator before it is gone.
+pub(super) struct Tasks {
+    pub(super) metrics: TaskMetrics,
+    pub(super) failed: Vec<TaskReport>,
+    pub(super) leaves: Vec<TaskReport>,
+}
+
+/// Runs a swarm on a host of its own.
+pub(super) async fn conduct(
+    world: Arc<World>,
+    seed: u64,
+    arbiters: usize,
+    trace: Trace,
+    listener: Listener,
+) -> Result<RunReport, RunError> {
+    let host = builder(&world, seed, arbiters, trace.clone()).start().await?;
+    let env = Env { world, host };
+    let reporter = Reporter::start(env.clone(), listener);
+    let course = course(&env).await;
+    let mut listener = reporter.end().await;
+    let course = match course {
+        Ok(course) => course,
+        Err(error) => {
+            env.host.shutdown(DRAIN_STOPPED).await;
+            return Err(error);
+        }
+    };
+    let tasks = tasks(&env, &course).await;
+    let within = if course.interrupted { DRAIN_STOPPED } else { DRAIN };
+    let host = env.host.shutdown(within).await;
+    let report = summary::report(&env.world, course, tasks, host, (seed, arbiters));
+    if let Some(listener) = &mut listener {
+        tell_notes(&env.world, listener);
+    }
+    match trace.end() {
+        Ok(()) => Ok(report),
+        Err((written, source)) => Err(RunError::Trace { written, source, report: Box::new(report) }),
+    }
+}
+
+fn builder(world: &Arc<World>, seed: u64, arbiters: usize, trace: Trace) -> HostBuilder {
+    let tally = world.tally.clone();
+    let tasks = GraphOptions {
+        max_concurrent: Some(world.manifest.coordinator.max_concurrent),
+        ..GraphOptions::default()
+    };
+    let builder = Host::builder()
+        .registration(agents::registration(&world.manifest.registration))
+        .tasks(tasks)
+        .monitor(MonitorOptions { backlog: BACKLOG, ..MonitorOptions::default() })
+        .tap(move |event| {
+            trace.write(event);
+            tally.observe(event);
+        });
+    if world.simulated { builder.simulated(seed) } else { builder.arbiters(arbiters).seed(seed) }
+}
+
+async fn course(env: &Env) -> Result<Course, RunError> {
+    let (world, host) = (&env.world, &env.host);
+    let mut course = Course { handlers: Handlers::add(world, host).await?, ..Course::default() };
+    course.startup = startup::carry_out(env).await?;
+    if course.startup.as_ref().is_some_and(|report| !startup::lets_go_on(world, report)) {
+        course.interrupted = world.stop.is_asked();
+        return Ok(course);
+    }
+    let began = host.now();
+    agents::make_groups(env).await?;
+    agents::spawn_all(env).await?;
+    course.registration = registration(host, began).await?;
+    agents::subscribe_all(env).await?;
+    let mut faults = Faults::plan(env).await;
+    tokio::select! {
+        biased;
+        () = world.stop.asked() => course.interrupted = true,
+        fed = work(env, &mut faults) => course.fed = fed?,
+    }
+    if course.interrupted {
+        world.tally.drain();
+        cancel_all(host, "the run was told to stop".to_owned()).await?;
+    }
+    faults.end(env).await;
+    Ok(course)
+}
+
+/// Has all tasks done; without tasks, waits for tickers and planned faults.
+async fn work(env: &Env, faults: &mut Faults) -> Result<Fed, RunError> {
+    let (world, host) = (&env.world, &env.host);
+    if world.manifest.tasks.is_empty() {
+        tick(world).await;
+        faults.timed().await;
+        return Ok(Fed::default());
+    }
+    let done = async {
+        let fed = feed::feed(world, host).await?;
+        host.tasks().await?;
+        Ok::<_, HostError>(fed)
+    };
+    tokio::pin!(done);
+    loop {
+        tokio::select! {
+            biased;
+            fed = &mut done => return Ok(fed?),
+            because = stalled(world, host) => {
+                world.tally.note(because.clone());
+                cancel_all(host, because).await?;
+            }
+        }
+    }
+}
+
+/// Waits until every ticker has ticked for the last time, or is no more.
+async fn tick(world: &World) {
+    let mut tickers: Vec<AgentId> = Vec::new();
+    for entry in &world.manifest.agents {
+        if let Behaviour::Ticker(ticker) = &entry.behaviour {
+            tickers.extend(entry.id.ids());
+            if ticker.limit.is_none() {
+                let ids = entry.id.as_str();
+                world.tally.note(format!(
+                    "{ids} has no limit, and there are no tasks: the run goes on until it is stopped"
+                ));
+            }
+        }
+    }
+    let ended = |figures: &super::tally::Figures| {
+        tickers.iter().all(|ticker| figures.ticked_out.contains(ticker) || figures.gone.contains(ticker))
+    };
+    world.tally.until(ended).await;
+}
+
+/// Waits until tasks are left that nobody can do any more; says so.
+async fn stalled(world: &World, host: &Host) -> String {
+    loop {
+        world.tally.until(|figures| figures.missing.is_some()).await;
+        let before = metrics(host).await;
+        tokio::time::sleep(STALL).await;
+        let now = metrics(host).await;
+        let is_still = now.executing == 0 && now.queued == 0 && now.dispatched == before.dispatched;
+        let missing = world.tally.read().missing.clone();
+        if let Some(missing) = missing.filter(|_| is_still && now.waiting > 0) {
+            world.tally.found();
+            return format!("no agent is left that offers {missing}: {} tasks cannot be done", now.waiting);
+        }
+    }
+}
+
+async fn cancel_all(host: &Host, because: String) -> Result<(), HostError> {
+    let cancelled = host.protocols().coordinator.send(CancelAll { because }).await;
+    cancelled.map(drop).map_err(|_| HostError::NoAnswer("coordinator"))
+}
+
+async fn metrics(host: &Host) -> TaskMetrics {
+    let totals = host.protocols().coordinator.send(QueryTasks).await;
+    totals.map(|totals| totals.metrics).unwrap_or_default()
+}
+
+async fn registration(host: &Host, began: Timestamp) -> Result<RegistrationSection, HostError> {
+    let roster = host.protocols().registrar.send(QueryRoster).await;
+    let roster = roster.map_err(|_| HostError::NoAnswer("registrar"))?;
+    Ok(RegistrationSection {
+        requested: roster.completed + roster.failed + roster.cancelled,
+        completed: roster.completed,
+        failed: roster.failed,
+        batches: roster.batches,
+        duration_us: u64::try_from(host.now().since(began).as_micros()).unwrap_or(u64::MAX),
+    })
+}
+
+/// Asks for all of the tasks that the report names.
+async fn tasks(env: &Env, course: &Course) -> Tasks {
+    let failed = env.world.tally.read().failed_tasks.clone();
+    Tasks {
+        metrics: metrics(&env.host).await,
+        failed: reports(&env.host, failed).await,
+        leaves: reports(&env.host, course.fed.leaves.clone()).await,
+    }
+}
+
+async fn reports(host: &Host, tasks: Vec<TaskId>) -> Vec<TaskReport> {
+    let mut reports = Vec::new();
+    for task in tasks {
+        reports.extend(host.protocols().coordinator.send(QueryTask(task)).await.ok().flatten());
+    }
+    reports
+}

@@ -1,0 +1,192 @@
+//! From what a run came to, to its [`RunReport`].
+
+use std::collections::BTreeMap;
+
+use phalanx_actors::{
+    agent::Timestamp,
+    coordinator::{TaskReport, TaskState},
+    initializer::{StartupOutcome, StartupReport, StartupStatus},
+};
+use serde_json::Value;
+
+use super::{
+    conduct::{Course, Tasks},
+    world::World,
+};
+use crate::{
+    host::HostReport,
+    report::{
+        AgentsSection, FailedTask, Outcome, PhaseSection, RouteSection, RunReport, SCHEMA, StartupSection,
+        StepSection, TasksSection,
+    },
+};
+
+/// The report of a run that was shut down.
+pub(super) fn report(
+    world: &World,
+    course: Course,
+    tasks: Tasks,
+    host: HostReport,
+    (seed, arbiters): (u64, usize),
+) -> RunReport {
+    let Course { startup, registration, fed, interrupted, handlers } = course;
+    let mut failures = Vec::new();
+    failures.extend(startup.iter().flat_map(startup_failures));
+    failures.extend(fed.failures);
+    let tasks = tasks_section(world, tasks, &mut failures);
+    let (handlers, unwritten) = handlers.end(world);
+    failures.extend(unwritten);
+    if let Some(shed) =
+        host.monitor.as_ref().map(|status| status.shed.iter().sum::<u64>()).filter(|shed| *shed > 0)
+    {
+        world.tally.note(format!("the handlers missed {shed} events: they were slower than these came"));
+    }
+    for (agent, topic, count) in world.heard() {
+        world.tally.note(format!("{agent} heard {count} notices on {topic}"));
+    }
+    let figures = world.tally.read().clone();
+    failures.extend(
+        figures
+            .abandoned
+            .iter()
+            .map(|given_up| format!("agent {} was given up: {}", given_up.task, given_up.reason)),
+    );
+    if !host.ledger.balances() || host.ledger.pending != 0 {
+        failures.push(format!("the ledger does not balance: {:?}", host.ledger));
+    }
+    let outcome = match (interrupted, failures.is_empty()) {
+        (true, _) => Outcome::Interrupted,
+        (false, true) => Outcome::Succeeded,
+        (false, false) => Outcome::Failed,
+    };
+    let mut by_kind = BTreeMap::new();
+    if registration.completed > 0 {
+        for entry in &world.manifest.agents {
+            let count = usize::try_from(entry.count).unwrap_or(usize::MAX);
+            *by_kind.entry(entry.behaviour.kind().to_string()).or_insert(0) += count;
+        }
+    }
+    RunReport {
+        schema: SCHEMA,
+        name: world.manifest.name.clone(),
+        outcome,
+        failures,
+        simulated: world.simulated,
+        seed,
+        arbiters,
+        duration_us: host.at.micros(),
+        startup: startup.map(startup_section),
+        registration,
+        agents: AgentsSection {
+            by_kind,
+            crashes: figures.crashes,
+            restarts: figures.restarts,
+            abandoned: figures.abandoned,
+            killed: host.killed,
+        },
+        ledger: host.ledger,
+        routes: host
+            .routes
+            .into_iter()
+            .map(|(route, ledger)| RouteSection { route: route.to_string(), ledger })
+            .collect(),
+        reasons: host.reasons,
+        late_replies: host.late_replies,
+        tasks,
+        handlers,
+        notes: figures.notes,
+    }
+}
+
+/// The required tasks that did not complete, without those that were only skipped because of them.
+fn startup_failures(report: &StartupReport) -> Vec<String> {
+    if report.outcome != Some(StartupOutcome::Failed) {
+        return Vec::new();
+    }
+    let failed = report
+        .tasks
+        .iter()
+        .filter(|task| matches!(task.status, StartupStatus::Failed | StartupStatus::TimedOut));
+    failed
+        .map(|task| {
+            let why = task.fault.as_ref().map(ToString::to_string).unwrap_or_default();
+            format!("start-up task {} failed: {why}", task.task)
+        })
+        .collect()
+}
+
+fn startup_section(report: StartupReport) -> StartupSection {
+    let ended = report.ended.unwrap_or(report.began);
+    let mut steps = report.executed_path;
+    steps.retain(|step| step.started <= step.until);
+    StartupSection {
+        outcome: word(&report.outcome),
+        duration_us: ended.micros() - report.began.micros(),
+        phases: report
+            .phases
+            .into_iter()
+            .map(|phase| PhaseSection {
+                phase: phase.phase.to_string(),
+                tasks: phase.tasks,
+                completed: phase.completed,
+                started_us: phase.started.map(Timestamp::micros),
+                ended_us: phase.ended.map(Timestamp::micros),
+            })
+            .collect(),
+        critical_path: steps
+            .into_iter()
+            .map(|step| StepSection {
+                task: step.task.to_string(),
+                started_us: step.started.micros(),
+                ended_us: step.until.micros(),
+            })
+            .collect(),
+        failed: report
+            .tasks
+            .into_iter()
+            .filter(|task| task.status != StartupStatus::Completed)
+            .map(|task| FailedTask {
+                task: task.task.to_string(),
+                reason: task.fault.map_or_else(|| word(&task.status), |fault| fault.to_string()),
+            })
+            .collect(),
+    }
+}
+
+fn tasks_section(world: &World, tasks: Tasks, failures: &mut Vec<String>) -> TasksSection {
+    let Tasks { metrics, failed, leaves } = tasks;
+    let reason =
+        |task: &TaskReport| task.fault.as_ref().map_or_else(|| word(&task.state), ToString::to_string);
+    let not_completed = metrics.failed + metrics.timed_out + metrics.cancelled;
+    // Where one task failed because of another, that one says why.
+    let root = failed.iter().find(|task| matches!(task.state, TaskState::Failed | TaskState::TimedOut));
+    if let Some(first) = root.or(failed.first()) {
+        let (of, task) = (metrics.submitted, &first.task);
+        failures.push(format!(
+            "{not_completed} of {of} tasks did not complete, the first {task}: {}",
+            reason(first)
+        ));
+    }
+    let last_end = world.tally.read().last_end;
+    let duration = metrics.first_submitted.zip(last_end).map(|(first, last)| last.since(first));
+    TasksSection {
+        totals: metrics,
+        not_completed: failed
+            .iter()
+            .map(|task| FailedTask { task: task.task.to_string(), reason: reason(task) })
+            .collect(),
+        results: leaves
+            .into_iter()
+            .filter_map(|task| Some((task.task.to_string(), Value::clone(task.result.as_deref()?))))
+            .collect(),
+        duration_us: duration.and_then(|time| u64::try_from(time.as_micros()).ok()).unwrap_or_default(),
+    }
+}
+
+/// The word by which something is serialised.
+fn word(value: &impl serde::Serialize) -> String {
+    match serde_json::to_value(value) {
+        Ok(Value::String(word)) => word,
+        _ => "unknown".to_owned(),
+    }
+}

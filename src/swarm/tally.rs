@@ -1,0 +1,231 @@
+//! [`Tally`]: what the events of a run add up to, for progress, planned faults and the report.
+//!
+//! It is fed by the monitor's tap, on the monitor's arbiter, and read from everywhere.
+//!
+//! **Invariant.** Every change is told to those who [`subscribe`](Tally::subscribe).
+
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+use phalanx_actors::{
+    agent::{AgentId, TaskId, Timestamp},
+    monitor::{Event, names},
+};
+use serde_json::Value;
+use tokio::sync::watch;
+
+use crate::report::FailedTask;
+
+/// How many of each sort of thing are kept by name.
+pub(super) const NAMED: usize = 100;
+
+/// The host's own actors begin like this.
+const OWN: &str = "phalanx/";
+
+/// What the events of a run add up to.
+pub(super) struct Tally {
+    figures: Mutex<Figures>,
+    news: watch::Sender<()>,
+}
+
+/// The figures.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Figures {
+    pub(super) startup_ended: usize,
+    pub(super) startup_failed: usize,
+    pub(super) phase: Option<String>,
+    pub(super) registered: usize,
+    /// Tasks submitted, as far as the run has had them accepted.
+    pub(super) submitted: usize,
+    pub(super) completed: usize,
+    /// Tasks that ended without completing.
+    pub(super) failed: usize,
+    /// The first [`NAMED`] of those.
+    pub(super) failed_tasks: Vec<TaskId>,
+    pub(super) last_end: Option<Timestamp>,
+    pub(super) crashes: u64,
+    pub(super) restarts: u64,
+    /// How often each agent crashed, those that did.
+    pub(super) crashed: BTreeMap<AgentId, u64>,
+    /// The first [`NAMED`] agents that were given up, with the reason.
+    pub(super) abandoned: Vec<FailedTask>,
+    /// Agents that are no more.
+    pub(super) gone: BTreeSet<AgentId>,
+    /// What ready tasks need that no agent offers any more.
+    pub(super) missing: Option<String>,
+    pub(super) draining: bool,
+    pub(super) notes: Vec<String>,
+    /// Notes that were not shown yet.
+    pub(super) unshown: VecDeque<String>,
+    said: BTreeSet<String>,
+    ticks: BTreeMap<AgentId, u64>,
+    pub(super) ticked_out: BTreeSet<AgentId>,
+}
+
+impl Figures {
+    /// Tasks that have not ended.
+    pub(super) fn open(&self) -> usize {
+        self.submitted.saturating_sub(self.completed + self.failed)
+    }
+
+    fn note(&mut self, note: String) {
+        self.unshown.push_back(note.clone());
+        if self.notes.len() < NAMED {
+            self.notes.push(note);
+        } else if self.notes.len() == NAMED {
+            self.notes.push(format!("further notes are left out: these are the first {NAMED}"));
+        }
+    }
+}
+
+impl Default for Tally {
+    fn default() -> Self {
+        Self { figures: Mutex::default(), news: watch::channel(()).0 }
+    }
+}
+
+impl Tally {
+    pub(super) fn read(&self) -> MutexGuard<'_, Figures> {
+        self.figures.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn change<T>(&self, change: impl FnOnce(&mut Figures) -> T) -> T {
+        let result = change(&mut self.read());
+        self.news.send_replace(());
+        result
+    }
+
+    /// Hears of every change from now on.
+    pub(super) fn subscribe(&self) -> watch::Receiver<()> {
+        self.news.subscribe()
+    }
+
+    /// Waits until the figures are so.
+    pub(super) async fn until(&self, mut so: impl FnMut(&Figures) -> bool) {
+        let mut news = self.subscribe();
+        loop {
+            if so(&self.read()) {
+                return;
+            }
+            // The sender lives as long as `self`.
+            _ = news.changed().await;
+        }
+    }
+
+    /// Says something, in the report and on the way.
+    pub(super) fn note(&self, note: String) {
+        self.change(|figures| figures.note(note));
+    }
+
+    /// Says something the first time that it comes up under this key.
+    pub(super) fn note_once(&self, key: &str, note: String) {
+        if !self.read().said.contains(key) {
+            self.change(|figures| {
+                if figures.said.insert(key.to_owned()) {
+                    figures.note(note);
+                }
+            });
+        }
+    }
+
+    pub(super) fn submitted(&self, tasks: usize) {
+        self.change(|figures| figures.submitted += tasks);
+    }
+
+    /// Takes back what was counted as submitted and then refused.
+    pub(super) fn refused(&self, tasks: usize) {
+        self.change(|figures| figures.submitted -= tasks);
+    }
+
+    /// Forgets that a capability is missing, for what needs it is seen to.
+    pub(super) fn found(&self) {
+        self.change(|figures| figures.missing = None);
+    }
+
+    pub(super) fn drain(&self) {
+        self.change(|figures| figures.draining = true);
+    }
+
+    /// Counts a tick of a ticker: its number, and whether it is the last; none when the limit was reached before.
+    pub(super) fn tick(&self, ticker: &AgentId, limit: Option<u64>) -> Option<(u64, bool)> {
+        let mut figures = self.read();
+        let ticks = figures.ticks.entry(ticker.clone()).or_default();
+        if limit.is_some_and(|limit| *ticks >= limit) {
+            return None;
+        }
+        *ticks += 1;
+        Some((*ticks, Some(*ticks) == limit))
+    }
+
+    /// Notes that a ticker has published its last tick.
+    pub(super) fn ticked_out(&self, ticker: &AgentId) {
+        self.change(|figures| figures.ticked_out.insert(ticker.clone()));
+    }
+
+    /// Takes in an event.
+    pub(super) fn observe(&self, event: &Event) {
+        let own = event.agent.as_ref().is_some_and(|agent| agent.as_str().starts_with(OWN));
+        let text = |key: &str| event.data.get(key).and_then(Value::as_str).unwrap_or_default();
+        match &*event.name {
+            "initializer.phase_started" => {
+                self.change(|figures| figures.phase = Some(text("phase").to_owned()));
+            }
+            "initializer.task_ended" => self.change(|figures| {
+                figures.startup_ended += 1;
+                figures.startup_failed += usize::from(text("status") != "completed");
+            }),
+            "registrar.batch_registered" => {
+                let agents = event.data.get("agents").and_then(Value::as_u64).unwrap_or_default();
+                self.change(|figures| figures.registered += usize::try_from(agents).unwrap_or_default());
+            }
+            "coordinator.task_ended" => self.change(|figures| {
+                figures.last_end = Some(event.at);
+                if text("state") == "completed" {
+                    figures.completed += 1;
+                } else {
+                    figures.failed += 1;
+                    if figures.failed_tasks.len() < NAMED {
+                        figures.failed_tasks.extend(TaskId::new(text("task")));
+                    }
+                }
+            }),
+            "coordinator.capability_missing" => {
+                let needs = event.data.get("needs").and_then(Value::as_array);
+                let needs =
+                    needs.into_iter().flatten().filter_map(Value::as_str).collect::<Vec<_>>().join(", ");
+                self.change(|figures| figures.missing = Some(needs));
+            }
+            names::AGENT_PANICKED => self.change(|figures| {
+                let Some(agent) = &event.agent else { return };
+                if own {
+                    figures.note(format!("the host's own {agent} crashed: {}", text("message")));
+                    return;
+                }
+                figures.crashes += 1;
+                *figures.crashed.entry(agent.clone()).or_default() += 1;
+                figures.note(format!("{agent} crashed: {}", text("message")));
+            }),
+            names::AGENT_RESTARTED if !own => self.change(|figures| {
+                figures.restarts += 1;
+                if let Some(agent) = &event.agent {
+                    figures.unshown.push_back(format!("{agent} was restarted"));
+                }
+            }),
+            names::AGENT_ABANDONED if !own => self.change(|figures| {
+                let Some(agent) = &event.agent else { return };
+                figures.gone.insert(agent.clone());
+                figures.note(format!("{agent} was given up: {}", text("message")));
+                if figures.abandoned.len() < NAMED {
+                    let (task, reason) = (agent.to_string(), text("message").to_owned());
+                    figures.abandoned.push(FailedTask { task, reason });
+                }
+            }),
+            names::AGENT_STOPPED if !own => self.change(|figures| {
+                figures.gone.extend(event.agent.clone());
+            }),
+            _ => {}
+        }
+    }
+}
