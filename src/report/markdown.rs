@@ -54,9 +54,9 @@ fn escape(text: &str) -> String {
             '_' => !(at > 0 && is_inner(text.get(at - 1)) && is_inner(text.get(at + 1))),
             '#' => at == 0 || text.get(at + 1).is_some_and(char::is_ascii_digit) || at + 1 == text.len(),
             '+' | '-' | '=' => at == 0,
-            '.' | ')' => at > 0 && at == digits,
+            '.' | ')' => at > 0 && at == digits && text.get(at + 1).is_none_or(|next| *next == ' '),
             // What would be made a link by itself.
-            ':' => text.get(at + 1) == Some(&'/'),
+            ':' => text[at + 1..].starts_with(&['/', '/']),
             _ => false,
         };
         if means_something {
@@ -93,11 +93,13 @@ mod tests {
             ("hash:a*b", "hash:a\\*b"),
             ("- 1. # x", "\\- 1. # x"),
             ("12. x", "12\\. x"),
+            ("12.3 ms", "12.3 ms"),
             ("# x", "\\# x"),
             ("see #12", "see \\#12"),
             ("<b>&amp;", "\\<b\\>\\&amp;"),
             ("   code", "code"),
             ("http://a.b", "http\\://a.b"),
+            ("hash:/usr", "hash:/usr"),
         ];
         for (text, escaped) in rows {
             assert_eq!(escape(text), escaped, "{text}");

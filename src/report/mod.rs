@@ -94,7 +94,8 @@ pub struct RunReport {
 impl RunReport {
     /// The report as JSON, indented, with a line break at the end.
     pub fn to_json(&self) -> String {
-        let text = serde_json::to_string_pretty(self).expect("texts, numbers and maps by text have a JSON form");
+        let text =
+            serde_json::to_string_pretty(self).expect("texts, numbers and maps by text have a JSON form");
         format!("{text}\n")
     }
 

@@ -49,7 +49,7 @@ pub(super) struct Column {
     pub(super) figures: bool,
 }
 
-fn columns<const N: usize>(text: &'static str, figures: [&'static str; N]) -> Vec<Column> {
+fn columns(text: &'static str, figures: impl IntoIterator<Item = &'static str>) -> Vec<Column> {
     let figures = figures.into_iter().map(|name| Column { name, figures: true });
     once(Column { name: text, figures: false }).chain(figures).collect()
 }
@@ -96,12 +96,7 @@ fn title(report: &RunReport, blocks: &mut Vec<Block>) {
 }
 
 /// A heading and a list, when there is something to list.
-fn list(
-    blocks: &mut Vec<Block>,
-    heading: &str,
-    items: impl ExactSizeIterator<Item = String>,
-    tone: Tone,
-) {
+fn list(blocks: &mut Vec<Block>, heading: &str, items: impl ExactSizeIterator<Item = String>, tone: Tone) {
     let more = items.len().saturating_sub(MAX_ROWS);
     if items.len() == 0 {
         return;
@@ -145,11 +140,7 @@ fn startup(report: &RunReport, blocks: &mut Vec<Block>) {
         let times = [phase.started_us, phase.ended_us, length].map(when);
         (once(phase.phase.clone()).chain(tasks).chain(times).collect(), tone)
     });
-    table(
-        blocks,
-        columns("phase", ["tasks", "completed", "started", "ended", "took"]),
-        phases.collect(),
-    );
+    table(blocks, columns("phase", ["tasks", "completed", "started", "ended", "took"]), phases.collect());
     let path = startup.critical_path.iter().map(|step| {
         let length = step.ended_us.saturating_sub(step.started_us);
         let times = [step.started_us, step.ended_us, length].map(took);
@@ -179,7 +170,8 @@ fn agents(report: &RunReport, blocks: &mut Vec<Block>) {
     let mut happened =
         vec![many(agents.crashes, "crash", "crashes"), many(agents.restarts, "restart", "restarts")];
     if agents.killed > 0 {
-        happened.push(format!("{} stopped before they had handled what they held", count(number(agents.killed))));
+        happened
+            .push(format!("{} stopped before they had handled what they held", count(number(agents.killed))));
     }
     blocks.push(Block::Line(happened.join(", ")));
     failed(blocks, "given up: ", &agents.abandoned);
@@ -212,12 +204,16 @@ fn messages(report: &RunReport, blocks: &mut Vec<Block>) {
         blocks.push(Block::Line(format!("late replies: {}", count(report.late_replies))));
     }
     if report.routes.len() > 1 {
-        let rows = report.routes.iter().map(|route| {
-            let figures = ledger(&route.ledger).map(|(_, messages, _)| brief(messages));
+        let ledgers: Vec<_> = report.routes.iter().map(|route| ledger(&route.ledger)).collect();
+        // A column of zeros says no more than the whole ledger does.
+        let shown: Vec<usize> =
+            (0..7).filter(|at| *at < 2 || ledgers.iter().any(|ledger| ledger[*at].1 > 0)).collect();
+        let rows = report.routes.iter().zip(&ledgers).map(|(route, ledger)| {
+            let figures = shown.iter().map(|at| brief(ledger[*at].1));
             (once(route.route.clone()).chain(figures).collect(), Tone::Plain)
         });
         let names = ledger(&Counts::default()).map(|(name, ..)| name);
-        table(blocks, columns("route", names), rows.collect());
+        table(blocks, columns("route", shown.iter().map(|at| names[*at])), rows.collect());
     }
 }
 
@@ -246,14 +242,16 @@ fn tasks(report: &RunReport, blocks: &mut Vec<Block>) {
     });
     table(blocks, columns("state", ["tasks"]), rows.collect());
     if totals.dispatched > 0 {
-        let average = u64::try_from(totals.average_latency.as_micros()).unwrap_or(u64::MAX);
-        blocks.push(Block::Line(format!(
-            "dispatched {}, {}, {}; on average {} from submission to completion",
-            many(totals.dispatched, "time", "times"),
+        let mut parts = vec![
+            format!("dispatched {}", many(totals.dispatched, "time", "times")),
             many(totals.retried, "retry", "retries"),
             many(totals.stale, "stale answer", "stale answers"),
-            took(average),
-        )));
+        ];
+        if totals.completed > 0 {
+            let average = u64::try_from(totals.average_latency.as_micros()).unwrap_or(u64::MAX);
+            parts.push(format!("on average {} from submission to completion", took(average)));
+        }
+        blocks.push(Block::Line(parts.join(", ")));
     }
     failed(blocks, "", &report.tasks.not_completed);
     let results: Vec<String> =

@@ -41,7 +41,15 @@ fn startup() -> StartupSection {
 
 /// A report in which every key has a value.
 pub(crate) fn full() -> RunReport {
-    let ledger = Counts { sent: 50_512, delivered: 50_500, rejected: 4, dropped: 3, expired: 2, failed: 3, pending: 0 };
+    let ledger = Counts {
+        sent: 50_512,
+        delivered: 50_500,
+        rejected: 4,
+        dropped: 3,
+        expired: 2,
+        failed: 3,
+        pending: 0,
+    };
     let direct = Counts { sent: 50_000, delivered: 49_999, failed: 1, ..Counts::default() };
     let progress =
         Counts { sent: 512, delivered: 501, rejected: 4, dropped: 3, expired: 2, failed: 2, pending: 0 };
@@ -93,7 +101,7 @@ pub(crate) fn full() -> RunReport {
                 agents: 51,
                 average_latency: Duration::from_micros(2_345),
                 first_submitted: Some(Timestamp::from_start(Duration::from_micros(190_450))),
-                last_completed: Some(Timestamp::from_start(Duration::from_micros(12_345_000))),
+                last_completed: Some(Timestamp::from_start(Duration::from_millis(12_345))),
             },
             not_completed: vec![
                 not_completed("hash:/usr/share/a|b", "permission denied"),

@@ -13,7 +13,11 @@ use super::RunReport;
 /// assert_eq!(schema["properties"]["late_replies"]["type"], "integer");
 /// ```
 pub fn schema() -> Value {
-    SchemaSettings::draft2020_12().for_serialize().into_generator().into_root_schema_for::<RunReport>().to_value()
+    SchemaSettings::draft2020_12()
+        .for_serialize()
+        .into_generator()
+        .into_root_schema_for::<RunReport>()
+        .to_value()
 }
 
 /// A ledger, as [`Counts`](phalanx_actors::inbox::Counts) serialises.
@@ -157,7 +161,9 @@ mod tests {
             let errors: Vec<String> = validator.iter_errors(&report).map(|error| error.to_string()).collect();
             assert_eq!(errors, Vec::<String>::new());
         }
-        for (place, value) in [("/outcome", json!("odd")), ("/ledger/sent", json!("1")), ("/notes", json!([1]))] {
+        for (place, value) in
+            [("/outcome", json!("odd")), ("/ledger/sent", json!("1")), ("/notes", json!([1]))]
+        {
             let mut report = full();
             *report.pointer_mut(place).unwrap() = value;
             assert!(!validator.is_valid(&report), "{place}");

@@ -21,7 +21,11 @@ const ITEM: usize = 400;
 pub(super) fn render(blocks: &[Block], palette: Palette) -> String {
     let mut text = String::new();
     let mut indent = "";
-    for block in blocks {
+    for (at, block) in blocks.iter().enumerate() {
+        let follows_table = at > 0 && matches!(blocks[at - 1], Block::Table { .. });
+        if follows_table && matches!(block, Block::Table { .. }) {
+            text.push('\n');
+        }
         match block {
             Block::Title { text: title, tone } => {
                 lines(&mut text, title, ("", ""), |line| paint(line, style(*tone).bold(), palette));
@@ -78,7 +82,8 @@ fn table(to: &mut String, columns: &[Column], rows: &[(Vec<String>, Tone)], pale
     let mut widths: Vec<usize> =
         columns.iter().enumerate().map(|(at, column)| widest(at).max(column.name.width())).collect();
     let gaps = INDENT.len() * columns.len();
-    let figures: usize = columns.iter().zip(&widths).filter(|(column, _)| column.figures).map(|(_, w)| w).sum();
+    let figures: usize =
+        columns.iter().zip(&widths).filter(|(column, _)| column.figures).map(|(_, w)| w).sum();
     for (column, width) in columns.iter().zip(&mut widths) {
         if !column.figures {
             *width = (*width).min(WIDTH.saturating_sub(gaps + figures).max(column.name.width()));

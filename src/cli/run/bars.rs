@@ -58,23 +58,24 @@ impl Bars {
     }
 
     fn stage(&mut self, stage: &'static str) -> &ProgressBar {
-        let at = match self.all.iter().position(|(name, _)| *name == stage) {
-            Some(at) => at,
-            None => {
-                if let Some((_, before)) = self.all.last() {
-                    before.disable_steady_tick();
-                    before.abandon();
-                }
-                let bar = self.screen.bars().add(ProgressBar::no_length());
-                let style = "{prefix:>12} [{bar:24}] {human_pos}/{human_len} {elapsed} {wide_msg}";
-                bar.set_style(ProgressStyle::with_template(style).expect("the template is well-formed").progress_chars("=> "));
-                bar.set_prefix(stage);
-                bar.enable_steady_tick(TICK);
-                self.all.push((stage, bar));
-                self.all.len() - 1
-            }
-        };
+        let at = self.all.iter().position(|(name, _)| *name == stage).unwrap_or_else(|| self.begin(stage));
         &self.all[at].1
+    }
+
+    /// Puts a bar below those there are, which move no more.
+    fn begin(&mut self, stage: &'static str) -> usize {
+        if let Some((_, before)) = self.all.last() {
+            before.disable_steady_tick();
+            before.abandon();
+        }
+        let bar = self.screen.bars().add(ProgressBar::no_length());
+        let style = "{prefix:>12} [{bar:24}] {human_pos}/{human_len} {elapsed} {wide_msg}";
+        let style = ProgressStyle::with_template(style).expect("the template is well-formed");
+        bar.set_style(style.progress_chars("=> "));
+        bar.set_prefix(stage);
+        bar.enable_steady_tick(TICK);
+        self.all.push((stage, bar));
+        self.all.len() - 1
     }
 }
 
@@ -108,9 +109,9 @@ mod tests {
         bars.all.iter().for_each(|(_, bar)| bar.force_draw());
         let drawn = terminal.contents();
         let expected = [
-            ["start-up [=====>", "] 1/4 ", "s ready, 1 failed"],
-            ["registration [===========>", "] 5/10 ", "s"],
-            ["tasks [=====>", "] 500/2,000 ", "s 7 in work, 1 not completed"],
+            ["start-up [======>", "] 1/4 ", "s ready, 1 failed"],
+            ["registration [============>", "] 5/10 ", "s"],
+            ["tasks [======>", "] 500/2,000 ", "s 7 in work, 1 not completed"],
         ];
         assert_eq!(drawn.lines().count(), expected.len(), "{drawn}");
         for (line, parts) in drawn.lines().zip(expected) {

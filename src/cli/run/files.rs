@@ -2,11 +2,9 @@
 
 use std::{
     ffi::OsStr,
-    fmt,
     fs::{self, File},
-    io::{self, BufWriter, Write},
+    io::{self, Write},
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError},
 };
 
 use crate::report::RunReport;
@@ -42,7 +40,8 @@ pub(super) struct Unwritable {
 impl ReportFile {
     /// The form comes from the end of the name.
     pub(super) fn new(path: PathBuf) -> Result<Self, UnknownForm> {
-        let ends_in = |end: &str| path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case(end));
+        let ends_in =
+            |end: &str| path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case(end));
         let form = match (ends_in("json"), ends_in("md")) {
             (true, _) => Form::Json,
             (_, true) => Form::Markdown,
@@ -111,43 +110,9 @@ impl ReportFile {
     }
 }
 
-/// The file of a trace, which the run writes and the end of the process may have to flush.
-#[derive(Clone)]
-pub(super) struct Trace {
-    file: Arc<Mutex<BufWriter<File>>>,
-}
-
-impl fmt::Debug for Trace {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Trace").finish_non_exhaustive()
-    }
-}
-
-impl Trace {
-    /// Makes the file, or empties it.
-    pub(super) fn create(path: &Path) -> Result<Self, Unwritable> {
-        let unwritable = |source| Unwritable { what: "trace", path: path.to_owned(), source };
-        let file = File::create(path).map_err(unwritable)?;
-        Ok(Self { file: Arc::new(Mutex::new(BufWriter::new(file))) })
-    }
-
-    /// Writes what is held back, unless someone is writing right now.
-    pub(super) fn flush_if_idle(&self) {
-        if let Ok(mut file) = self.file.try_lock() {
-            // The process is about to end; there is nobody to tell.
-            let _ = file.flush();
-        }
-    }
-}
-
-impl Write for Trace {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.file.lock().unwrap_or_else(PoisonError::into_inner).write(bytes)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.file.lock().unwrap_or_else(PoisonError::into_inner).flush()
-    }
+/// Makes the file of a trace, or empties it. The run itself holds back what it writes until there is enough.
+pub(super) fn trace(path: &Path) -> Result<File, Unwritable> {
+    File::create(path).map_err(|source| Unwritable { what: "trace", path: path.to_owned(), source })
 }
 
 /// Whether two paths lead to the same place, whether or not there is something yet.

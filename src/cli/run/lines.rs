@@ -58,7 +58,9 @@ impl Lines {
                 );
                 (Stage::Tasks, completed + failed, *submitted, line)
             }
-            Progress::Draining => return self.held.take().into_iter().chain(["draining".to_owned()]).collect(),
+            Progress::Draining => {
+                return self.held.take().into_iter().chain(["draining".to_owned()]).collect();
+            }
             Progress::Note(note) => return vec![format!("note: {note}")],
         };
         let mut lines = Vec::new();
@@ -107,7 +109,8 @@ mod tests {
     #[test]
     fn a_line_comes_with_each_tenth_and_with_the_end() {
         let mut lines = Lines::default();
-        let mut written: Vec<String> = (0..=1_000).flat_map(|done| lines.tell(&tasks(done, 0), ms(1))).collect();
+        let mut written: Vec<String> =
+            (0..=1_000).flat_map(|done| lines.tell(&tasks(done, 0), ms(1))).collect();
         written.extend(lines.finish());
         let tenths: Vec<String> = (0..=10).map(|n| format!("tasks: {} of 1000 completed", n * 100)).collect();
         assert_eq!(written, tenths);
@@ -117,12 +120,16 @@ mod tests {
     fn slow_work_is_told_of_once_a_second_and_not_when_nothing_happens() {
         let mut lines = Lines::default();
         let mut at = |done, now| lines.tell(&tasks(done, 2), ms(now)).len();
-        assert_eq!([at(0, 0), at(1, 500), at(2, 999), at(3, 1_000), at(4, 1_999), at(5, 2_000)], [1, 0, 0, 1, 0, 1]);
+        assert_eq!(
+            [at(0, 0), at(1, 500), at(2, 999), at(3, 1_000), at(4, 1_999), at(5, 2_000)],
+            [1, 0, 0, 1, 0, 1]
+        );
     }
 
     #[test]
     fn each_stage_and_phase_is_told_of_with_its_last_figures() {
-        let phase = |ended, phase: &str| Progress::StartUp { tasks: 40, ended, failed: 0, phase: Some(phase.into()) };
+        let phase =
+            |ended, phase: &str| Progress::StartUp { tasks: 40, ended, failed: 0, phase: Some(phase.into()) };
         let mut lines = Lines::default();
         let told = [
             phase(0, "core_initialization"),

@@ -9,10 +9,7 @@ use std::{
 use tracing_subscriber::{EnvFilter, fmt::time};
 
 use super::screen::Screen;
-use crate::{
-    cli::console::Output,
-    manifest::Palette,
-};
+use crate::{cli::console::Output, manifest::Palette};
 
 /// The variable that chooses what is logged when no option does.
 const VARIABLE: &str = "RUST_LOG";

@@ -38,7 +38,7 @@ use crate::{
     swarm::{self, Progress, RunError, RunOptions, Stop},
 };
 use bars::Bars;
-use files::{ReportFile, Trace, same_place};
+use files::{ReportFile, same_place};
 use lines::Lines;
 use screen::Screen;
 
@@ -93,19 +93,24 @@ impl Run {
         for report in &self.reports {
             report.probe().map_err(|error| sorry(console, &error, Exit::Io))?;
         }
-        let trace = self.trace.as_deref().map(Trace::create).transpose();
+        let trace = self.trace.as_deref().map(files::trace).transpose();
         let trace = trace.map_err(|error| sorry(console, &error, Exit::Io))?;
         let options = RunOptions {
             simulate: self.simulate,
             seed: self.seed,
-            trace: trace.clone().map(|trace| Box::new(trace) as _),
+            trace: trace.map(|file| Box::new(file) as _),
         };
-        let ended = watch(&manifest, options, trace, output, console);
-        let report = ended.map_err(|error| {
-            let exit = if matches!(error, RunError::Trace { .. }) { Exit::Io } else { Exit::Failed };
-            sorry(console, &error, exit)
-        })?;
-        Ok(self.report(&report, output, console))
+        match watch(&manifest, options, output, console) {
+            Ok(report) => Ok(self.report(&report, Exit::Well, output, console)),
+            Err(error) => {
+                let exit = if let RunError::Trace { .. } = error { Exit::Io } else { Exit::Failed };
+                let exit = sorry(console, &error, exit);
+                match error {
+                    RunError::Trace { report, .. } => Ok(self.report(&report, exit, output, console)),
+                    _ => Err(exit),
+                }
+            }
+        }
     }
 
     /// No file is written twice, and none over the manifest.
@@ -129,15 +134,20 @@ impl Run {
         read(&self.source.path, &variables).map_err(|error| console.refuse(&error, output))
     }
 
-    /// Writes the report wherever it is wanted. How the run ended counts more than what could not be written.
-    fn report(&self, report: &RunReport, output: Output, console: &mut Console<'_>) -> Exit {
-        let mut exits = vec![match report.outcome {
+    /// Writes the report wherever it is wanted. How the run ended counts more than what could not be written, before
+    /// now or now.
+    fn report(&self, report: &RunReport, before: Exit, output: Output, console: &mut Console<'_>) -> Exit {
+        let outcome = match report.outcome {
             Outcome::Succeeded => Exit::Well,
             Outcome::Failed => Exit::Failed,
             Outcome::Interrupted => Exit::Interrupted,
-        }];
+        };
+        let mut exits = vec![outcome, before];
         for file in &self.reports {
-            exits.extend(file.write(report).err().map(|error| sorry(console, &error, Exit::Io)));
+            match file.write(report) {
+                Ok(()) => tracing::info!(file = %file.path().display(), "the report is written"),
+                Err(error) => exits.push(sorry(console, &error, Exit::Io)),
+            }
         }
         if output.json {
             exits.push(console.result(&report.to_json()));
@@ -186,7 +196,6 @@ impl View {
 fn watch(
     manifest: &Manifest,
     options: RunOptions,
-    trace: Option<Trace>,
     output: Output,
     console: &mut Console<'_>,
 ) -> Result<RunReport, RunError> {
@@ -194,7 +203,7 @@ fn watch(
     let screen = Screen::new(bars);
     log::install(output, &screen, console.palette);
     let stop = Stop::default();
-    if let Err(error) = interrupt::install(stop.clone(), screen.clone(), trace, output.quiet) {
+    if let Err(error) = interrupt::install(stop.clone(), screen.clone(), output.quiet) {
         tracing::warn!(%error, "ctrl-C ends the run at once: it cannot be listened for");
     }
     let view = Arc::new(Mutex::new(if bars {
@@ -204,8 +213,13 @@ fn watch(
     } else {
         View::Lines { lines: Lines::default(), since: Instant::now(), screen: screen.clone() }
     }));
+    let (tasks, agents) = (manifest.tasks.len(), manifest.agent_count());
+    tracing::info!(swarm = manifest.name, agents, tasks, simulated = options.simulate, "the run starts");
     let teller = Arc::clone(&view);
-    let tell = move |progress| teller.lock().unwrap_or_else(PoisonError::into_inner).tell(&progress);
+    let tell = move |progress| {
+        tracing::debug!(?progress);
+        teller.lock().unwrap_or_else(PoisonError::into_inner).tell(&progress);
+    };
     let ended = catch_unwind(AssertUnwindSafe(|| swarm::run(manifest, options, tell, stop)));
     view.lock().unwrap_or_else(PoisonError::into_inner).finish();
     screen.close();
