@@ -122,7 +122,6 @@ impl HostBuilder {
                 directory,
                 watches,
                 protocols,
-                root,
                 groups: Groups::default(),
                 alive,
                 closing: AtomicBool::new(false),

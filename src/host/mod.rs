@@ -60,7 +60,6 @@ struct Inner {
     directory: Directory,
     watches: Watches,
     protocols: Protocols,
-    root: Addr<Supervisor>,
     groups: Groups,
     alive: Arc<Alive>,
     closing: AtomicBool,

@@ -59,13 +59,25 @@ impl Protocols {
 }
 
 /// How the protocol actors are set up.
-#[derive(Default)]
 pub(super) struct ProtocolOptions {
     pub(super) monitor: MonitorOptions,
     pub(super) tap: Option<Tap>,
     pub(super) registration: BatcherOptions,
     pub(super) rules: Rules,
     pub(super) tasks: GraphOptions,
+}
+
+impl Default for ProtocolOptions {
+    fn default() -> Self {
+        Self {
+            monitor: MonitorOptions::default(),
+            tap: None,
+            // The registrar has more room than a batcher has by itself.
+            registration: RegistrarOptions::default().batcher,
+            rules: Rules::default(),
+            tasks: GraphOptions::default(),
+        }
+    }
 }
 
 /// How many agents are alive.

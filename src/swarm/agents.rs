@@ -99,7 +99,7 @@ async fn spawn_entry(env: &Env, entry: &AgentEntry) -> Result<(), RunError> {
     let mut ids = entry.id.ids();
     loop {
         let chunk: Vec<AgentId> = ids.by_ref().take(CHUNK).collect();
-        if chunk.is_empty() {
+        if chunk.is_empty() || env.world.stop.is_asked() {
             return Ok(());
         }
         let spawned = spawn(env, entry, chunk).await;

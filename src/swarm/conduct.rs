@@ -114,6 +114,10 @@ async fn course(env: &Env) -> Result<Course, RunError> {
         course.interrupted = world.stop.is_asked();
         return Ok(course);
     }
+    if world.stop.is_asked() {
+        course.interrupted = true;
+        return Ok(course);
+    }
     let began = host.now();
     agents::make_groups(env).await?;
     agents::spawn_all(env).await?;

@@ -15,7 +15,8 @@ const CRASH: Duration = Duration::from_secs(5);
 /// The faults of a run.
 pub(super) struct Faults {
     tasks: u64,
-    striking: Vec<(PlannedFault, JoinHandle<()>)>,
+    /// Without a handle once it has struck and was waited for.
+    striking: Vec<(PlannedFault, Option<JoinHandle<()>>)>,
 }
 
 impl Faults {
@@ -26,23 +27,27 @@ impl Faults {
         let tasks = if by_share { feed::count(&env.world).await } else { 0 };
         let strike = |fault: &PlannedFault| {
             let strike = strike(env.clone(), fault.clone(), tasks);
-            (fault.clone(), actix_rt::spawn(strike))
+            (fault.clone(), Some(actix_rt::spawn(strike)))
         };
         Self { tasks, striking: planned.iter().map(strike).collect() }
     }
 
     /// Waits for those that strike after a time.
     pub(super) async fn timed(&mut self) {
-        for (fault, strike) in &mut self.striking {
-            if matches!(fault.when, When::After(_)) && !strike.is_finished() {
-                _ = strike.await;
+        for (_, strike) in self.striking.iter_mut().filter(|(fault, _)| matches!(fault.when, When::After(_)))
+        {
+            if let Some(striking) = strike {
+                // Aborted only at the end.
+                _ = striking.await;
             }
+            *strike = None;
         }
     }
 
     /// Waits for faults that are just striking, and names those that have not come to it.
     pub(super) async fn end(self, env: &Env) {
-        for (fault, strike) in self.striking {
+        let striking = self.striking.into_iter().filter_map(|(fault, strike)| Some((fault, strike?)));
+        for (fault, strike) in striking {
             let due = match fault.when {
                 When::TasksCompleted(share) => {
                     needed(share, self.tasks).is_some_and(|needed| env.world.tally.read().completed >= needed)

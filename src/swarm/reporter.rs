@@ -97,21 +97,7 @@ impl Telling {
 
     async fn tell(&mut self, is_last: bool) {
         tell_notes(&self.env.world, &mut self.listener);
-        let figures = {
-            let figures = self.env.world.tally.read();
-            // Only what is shown below.
-            Figures {
-                startup_ended: figures.startup_ended,
-                startup_failed: figures.startup_failed,
-                phase: figures.phase.clone(),
-                registered: figures.registered,
-                submitted: figures.submitted,
-                completed: figures.completed,
-                failed: figures.failed,
-                draining: figures.draining,
-                ..Figures::default()
-            }
-        };
+        let figures = self.env.world.tally.read().outline();
         let (manifest, shown) = (&self.env.world.manifest, &self.shown);
         if (figures.startup_ended, &figures.phase) != (shown.startup_ended, &shown.phase) {
             let tasks = manifest.startup.tasks.len();

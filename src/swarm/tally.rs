@@ -70,6 +70,21 @@ impl Figures {
         self.submitted.saturating_sub(self.completed + self.failed)
     }
 
+    /// What is told while the run goes on, without all that is kept by name.
+    pub(super) fn outline(&self) -> Self {
+        Self {
+            startup_ended: self.startup_ended,
+            startup_failed: self.startup_failed,
+            phase: self.phase.clone(),
+            registered: self.registered,
+            submitted: self.submitted,
+            completed: self.completed,
+            failed: self.failed,
+            draining: self.draining,
+            ..Self::default()
+        }
+    }
+
     fn note(&mut self, note: String) {
         self.unshown.push_back(note.clone());
         if self.notes.len() < NAMED {

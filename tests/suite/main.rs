@@ -9,3 +9,7 @@ mod manifest_command;
 mod manifest_limits;
 mod manifest_random;
 mod manifest_schema;
+mod swarm_checksum;
+mod swarm_ends;
+mod swarm_keys;
+mod swarm_simulate;

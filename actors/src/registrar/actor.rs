@@ -224,3 +224,6 @@ impl Handler<QueryRoster> for Registrar {
         MessageResult(self.cell.lock().status())
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -16,7 +16,10 @@
 //! **Invariant.** Every request that was taken is waiting, in flight, settled or cancelled, and in exactly one of them; at
 //! most [`BatcherOptions::capacity`] wait.
 
-use std::{collections::VecDeque, time::Duration};
+use std::{
+    collections::{VecDeque, hash_map::Entry},
+    time::Duration,
+};
 
 use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
@@ -184,14 +187,18 @@ impl<T> Batcher<T> {
     /// Takes a pending request in at `now`.
     pub fn offer(&mut self, submission: Submission<T>, now: Timestamp) -> Offered<T> {
         let request = &submission.request;
-        if let Some(known) = self.known.get(&request.id) {
-            if known.agent != request.agent {
-                let (first, second) = (known.agent.clone(), request.agent.clone());
-                let error = OfferError::Conflict { request: request.id, first, second };
-                return Offered::Refused { error, submission };
+        let vacant = match self.known.entry(request.id) {
+            Entry::Vacant(vacant) => vacant,
+            Entry::Occupied(known) => {
+                let known = known.get();
+                if known.agent != request.agent {
+                    let (first, second) = (known.agent.clone(), request.agent.clone());
+                    let error = OfferError::Conflict { request: request.id, first, second };
+                    return Offered::Refused { error, submission };
+                }
+                return Offered::Known { stage: known.stage, submission };
             }
-            return Offered::Known { stage: known.stage, submission };
-        }
+        };
         if *request.status() != Status::Pending {
             let error = OfferError::NotPending { request: request.id, status: request.status().as_str() };
             return Offered::Refused { error, submission };
@@ -201,7 +208,7 @@ impl<T> Batcher<T> {
         }
         self.offered += 1;
         let place = (request.priority, self.offered);
-        self.known.insert(request.id, Known { agent: request.agent.clone(), stage: Stage::Waiting, place });
+        vacant.insert(Known { agent: request.agent.clone(), stage: Stage::Waiting, place });
         self.lanes[lane(place.0)].push_back(Waiting { number: place.1, since: now, submission });
         self.waiting += 1;
         Offered::Taken
@@ -212,10 +219,11 @@ impl<T> Batcher<T> {
     /// # Errors
     /// [`CancelError`] when it does not wait.
     pub fn cancel(&mut self, id: RequestId, now: Timestamp) -> Result<Submission<T>, CancelError> {
-        let known = self.known.get(&id).ok_or(CancelError::Unknown(id))?;
+        let known = self.known.get_mut(&id).ok_or(CancelError::Unknown(id))?;
         if known.stage != Stage::Waiting {
             return Err(CancelError::Late { request: id, stage: known.stage });
         }
+        known.stage = Stage::Cancelled;
         let (priority, number) = known.place;
         let lane = &mut self.lanes[lane(priority)];
         let place = lane
@@ -224,7 +232,7 @@ impl<T> Batcher<T> {
         let mut submission = lane.remove(place).expect("it was found a line ago").submission;
         self.waiting -= 1;
         submission.request.advance(Status::Cancelled, now).expect("what waits is pending");
-        self.finish(id, Stage::Cancelled);
+        self.remember(id);
         Ok(submission)
     }
 
@@ -281,29 +289,25 @@ impl<T> Batcher<T> {
     pub fn settle<'a>(&mut self, requests: impl IntoIterator<Item = &'a Request>, took: Duration) {
         let mut settled = 0;
         for request in requests {
-            if self.known.get(&request.id).is_none_or(|known| known.stage != Stage::InFlight) {
-                continue;
-            }
+            let known = self.known.get_mut(&request.id).filter(|known| known.stage == Stage::InFlight);
+            let Some(known) = known else { continue };
             settled += 1;
             self.in_flight -= 1;
-            let stage = match request.status() {
+            known.stage = match request.status() {
                 Status::Completed => Stage::Completed,
                 Status::Cancelled => Stage::Cancelled,
                 Status::Failed(_) | Status::Pending | Status::Validating | Status::Registering => {
                     Stage::Failed
                 }
             };
-            self.finish(request.id, stage);
+            self.remember(request.id);
         }
         if settled > 0 {
             self.pace.observe(settled, took);
         }
     }
 
-    fn finish(&mut self, id: RequestId, stage: Stage) {
-        if let Some(known) = self.known.get_mut(&id) {
-            known.stage = stage;
-        }
+    fn remember(&mut self, id: RequestId) {
         self.finished.push_back(id);
         if self.finished.len() > self.options.remember
             && let Some(forgotten) = self.finished.pop_front()

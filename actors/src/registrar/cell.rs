@@ -8,7 +8,7 @@ use std::{
     },
 };
 
-use super::{RegistrarOptions, RequestId, Roster, Rules, jobs::Entry, state::State};
+use super::{RegistrarOptions, RequestId, Roster, Rules, jobs::Underway, state::State};
 use crate::{agent::Timestamp, inbox::AgentHandle};
 
 struct Shared {
@@ -64,7 +64,7 @@ impl RegistrarCell {
 struct Out<'a> {
     cell: &'a RegistrarCell,
     batch: u64,
-    entries: Vec<Entry>,
+    entries: Vec<Underway>,
 }
 
 impl Drop for Out<'_> {

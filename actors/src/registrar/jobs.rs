@@ -25,7 +25,7 @@ pub(super) struct Payload {
 }
 
 /// A request on its way.
-pub(super) type Entry = Submission<Payload>;
+pub(super) type Underway = Submission<Payload>;
 
 /// How often something was sent to the router, and when it is sent again.
 #[derive(Debug, Default)]
@@ -64,7 +64,7 @@ impl Sending {
 #[derive(Debug)]
 pub(super) struct Batch {
     /// Empty while the rules are being asked, outside of the state.
-    pub(super) entries: Vec<Entry>,
+    pub(super) entries: Vec<Underway>,
     pub(super) size: usize,
     pub(super) began: Timestamp,
     /// Whether rules and roster were asked about all entries.
@@ -77,7 +77,7 @@ pub(super) struct Batch {
 }
 
 impl Batch {
-    pub(super) fn new(entries: Vec<Entry>, began: Timestamp) -> Self {
+    pub(super) fn new(entries: Vec<Underway>, began: Timestamp) -> Self {
         Self {
             size: entries.len(),
             entries,

@@ -1,15 +1,18 @@
 //! [`State`]: the registrar without actor, clock and router. What is to be sent, told and answered comes out as
 //! [`Effects`].
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, hash_map::Entry},
+    time::Duration,
+};
 
 use rustc_hash::{FxHashMap, FxHashSet};
 use tokio::sync::oneshot;
 
 use super::{
-    AGENTS_NAMED, Batcher, CancelError, Enlistment, Lookup, Offered, Profile, RegistrarEvent,
-    RegistrarOptions, Request, RequestId, Roster, RosterError, RosterStatus, Stage, Status, Submission,
-    jobs::{Batch, Claim, Entry, Payload, Removal, wait_once},
+    AGENTS_NAMED, Batcher, CancelError, Enlistment, Offered, Profile, RegistrarEvent, RegistrarOptions,
+    Request, RequestId, Roster, RosterError, Stage, Status, Submission,
+    jobs::{Batch, Claim, Payload, Removal, Underway, wait_once},
     memory::{Barred, Finished},
     waiters::{Effects, Seat, Waiters},
 };
@@ -20,6 +23,7 @@ use crate::{
     support::micros,
 };
 
+mod read;
 mod verify;
 
 #[derive(Default)]
@@ -191,11 +195,11 @@ impl State {
         self.jobs
     }
 
-    pub(super) fn take_entries(&mut self, batch: u64) -> Vec<Entry> {
+    pub(super) fn take_entries(&mut self, batch: u64) -> Vec<Underway> {
         self.batches.get_mut(&batch).map(|batch| std::mem::take(&mut batch.entries)).unwrap_or_default()
     }
 
-    pub(super) fn put_back(&mut self, batch: u64, entries: Vec<Entry>) {
+    pub(super) fn put_back(&mut self, batch: u64, entries: Vec<Underway>) {
         if let Some(batch) = self.batches.get_mut(&batch) {
             batch.entries = entries;
         }
@@ -212,22 +216,24 @@ impl State {
                 continue;
             }
             let agent = &request.agent;
+            let claim = self.claims.entry(agent.clone());
             let fault = if payload.agent.has_ended() {
                 Some(ended(agent))
             } else if let Some(holder) = self.roster.get(agent) {
                 let (kind, generation) = (holder.kind().clone(), holder.generation());
                 Some(RosterError::Duplicate { agent: agent.clone(), kind, generation }.to_string())
+            } else if let Entry::Occupied(claim) = &claim {
+                let first = claim.get().request;
+                Some(format!("agent id {agent} is being registered by {first}: choose another id"))
             } else {
-                self.claims.get(agent).map(|claim| {
-                    format!("agent id {agent} is being registered by {}: choose another id", claim.request)
-                })
+                None
             };
             if let Some(fault) = fault {
                 request.refuse(fault, now);
                 continue;
             }
             is_empty = false;
-            self.claims.insert(agent.clone(), Claim { batch: number, index, request: request.id });
+            claim.insert_entry(Claim { batch: number, index, request: request.id });
             if !self.leaving.is_empty() && self.leaving.remove(agent).is_some() {
                 batch.remove_first.push(agent.clone());
             }
@@ -438,49 +444,6 @@ impl State {
         effects.sends.extend(self.batches.iter().filter(|(_, b)| b.is_checked).map(|(number, _)| *number));
         effects.sends.extend(self.removing.as_ref().map(|removal| removal.number));
         self.batches.iter().filter(|(_, batch)| !batch.is_checked).map(|(number, _)| *number).collect()
-    }
-
-    pub(super) fn request(&self, id: RequestId) -> Option<Request> {
-        let request = match self.batcher.stage(id)? {
-            Stage::Waiting => &self.batcher.waiting_request(id)?.request,
-            Stage::InFlight => {
-                let mut entries = self.batches.values().flat_map(|batch| &batch.entries);
-                &entries.find(|entry| entry.request.id == id)?.request
-            }
-            Stage::Completed | Stage::Failed | Stage::Cancelled => self.finished.get(id)?,
-        };
-        Some(request.clone())
-    }
-
-    pub(super) fn lookup(&self, Lookup { kind, all_of, any_of }: &Lookup) -> Vec<AgentHandle> {
-        let members = match (kind, &all_of[..], &any_of[..]) {
-            (Some(kind), [], []) => return self.roster.of_kind(kind).map(|m| m.handle().clone()).collect(),
-            (_, [], [_, ..]) => self.roster.with_any(any_of),
-            _ => self.roster.with_all(all_of),
-        };
-        let is_meant = |member: &super::Member<'_, AgentHandle>| {
-            let offers = member.capabilities();
-            kind.as_ref().is_none_or(|kind| kind == member.kind())
-                && (any_of.is_empty() || any_of.iter().any(|one| offers.binary_search(one).is_ok()))
-        };
-        members.into_iter().filter(is_meant).map(|member| member.handle().clone()).collect()
-    }
-
-    pub(super) fn status(&self) -> RosterStatus {
-        #[expect(clippy::cast_precision_loss, reason = "counts stay far below 2^52")]
-        let mean = self.totals.batched as f64 / self.totals.batches.max(1) as f64;
-        RosterStatus {
-            agents: self.roster.len(),
-            revision: self.roster.revision(),
-            waiting: self.batcher.waiting(),
-            in_flight: self.batcher.in_flight(),
-            completed: self.totals.completed,
-            failed: self.totals.failed,
-            cancelled: self.totals.cancelled,
-            batches: self.totals.batches,
-            mean_batch_size: mean,
-            kinds: self.roster.kinds().into_iter().collect(),
-        }
     }
 }
 

@@ -82,7 +82,8 @@ pub struct HashFile {
     pub path: PathBuf,
 }
 
-/// Takes the SHA-256 of the hashes of the tasks it depends on, in the order of their ids.
+/// Takes the SHA-256 over a line `<hash>  <path>` for each file that the tasks it depends on hashed, in the order of the
+/// bytes of the paths, which is what `sha256sum` prints for them.
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 #[schemars(deny_unknown_fields)]
 pub struct CombineHashes {}

@@ -1,0 +1,137 @@
+//! Anything in any order, with registrar and router breaking in between: what is answered holds, and in the end roster and
+//! routes are the same.
+
+use proptest::prelude::{Just, ProptestConfig, Strategy, any, prop, prop_oneof, proptest};
+
+use super::{Strategy as Batches, *};
+
+#[derive(Debug, Clone)]
+enum Step {
+    /// Enlists these agents with fresh numbers.
+    Enlist(Vec<u8>),
+    /// Enlists what was enlisted as the so many-eth again.
+    Again(u8),
+    Delist(Vec<u8>),
+    Cancel(u8),
+    End(u8),
+    BreakRegistrar,
+    BreakRouter,
+    Turns(u8),
+    Wait(u16),
+}
+
+/// How many agents there are; each of a pair of neighbours has the same id.
+const AGENTS: u8 = 12;
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let agents = || prop::collection::vec(0..AGENTS, 0..5);
+    let step = prop_oneof![
+        4 => agents().prop_map(Step::Enlist),
+        1 => any::<u8>().prop_map(Step::Again),
+        2 => agents().prop_map(Step::Delist),
+        1 => any::<u8>().prop_map(Step::Cancel),
+        1 => (0..AGENTS).prop_map(Step::End),
+        1 => Just(Step::BreakRegistrar),
+        1 => Just(Step::BreakRouter),
+        4 => (0..8u8).prop_map(Step::Turns),
+        1 => (0..1500u16).prop_map(Step::Wait),
+    ];
+    prop::collection::vec(step, 1..40)
+}
+
+fn strategies() -> impl Strategy<Value = Batches> {
+    prop_oneof![
+        Just(Batches::ADAPTIVE),
+        Just(Batches::Streaming),
+        Just(Batches::FixedSize { size: 3 }),
+        Just(Batches::TimeBased { window: Duration::from_millis(300) }),
+    ]
+}
+
+async fn play(strategy: Batches, steps: Vec<Step>) {
+    let options = RegistrarOptions { parallel_batches: 3, ..batched_by(strategy) };
+    let world = World::start(options, Rules::default()).await;
+    let name = |agent: u8| format!("seller/{}", agent / 2);
+    let mut agents = Vec::new();
+    for agent in 0..AGENTS {
+        agents.extend(world.sellers(&[&name(agent)]).await);
+    }
+    let mut made: Vec<Enlistment> = Vec::new();
+    let (mut enlisted, mut delisted, mut cancelled) = (Vec::new(), Vec::new(), Vec::new());
+    let pick = |made: &Vec<Enlistment>, nth: u8| made.get(usize::from(nth) % made.len().max(1)).cloned();
+    for step in steps {
+        match step {
+            Step::Enlist(which) => {
+                let new: Vec<_> =
+                    which.iter().map(|agent| world.enlistment(&agents[usize::from(*agent)])).collect();
+                made.extend(new.iter().cloned());
+                enlisted.push((new.clone(), world.asked(Enlist(new))));
+            }
+            Step::Again(nth) => {
+                let old: Vec<_> = pick(&made, nth).into_iter().collect();
+                enlisted.push((old.clone(), world.asked(Enlist(old))));
+            }
+            Step::Delist(which) => {
+                let ids = which.iter().map(|agent| id(&name(*agent))).collect();
+                delisted.push(world.asked(Delist(ids)));
+            }
+            Step::Cancel(nth) => {
+                if let Some(old) = pick(&made, nth) {
+                    cancelled.push((old.request.id, world.asked(CancelRequest(old.request.id))));
+                }
+            }
+            Step::End(agent) => agents[usize::from(agent)].kill(),
+            Step::BreakRegistrar => world.break_registrar(),
+            Step::BreakRouter => world.router.handle().inject_panic("on purpose"),
+            Step::Turns(count) => {
+                for _ in 0..count {
+                    tokio::task::yield_now().await;
+                }
+            }
+            Step::Wait(millis) => tokio::time::sleep(Duration::from_millis(u64::from(millis))).await,
+        }
+        world.cell.verify().unwrap();
+    }
+    let mut ended = std::collections::BTreeMap::new();
+    for (asked, answer) in enlisted {
+        let requests = answer.await.unwrap();
+        assert!(
+            requests.iter().map(|r| r.id).eq(asked.iter().map(|one| one.request.id)),
+            "in the order given"
+        );
+        for request in requests {
+            assert!(request.status().is_final(), "{request:?}");
+            let first = ended.entry(request.id).or_insert_with(|| request.clone());
+            assert_eq!(*first, request, "a number has one end");
+        }
+    }
+    for (request, answer) in cancelled {
+        let is_cancelled = answer.await.unwrap().is_ok();
+        assert!(!is_cancelled || *ended[&request].status() == Status::Cancelled);
+    }
+    let mut removed = 0;
+    for answer in delisted {
+        removed += answer.await.unwrap();
+    }
+    tokio::time::sleep(2 * REST).await;
+    let completed = ended.values().filter(|request| *request.status() == Status::Completed).count();
+    assert_eq!(world.registered().len() + removed, completed);
+    assert_eq!(world.registered(), world.routed());
+    let status = world.status().await;
+    assert_eq!((status.waiting, status.in_flight, status.revision), (0, 0, (completed + removed) as u64));
+    let all: Vec<_> = world.registered().into_iter().collect();
+    assert_eq!(world.asked(Delist(all.clone())).await.unwrap(), all.len());
+    world.assert_only(&[]);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn whatever_happens_in_whatever_order_roster_routes_and_answers_agree(
+        strategy in strategies(),
+        steps in steps(),
+    ) {
+        paused(play(strategy, steps));
+    }
+}
