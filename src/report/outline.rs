@@ -259,13 +259,14 @@ fn tasks(report: &RunReport, blocks: &mut Vec<Block>) {
     list(blocks, "Results", results.into_iter(), Tone::Plain);
 }
 
-/// What a task returned: a line for each part of an object, one for anything else.
+/// What a task returned: a line for each part of an object, none for nothing, one for anything else.
 fn facts(task: &str, value: &Value) -> Vec<String> {
     let plain = |value: &Value| match value {
         Value::String(text) => text.clone(),
         other => other.to_string(),
     };
     match value {
+        Value::Null => Vec::new(),
         Value::Object(parts) if !parts.is_empty() => {
             parts.iter().map(|(key, value)| format!("{task}, {key}: {}", plain(value))).collect()
         }

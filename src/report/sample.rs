@@ -119,6 +119,7 @@ pub(crate) fn full() -> RunReport {
                     }),
                 ),
                 ("list".to_owned(), json!("a text")),
+                ("nap".to_owned(), json!(null)),
             ]
             .into(),
             duration_us: 12_154_550,

@@ -6,6 +6,7 @@ use std::{
     thread,
 };
 
+use tracing::Level;
 use tracing_subscriber::{EnvFilter, fmt::time};
 
 use super::screen::Screen;
@@ -41,7 +42,8 @@ pub(super) fn install(output: Output, screen: &Screen, palette: Palette) {
     let screen = screen.clone();
     panic::set_hook(Box::new(move |panic| {
         if backtrace {
-            screen.without_bars(|| before(panic));
+            elsewhere(|| screen.clear());
+            before(panic);
         } else {
             tell(panic);
         }
@@ -50,10 +52,23 @@ pub(super) fn install(output: Output, screen: &Screen, palette: Palette) {
 
 /// One line for a panic. Agents may panic on purpose; their supervisors account for it, so it is no warning.
 fn tell(panic: &PanicHookInfo<'_>) {
-    let at = panic.location().map(ToString::to_string).unwrap_or_default();
-    let thread = thread::current();
-    let thread = thread.name().unwrap_or("unnamed");
-    tracing::info!(target: "phalanx::panic", thread, at, "panicked: {}", text(panic.payload()));
+    const TARGET: &str = "phalanx::panic";
+    if tracing::enabled!(target: TARGET, Level::INFO) {
+        let at = panic.location().map(ToString::to_string).unwrap_or_default();
+        let thread = thread::current();
+        let (thread, text) = (thread.name().unwrap_or("unnamed"), text(panic.payload()));
+        elsewhere(|| tracing::info!(target: TARGET, thread, at, "panicked: {text}"));
+    }
+}
+
+/// Does something on another thread and waits for it: bars are not taken off the screen by a thread that panics.
+fn elsewhere(doing: impl FnOnce() + Send) {
+    thread::scope(|scope| {
+        if let Ok(done) = thread::Builder::new().spawn_scoped(scope, doing) {
+            // A panic while one is told of: there is nothing better to say.
+            let _ = done.join();
+        }
+    });
 }
 
 /// What a panic says.

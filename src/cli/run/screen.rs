@@ -37,10 +37,15 @@ impl Screen {
         self.without_bars(|| _ = writeln!(io::stderr(), "{line}"));
     }
 
-    /// Takes the bars off the screen for good.
-    pub(super) fn close(&self) {
+    /// Takes the bars off the screen until they are drawn again.
+    pub(super) fn clear(&self) {
         // There is nobody to tell if the terminal is gone.
         let _ = self.bars.clear();
+    }
+
+    /// Takes the bars off the screen for good.
+    pub(super) fn close(&self) {
+        self.clear();
         self.bars.set_draw_target(ProgressDrawTarget::hidden());
     }
 }
@@ -58,11 +63,13 @@ impl<'w> MakeWriter<'w> for Screen {
 pub(super) struct Above<'s>(&'s Screen);
 
 impl Write for Above<'_> {
+    /// Never fails: who logs would write to standard error that standard error cannot be written.
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.without_bars(|| io::stderr().write(bytes))
+        self.0.without_bars(|| _ = io::stderr().write_all(bytes));
+        Ok(bytes.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        io::stderr().flush()
+        Ok(())
     }
 }
