@@ -41,7 +41,7 @@ use phalanx_actors::{
     initializer::{Body, StartUp, StartUpError, StartupOptions, StartupReport, StartupTask},
     monitor::{Event, Record},
     router::{Arbiters, Directory, Publisher, Selector, Subscribe, Unsubscribe},
-    supervisor::{Supervisor, Watches},
+    supervisor::Watches,
 };
 
 pub use ask_all::{Answer, Answers, AskAll, AskAllError, Gather};
