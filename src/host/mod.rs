@@ -31,7 +31,7 @@ use std::{
     time::Duration,
 };
 
-use actix::{Addr, Handler, Message};
+use actix::{Handler, Message};
 use phalanx_actors::{
     agent::{
         Agent, AgentId, Capability, GroupName, InvalidName, Kind, TaskId, Terminated, Timestamp, TopicName,
