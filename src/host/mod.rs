@@ -31,7 +31,7 @@ use std::{
     time::Duration,
 };
 
-use actix::{Addr, Handler, Message};
+use actix::{Handler, Message};
 use phalanx_actors::{
     agent::{
         Agent, AgentId, Capability, GroupName, InvalidName, Kind, TaskId, Terminated, Timestamp, TopicName,
@@ -41,7 +41,7 @@ use phalanx_actors::{
     initializer::{Body, StartUp, StartUpError, StartupOptions, StartupReport, StartupTask},
     monitor::{Event, Record},
     router::{Arbiters, Directory, Publisher, Selector, Subscribe, Unsubscribe},
-    supervisor::{Supervisor, Watches},
+    supervisor::Watches,
 };
 
 pub use ask_all::{Answer, Answers, AskAll, AskAllError, Gather};

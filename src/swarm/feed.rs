@@ -55,7 +55,7 @@ pub(super) async fn count(world: &Arc<World>) -> u64 {
         let tasks = counting.manifest.tasks.iter().map(|entry| match &entry.for_each {
             None => 1,
             Some(ForEach::Count(count)) => *count,
-            Some(ForEach::FileBelow(root)) => walk::files(root).filter(Result::is_ok).count() as u64,
+            Some(ForEach::FileBelow(root)) => walk::files(root).flatten().count() as u64,
         });
         tasks.sum()
     };

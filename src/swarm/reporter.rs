@@ -58,7 +58,9 @@ impl Reporter {
 /// Tells the notes that were not told yet.
 pub(super) fn tell_notes(world: &World, listener: &mut Listener) {
     let notes: Vec<String> = world.tally.read().unshown.drain(..).collect();
-    notes.into_iter().for_each(|note| listener(Progress::Note(note)));
+    for note in notes {
+        listener(Progress::Note(note));
+    }
 }
 
 struct Telling {

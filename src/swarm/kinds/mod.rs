@@ -70,12 +70,11 @@ impl Heard {
     }
 
     fn count(&mut self, topic: &TopicName) {
-        let count = match self.by_topic.get(topic) {
-            Some(count) => count,
-            None => {
-                let count = self.env.world.gauge(&self.me, topic);
-                self.by_topic.entry(topic.clone()).or_insert(count)
-            }
+        let count = if let Some(count) = self.by_topic.get(topic) {
+            count
+        } else {
+            let count = self.env.world.gauge(&self.me, topic);
+            self.by_topic.entry(topic.clone()).or_insert(count)
         };
         count.fetch_add(1, Ordering::Relaxed);
     }
