@@ -194,16 +194,13 @@ mod tests {
     struct Nobody;
 
     impl Fanout for Nobody {
-        fn route(&self) -> &Arc<Route> {
-            unreachable!("nothing is taken out here")
-        }
         fn recipients(&self) -> usize {
             0
         }
-        fn pack(&self, _: Vec<Shared>) -> Rc<super::super::slot::Packed> {
+        fn pack(&self, _: Vec<Shared>) -> Rc<crate::inbox::Packed> {
             unreachable!("nothing is taken out here")
         }
-        fn push(&self, _: &Rc<super::super::slot::Packed>, _: Lane, _: usize, _: usize) -> usize {
+        fn push(&self, _: &Rc<crate::inbox::Packed>, _: Lane, _: usize, _: usize) -> usize {
             unreachable!("nothing is taken out here")
         }
     }
