@@ -4,18 +4,41 @@
 //! the start of the host, and their keys end in `_us`. A key is added with a new minor schema, and changed or removed only
 //! with a new major one.
 //!
+//! ```text
+//! RunReport ──serde──> JSON (schema: `schema()`, described in docs/report.md)
+//!     └──outline──> blocks ──> text for a terminal, Markdown for a page
+//! ```
+//!
+//! It owns the form of the report and how it is shown. It never takes part in a run, and what it shows depends on the
+//! report alone.
+//!
 //! **Invariant.** The report of a run that has ended has `ledger.pending = 0`, and its ledger balances.
+
+mod markdown;
+mod outline;
+#[cfg(test)]
+pub(crate) mod sample;
+mod schema;
+mod text;
+mod units;
 
 use std::collections::BTreeMap;
 
 use phalanx_actors::{coordinator::TaskMetrics, inbox::Counts};
+use schemars::JsonSchema;
 use serde::Serialize;
+
+pub use schema::schema;
+pub use text::WIDTH;
+
+use crate::manifest::Palette;
+use schema::{CountsShape, TaskMetricsShape};
 
 /// The version of the report's form.
 pub const SCHEMA: &str = "phalanx-report/1.0";
 
 /// How a run ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
     /// Everything that was required completed.
@@ -27,9 +50,9 @@ pub enum Outcome {
 }
 
 /// What a run of a swarm did.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct RunReport {
-    /// [`SCHEMA`].
+    /// The version of the report's form, [`SCHEMA`].
     pub schema: &'static str,
     /// The manifest's name.
     pub name: String,
@@ -52,6 +75,7 @@ pub struct RunReport {
     /// The agents.
     pub agents: AgentsSection,
     /// What became of every message.
+    #[schemars(with = "CountsShape")]
     pub ledger: Counts,
     /// The same for each route, direct sends first.
     pub routes: Vec<RouteSection>,
@@ -67,8 +91,27 @@ pub struct RunReport {
     pub notes: Vec<String>,
 }
 
+impl RunReport {
+    /// The report as JSON, indented, with a line break at the end.
+    pub fn to_json(&self) -> String {
+        let text =
+            serde_json::to_string_pretty(self).expect("texts, numbers and maps by text have a JSON form");
+        format!("{text}\n")
+    }
+
+    /// The report for people at a terminal, in at most [`WIDTH`] columns.
+    pub fn to_text(&self, palette: Palette) -> String {
+        text::render(&outline::outline(self), palette)
+    }
+
+    /// The report as a page of Markdown with GitHub's tables; the same content as [`RunReport::to_text`].
+    pub fn to_markdown(&self) -> String {
+        markdown::render(&outline::outline(self))
+    }
+}
+
 /// Start-up.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct StartupSection {
     /// How it ended: succeeded, degraded, failed, cancelled.
     pub outcome: String,
@@ -83,7 +126,7 @@ pub struct StartupSection {
 }
 
 /// One phase of start-up.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct PhaseSection {
     /// Its name.
     pub phase: String,
@@ -98,7 +141,7 @@ pub struct PhaseSection {
 }
 
 /// A task on the critical path.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct StepSection {
     /// The task.
     pub task: String,
@@ -109,7 +152,7 @@ pub struct StepSection {
 }
 
 /// A task that did not complete.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct FailedTask {
     /// The task.
     pub task: String,
@@ -118,7 +161,7 @@ pub struct FailedTask {
 }
 
 /// Registration.
-#[derive(Debug, Clone, Default, Serialize)]
+#[derive(Debug, Clone, Default, Serialize, JsonSchema)]
 pub struct RegistrationSection {
     /// How many agents asked.
     pub requested: u64,
@@ -133,7 +176,7 @@ pub struct RegistrationSection {
 }
 
 /// The agents.
-#[derive(Debug, Clone, Default, Serialize)]
+#[derive(Debug, Clone, Default, Serialize, JsonSchema)]
 pub struct AgentsSection {
     /// How many there were, by kind.
     pub by_kind: BTreeMap<String, usize>,
@@ -148,20 +191,22 @@ pub struct AgentsSection {
 }
 
 /// The ledger of one route.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct RouteSection {
     /// The route.
     pub route: String,
     /// Its ledger.
     #[serde(flatten)]
+    #[schemars(with = "CountsShape")]
     pub ledger: Counts,
 }
 
 /// The tasks.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct TasksSection {
     /// The totals.
     #[serde(flatten)]
+    #[schemars(with = "TaskMetricsShape")]
     pub totals: TaskMetrics,
     /// The tasks that did not complete, with the reason: the first hundred.
     pub not_completed: Vec<FailedTask>,
@@ -172,7 +217,7 @@ pub struct TasksSection {
 }
 
 /// One handler of events.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct HandlerSection {
     /// Its name.
     pub name: String,

@@ -175,9 +175,11 @@ pub struct TaskMetrics {
     /// The average time from submission to completion, as whole microseconds \[us\].
     #[serde(rename = "average_latency_us", serialize_with = "as_micros")]
     pub average_latency: Duration,
-    /// When the first task was submitted.
+    /// When the first task was submitted \[us\].
+    #[serde(rename = "first_submitted_us")]
     pub first_submitted: Option<Timestamp>,
-    /// When the last task completed so far.
+    /// When the last task completed so far \[us\].
+    #[serde(rename = "last_completed_us")]
     pub last_completed: Option<Timestamp>,
 }
 

@@ -1,0 +1,166 @@
+//! Reports for tests: one with everything in it, one with as little as can be.
+
+use std::time::Duration;
+
+use phalanx_actors::{agent::Timestamp, coordinator::TaskMetrics, inbox::Counts};
+use serde_json::json;
+
+use super::{
+    AgentsSection, FailedTask, HandlerSection, Outcome, PhaseSection, RegistrationSection, RouteSection,
+    RunReport, SCHEMA, StartupSection, StepSection, TasksSection,
+};
+
+fn not_completed(task: &str, reason: &str) -> FailedTask {
+    FailedTask { task: task.to_owned(), reason: reason.to_owned() }
+}
+
+fn phase(phase: &str, (tasks, completed): (usize, usize), times: Option<(u64, u64)>) -> PhaseSection {
+    PhaseSection {
+        phase: phase.to_owned(),
+        tasks,
+        completed,
+        started_us: times.map(|(start, _)| start),
+        ended_us: times.map(|(_, end)| end),
+    }
+}
+
+fn startup() -> StartupSection {
+    let step = |task: &str, started_us, ended_us| StepSection { task: task.to_owned(), started_us, ended_us };
+    StartupSection {
+        outcome: "degraded".to_owned(),
+        duration_us: 160_250,
+        phases: vec![
+            phase("dependency_resolution", (3, 3), Some((120, 100_300))),
+            phase("core_initialization", (2, 1), Some((100_300, 160_250))),
+            phase("ready", (1, 0), None),
+        ],
+        critical_path: vec![step("root", 120, 100_300), step("warm-up", 100_300, 160_250)],
+        failed: vec![not_completed("index", "no file of this name: data/index.bin")],
+    }
+}
+
+/// A report in which every key has a value.
+pub(crate) fn full() -> RunReport {
+    let ledger = Counts {
+        sent: 50_512,
+        delivered: 50_500,
+        rejected: 4,
+        dropped: 3,
+        expired: 2,
+        failed: 3,
+        pending: 0,
+    };
+    let direct = Counts { sent: 50_000, delivered: 49_999, failed: 1, ..Counts::default() };
+    let progress =
+        Counts { sent: 512, delivered: 501, rejected: 4, dropped: 3, expired: 2, failed: 2, pending: 0 };
+    RunReport {
+        schema: SCHEMA,
+        name: "checksum".to_owned(),
+        outcome: Outcome::Failed,
+        failures: vec!["2 of 50,001 tasks did not complete".to_owned(), "start-up task index failed".to_owned()],
+        simulated: true,
+        seed: 7,
+        arbiters: 2,
+        duration_us: 12_345_678,
+        startup: Some(startup()),
+        registration: RegistrationSection {
+            requested: 52,
+            completed: 51,
+            failed: 1,
+            batches: 6,
+            duration_us: 30_200,
+        },
+        agents: AgentsSection {
+            by_kind: [("hasher".to_owned(), 50), ("logger".to_owned(), 1)].into(),
+            crashes: 4,
+            restarts: 3,
+            abandoned: vec![not_completed("hasher/9", "more than 3 restarts within 5s")],
+            killed: 1,
+        },
+        ledger,
+        routes: vec![
+            RouteSection { route: "direct".to_owned(), ledger: direct },
+            RouteSection { route: "topic progress".to_owned(), ledger: progress },
+        ],
+        reasons: [("full", 4), ("dropped_oldest", 3), ("expired", 2), ("panicked", 3)].into(),
+        late_replies: 2,
+        tasks: TasksSection {
+            totals: TaskMetrics {
+                submitted: 50_001,
+                completed: 49_990,
+                failed: 1,
+                cancelled: 1,
+                timed_out: 1,
+                pending: 2,
+                queued: 3,
+                executing: 2,
+                waiting: 1,
+                dispatched: 50_004,
+                retried: 3,
+                stale: 1,
+                agents: 51,
+                average_latency: Duration::from_micros(2_345),
+                first_submitted: Some(Timestamp::from_start(Duration::from_micros(190_450))),
+                last_completed: Some(Timestamp::from_start(Duration::from_millis(12_345))),
+            },
+            not_completed: vec![
+                not_completed("hash:/usr/share/a|b", "permission denied"),
+                not_completed(
+                    "hash:/usr/share/doc/a-path-that-goes-on-for-quite-a-while/and-then-some/changelog.gz",
+                    "timed out: no answer within 60s, in the last of 4 attempts; raise its timeout",
+                ),
+            ],
+            results: [
+                (
+                    "combine".to_owned(),
+                    json!({
+                        "sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+                        "files": 49_990,
+                    }),
+                ),
+                ("list".to_owned(), json!("a text")),
+                ("nap".to_owned(), json!(null)),
+            ]
+            .into(),
+            duration_us: 12_154_550,
+        },
+        handlers: vec![
+            HandlerSection { name: "alerts".to_owned(), handled: 1_207, errors: 0 },
+            HandlerSection { name: "seen".to_owned(), handled: 101_530, errors: 2 },
+        ],
+        notes: vec![
+            "hasher/7 was killed on purpose after 25,000 tasks".to_owned(),
+            "3 bodies that touch the outside world took their estimates instead: read_file, wait_for_port, run"
+                .to_owned(),
+        ],
+    }
+}
+
+/// A report of a run of nothing.
+pub(crate) fn least() -> RunReport {
+    RunReport {
+        schema: SCHEMA,
+        name: "nothing yet".to_owned(),
+        outcome: Outcome::Succeeded,
+        failures: Vec::new(),
+        simulated: false,
+        seed: 0,
+        arbiters: 1,
+        duration_us: 950,
+        startup: None,
+        registration: RegistrationSection::default(),
+        agents: AgentsSection::default(),
+        ledger: Counts::default(),
+        routes: Vec::new(),
+        reasons: [].into(),
+        late_replies: 0,
+        tasks: TasksSection {
+            totals: TaskMetrics::default(),
+            not_completed: Vec::new(),
+            results: [].into(),
+            duration_us: 0,
+        },
+        handlers: Vec::new(),
+        notes: Vec::new(),
+    }
+}
