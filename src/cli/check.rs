@@ -22,7 +22,8 @@ pub(super) struct Source {
     /// The manifest, a JSON file.
     #[arg(value_name = "MANIFEST")]
     pub(super) path: PathBuf,
-    /// Fills `${name}` and `${name:-default}` in the manifest.
+    /// Fill `${name}` and `${name:-default}` in the manifest; may be given several times [default: the defaults in
+    /// it].
     #[arg(long = "set", value_name = "NAME=VALUE")]
     pub(super) assignments: Vec<Assignment>,
 }

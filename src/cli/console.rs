@@ -12,19 +12,22 @@ pub(super) struct Console<'c> {
     pub(super) err: &'c mut dyn Write,
     /// The width of the terminal that `err` is, if it is one.
     pub(super) terminal: Option<usize>,
+    /// Whether `err` has colours.
     pub(super) palette: Palette,
+    /// Whether `out` has colours.
+    pub(super) out_palette: Palette,
 }
 
 /// The options of every subcommand.
 #[derive(Debug, Clone, Copy, clap::Args)]
 pub(super) struct Output {
-    /// Write results as JSON to standard output.
+    /// Write results as JSON to standard output [default: text].
     #[arg(long, global = true)]
     pub(super) json: bool,
-    /// Say nothing but faults.
+    /// Say nothing but faults and failures [default: progress and a summary].
     #[arg(short, long, global = true)]
     pub(super) quiet: bool,
-    /// Say more; twice for still more.
+    /// Say more: `-v` logs what happens, `-vv` details [default: warnings, or what `RUST_LOG` says].
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     pub(super) verbose: u8,
 }
@@ -40,10 +43,16 @@ pub(super) fn with_process<T>(run: impl FnOnce(&mut Console<'_>) -> T) -> T {
     const WIDTH: usize = 100;
     let is_terminal = io::stderr().is_terminal();
     let variable = |name| std::env::var(name).ok();
-    let palette = palette(is_terminal, variable("NO_COLOR").as_deref(), variable("TERM").as_deref());
-    let mut out = io::stdout().lock();
-    let mut err = io::stderr().lock();
-    run(&mut Console { out: &mut out, err: &mut err, terminal: is_terminal.then_some(WIDTH), palette })
+    let (no_color, term) = (variable("NO_COLOR"), variable("TERM"));
+    let palette = |is_terminal| palette(is_terminal, no_color.as_deref(), term.as_deref());
+    // Neither is locked: other threads write to standard error while the swarm runs.
+    run(&mut Console {
+        out: &mut io::stdout(),
+        err: &mut io::stderr(),
+        terminal: is_terminal.then_some(WIDTH),
+        palette: palette(is_terminal),
+        out_palette: palette(io::stdout().is_terminal()),
+    })
 }
 
 impl Console<'_> {

@@ -1,7 +1,7 @@
 //! The command `phalanx`: its subcommands, a file each, and what they have in common.
 //!
 //! ```text
-//! arguments --clap--> Cli --> Command::{Check, Schema} --> Exit
+//! arguments --clap--> Cli --> Command::{Run, Check, Schema} --> Exit
 //! ```
 //!
 //! A subcommand is a struct of clap arguments with `run(self, Output, &mut Console) -> Exit`; it writes results to
@@ -10,18 +10,19 @@
 mod check;
 mod console;
 mod exit;
+mod run;
 
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 pub use exit::Exit;
 
-use crate::manifest;
+use crate::{manifest, report};
 use console::{Console, Output, with_process};
 
 /// Hosts swarms of agents, each described by one manifest.
 #[derive(Debug, Parser)]
-#[command(name = "phalanx", version, after_help = Exit::help())]
+#[command(name = "phalanx", version, after_help = after_help())]
 struct Cli {
     #[command(flatten)]
     output: Output,
@@ -31,17 +32,43 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Run(run::Run),
     /// Reads a manifest and names all of its faults.
     Check(check::Check),
-    /// Prints the JSON Schema of the manifest.
-    Schema,
+    /// Prints the JSON Schema of the manifest, or of the report.
+    Schema(Schema),
+}
+
+/// Prints the JSON Schema of the manifest, or of the report.
+#[derive(Debug, clap::Args)]
+struct Schema {
+    /// Print that of the report of a run [default: that of the manifest].
+    #[arg(long)]
+    report: bool,
+}
+
+/// What follows the options in `phalanx --help`.
+fn after_help() -> String {
+    format!(
+        "\
+Examples:
+  phalanx check swarm.json           names all faults of a manifest
+  phalanx run swarm.json             runs it and prints a summary
+  phalanx run swarm.json --simulate  runs it in virtual time
+  phalanx schema > schema.json       for editors that complete manifests
+
+{}",
+        Exit::help()
+    )
 }
 
 impl Command {
     fn run(self, output: Output, console: &mut Console<'_>) -> Exit {
         match self {
             Self::Check(check) => check.run(output, console),
-            Self::Schema => console.result(&format!("{:#}\n", manifest::schema())),
+            Self::Run(run) => run.run(output, console),
+            Self::Schema(Schema { report: true }) => console.result(&format!("{:#}\n", report::schema())),
+            Self::Schema(_) => console.result(&format!("{:#}\n", manifest::schema())),
         }
     }
 }

@@ -1,5 +1,9 @@
 //! The behaviours of the command and the host, a module each.
 
+mod command;
+mod command_files;
+mod command_interrupt;
+mod command_run;
 mod manifest_bad;
 mod manifest_command;
 mod manifest_limits;
