@@ -107,6 +107,9 @@ async fn program(host: Host) -> Result<(), Box<dyn Error>> {
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
-    std::panic::set_hook(Box::new(|panic| println!("panic: {}", panic.payload_as_str().unwrap_or("?"))));
-    phalanx::simulate(7, program)
+    std::panic::set_hook(Box::new(|panic| {
+        let text = panic.payload().downcast_ref::<String>().map_or("?", String::as_str);
+        println!("panic: {text}");
+    }));
+    simulate(7, program)
 }

@@ -292,7 +292,7 @@ fn the_same_seed_gives_the_same_events_byte_for_byte() {
     let trace = |seed: u64| {
         let lines = std::sync::Arc::new(std::sync::Mutex::new(String::new()));
         let tap = lines.clone();
-        let system = actix_rt::System::with_tokio_rt(|| {
+        let system = System::with_tokio_rt(|| {
             tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap()
         });
         system.block_on(async move {

@@ -132,9 +132,9 @@ async fn storm(host: &Host, seed: u64) {
 fn killing_protocol_actors_and_agents_under_load_loses_nothing_in_virtual_time() {
     quiet_panics();
     for seed in 0..12 {
-        phalanx::simulate(seed, |host| async move {
+        simulate(seed, |host| async move {
             storm(&host, seed).await;
-            Ok::<_, phalanx::HostError>(())
+            Ok::<_, HostError>(())
         })
         .unwrap();
     }
@@ -172,7 +172,7 @@ impl Agent for Watcher {
 #[test]
 fn an_agent_that_is_given_up_leaves_roster_and_routes_and_its_watchers_are_told() {
     quiet_panics();
-    phalanx::simulate(1, |host| async move {
+    simulate(1, |host| async move {
         let once = Supervision { policy: RestartPolicy::Temporary, ..Supervision::default() };
         let options = AgentOptions { supervision: once, ..AgentOptions::default() };
         let worker = host.spawn_with("w", options, |_| Worker::default()).await.unwrap();
@@ -193,7 +193,7 @@ fn an_agent_that_is_given_up_leaves_roster_and_routes_and_its_watchers_are_told(
         host.spawn("w", Worker::default).await.expect("the id is free again");
         host.verify().unwrap();
         host.shutdown(Duration::from_secs(1)).await;
-        Ok::<_, phalanx::HostError>(())
+        Ok::<_, HostError>(())
     })
     .unwrap();
 }
@@ -201,22 +201,22 @@ fn an_agent_that_is_given_up_leaves_roster_and_routes_and_its_watchers_are_told(
 #[test]
 fn linked_agents_go_together_when_one_comes_to_a_bad_end() {
     quiet_panics();
-    phalanx::simulate(1, |host| async move {
+    simulate(1, |host| async move {
         let once = Supervision { policy: RestartPolicy::Temporary, ..Supervision::default() };
         let options = AgentOptions { supervision: once, ..AgentOptions::default() };
-        let one = host.spawn_with("one", options.clone(), |_| Worker::default()).await.unwrap().handle();
+        let first = host.spawn_with("one", options.clone(), |_| Worker::default()).await.unwrap().handle();
         let other = host.spawn_with("other", options.clone(), |_| Worker::default()).await.unwrap().handle();
         let third = host.spawn_with("third", options, |_| Worker::default()).await.unwrap().handle();
-        host.link(&one, &other);
+        host.link(&first, &other);
         host.link(&third, &other);
         third.stop();
         host.sleep(Duration::from_millis(50)).await;
         assert!(!other.has_ended(), "a normal end takes nobody along");
-        one.inject_panic("x");
+        first.inject_panic("x");
         host.sleep(Duration::from_millis(50)).await;
         assert!(other.has_ended());
         host.shutdown(Duration::from_secs(1)).await;
-        Ok::<_, phalanx::HostError>(())
+        Ok::<_, HostError>(())
     })
     .unwrap();
 }
