@@ -9,11 +9,15 @@ use crate::{
     agent::{Capability, Kind, Me, Priority},
     inbox::{AgentRef, HubConfig},
     registrar::{
-        BatcherOptions, Enlistment, RegistrarOptions, RequestId, RosterStatus, Rules, Stage, Status, Strategy,
+        BatcherOptions, Enlistment, RegistrarOptions, RequestId, Roster, RosterStatus, Rules, Stage, Status,
+        Strategy,
     },
     router::{Arbiters, ArbitersConfig, Directory, Publisher, Reroute, Selector},
     supervisor::{Backoff, Intensity, SpawnOptions, Supervision},
 };
+
+/// Kind, all of these capabilities, any of those, and the agents that fit.
+type Case = (Option<&'static str>, &'static [&'static str], &'static [&'static str], &'static str);
 
 mod load;
 mod random;
@@ -68,7 +72,7 @@ fn supervised(rest: Duration) -> SpawnOptions {
     let backoff = Backoff { initial: rest, max: rest, factor: 1.0, jitter: 0.0 };
     let intensity = Intensity { restarts: 1000, ..Intensity::default() };
     SpawnOptions {
-        supervision: Supervision { backoff, intensity, ..Supervision::default() },
+        supervision: Supervision { intensity, backoff, ..Supervision::default() },
         ..SpawnOptions::default()
     }
 }
@@ -268,7 +272,7 @@ fn a_rule_may_read_the_roster() {
         let known = Arc::<OnceLock<RegistrarCell>>::default();
         let told = known.clone();
         let rules = Rules::none().and(move |_: &Request| {
-            let is_first = told.get().unwrap().with_roster(|roster| roster.is_empty());
+            let is_first = told.get().unwrap().with_roster(Roster::is_empty);
             if is_first { Ok(()) } else { Err("one is enough".to_owned()) }
         });
         let world = World::start(RegistrarOptions::default(), rules).await;
@@ -443,7 +447,7 @@ fn agents_are_looked_up_in_the_order_of_their_registration() {
         world.enlist(&agents).await.unwrap();
         let all =
             |names: &[&str]| names.iter().map(|name| Capability::new(name).unwrap()).collect::<Vec<_>>();
-        let cases: [(Option<&str>, &[&str], &[&str], &str); 8] = [
+        let cases: [Case; 8] = [
             (None, &[], &[], "zyxw"),
             (Some("trader"), &[], &[], "yxw"),
             (Some("nobody"), &[], &[], ""),
