@@ -15,7 +15,7 @@ use phalanx_actors::{
 use super::{
     Host, HostError, Inner,
     protocols::{self, Alive, OWN, ProtocolOptions},
-    spawn::Groups,
+    spawn::{Groups, Names},
     virtual_time::clock_is_paused,
 };
 
@@ -114,8 +114,9 @@ impl HostBuilder {
         let protocols = protocols::start(&arbiters, &directory, &root, self.protocols)
             .await
             .map_err(|_| HostError::NoAnswer("protocol actors"))?;
-        let (watches, alive) = (Watches::default(), Arc::new(Alive::default()));
-        arbiters.hub().observe_with(protocols::observers(&protocols, &watches, &alive));
+        let (watches, alive, names) =
+            (Watches::default(), Arc::new(Alive::default()), Arc::new(Names::default()));
+        arbiters.hub().observe_with(protocols::observers(&protocols, &watches, &alive, &names));
         Ok(Host {
             inner: Arc::new(Inner {
                 arbiters,
@@ -123,6 +124,7 @@ impl HostBuilder {
                 watches,
                 protocols,
                 groups: Groups::default(),
+                names,
                 alive,
                 closing: AtomicBool::new(false),
                 simulated: self.simulated,

@@ -52,7 +52,10 @@ pub(crate) use simulate::paused_runtime;
 pub use simulate::simulate;
 pub use spawn::AgentOptions;
 
-use self::{protocols::Alive, spawn::Groups};
+use self::{
+    protocols::Alive,
+    spawn::{Groups, Names},
+};
 
 /// What is shared by all clones of a host.
 struct Inner {
@@ -61,6 +64,7 @@ struct Inner {
     watches: Watches,
     protocols: Protocols,
     groups: Groups,
+    names: Arc<Names>,
     alive: Arc<Alive>,
     closing: AtomicBool,
     simulated: bool,

@@ -22,7 +22,7 @@ use phalanx_actors::{
 };
 use tokio::sync::Notify;
 
-use super::events;
+use super::{events, spawn::Names};
 
 /// Ids of the host's own actors begin like this.
 pub(super) const OWN: &str = "phalanx/";
@@ -202,10 +202,15 @@ pub(super) async fn start(
 }
 
 /// Who hears of the lives of agents: those who count, watch, monitor, and forget them.
-pub(super) fn observers(protocols: &Protocols, watches: &Watches, alive: &Arc<Alive>) -> Vec<Observer> {
+pub(super) fn observers(
+    protocols: &Protocols,
+    watches: &Watches,
+    alive: &Arc<Alive>,
+    names: &Arc<Names>,
+) -> Vec<Observer> {
     let (registrar, coordinator) = (protocols.registrar.clone(), protocols.coordinator.clone());
     let tell = teller(&protocols.monitor);
-    let (watches, alive) = (watches.clone(), alive.clone());
+    let (watches, alive, names) = (watches.clone(), alive.clone(), names.clone());
     vec![Arc::new(move |change: &Lifecycle| {
         tell(events::of_life(change));
         if change.agent.as_str().starts_with(OWN) {
@@ -216,6 +221,10 @@ pub(super) fn observers(protocols: &Protocols, watches: &Watches, alive: &Arc<Al
             coordinator.do_send(Withdraw(change.agent.clone()));
         }
         watches.observe(change);
+        if let LifecycleChange::Terminated(_) = change.change {
+            // Last: whoever takes the name next comes behind the removals above in every mailbox.
+            names.release(std::slice::from_ref(&change.agent));
+        }
         alive.observe(change);
     })]
 }

@@ -14,7 +14,7 @@ use phalanx_actors::{
     monitor::{Close, MetricsSnapshot, MonitorStatus, QueryMetrics, QueryStatus},
 };
 use serde::Serialize;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::Host;
 
@@ -44,7 +44,7 @@ pub struct HostReport {
 }
 
 impl Host {
-    /// What the host did so far.
+    /// What the host did so far. A protocol actor that does not answer within a second leaves its part out.
     pub async fn report(&self) -> HostReport {
         let protocols = self.protocols();
         let count = |reason: Reason| (reason.as_str(), self.hub().reason(reason));
@@ -54,36 +54,39 @@ impl Host {
             routes: self.ledgers(),
             reasons: Reason::ALL.into_iter().map(count).filter(|(_, n)| *n > 0).collect(),
             late_replies: self.hub().late_replies(),
-            tasks: protocols.coordinator.send(QueryTasks).await.ok().map(|totals| totals.metrics),
-            startup: protocols.initializer.send(QueryStartup).await.ok().flatten(),
-            monitor: protocols.monitor.send(QueryStatus).await.ok(),
-            metrics: protocols.monitor.send(QueryMetrics).await.ok(),
+            tasks: soon(protocols.coordinator.send(QueryTasks)).await.map(|totals| totals.metrics),
+            startup: soon(protocols.initializer.send(QueryStartup)).await.flatten(),
+            monitor: soon(protocols.monitor.send(QueryStatus)).await,
+            metrics: soon(protocols.monitor.send(QueryMetrics)).await,
             killed: 0,
         }
     }
 
     /// Shuts down in order: lets no agents or tasks in, waits for open tasks, drains and stops the agents, then stops the
     /// protocol actors and the arbiters. What is not done by the deadline is cut short, and accounted for all the same.
+    ///
+    /// An agent that blocks its thread can't be cut short: a second after the deadline it is given up, and what it holds
+    /// stays pending in the report.
     pub async fn shutdown(&self, within: Duration) -> HostReport {
         let until = Instant::now() + within;
         self.inner.closing.store(true, Ordering::Release);
         let protocols = self.protocols();
         if timeout_at(until, self.tasks()).await.is_err() {
             let because = "the host is shutting down".to_owned();
-            let _ = protocols.coordinator.send(CancelAll { because }).await;
+            let _ = soon(protocols.coordinator.send(CancelAll { because })).await;
         }
         let _ = timeout_at(until, self.idle()).await;
-        let agents = self.inner.directory.agents();
-        agents.iter().for_each(AgentHandle::stop);
+        self.inner.directory.agents().iter().for_each(AgentHandle::stop);
         let mut killed = 0;
         if timeout_at(until, self.inner.alive.none()).await.is_err() {
             killed = self.inner.alive.count();
-            self.inner.directory.agents().iter().for_each(AgentHandle::kill);
-            self.inner.alive.none().await;
+            // Those on their way into the directory, too.
+            self.inner.names.agents().iter().for_each(AgentHandle::kill);
+            let _ = timeout(GRACE, self.inner.alive.none()).await;
         }
-        self.idle().await;
+        let _ = timeout(GRACE, self.idle()).await;
         let report = HostReport { killed, ..self.report().await };
-        let _ = protocols.monitor.send(Close).await;
+        let _ = soon(protocols.monitor.send(Close)).await;
         for protocol in protocols.agents() {
             protocol.stop();
         }
@@ -92,4 +95,12 @@ impl Host {
         }
         report
     }
+}
+
+/// How long what was cut short may take to end.
+const GRACE: Duration = Duration::from_secs(1);
+
+/// The answer of a protocol actor, if it comes soon.
+async fn soon<T, E>(answer: impl Future<Output = Result<T, E>>) -> Option<T> {
+    timeout(GRACE, answer).await.ok()?.ok()
 }

@@ -1,8 +1,8 @@
 //! Spawning agents on a host: supervised, registered, on their routes, enrolled for tasks.
 
 use std::{
-    collections::{BTreeSet, HashMap},
-    sync::{Arc, Mutex, PoisonError, atomic::Ordering},
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::Ordering},
 };
 
 use actix::Addr;
@@ -13,6 +13,8 @@ use phalanx_actors::{
     registrar::{Enlist, Enlistment, Request, Status},
     supervisor::{GroupSpec, SpawnError, SpawnOptions, Supervision, Supervisor},
 };
+
+use rustc_hash::FxHashMap;
 
 use super::{Host, HostError, protocols::OWN};
 
@@ -37,6 +39,54 @@ pub struct AgentOptions {
     pub location: Option<(f64, f64)>,
     /// How many tasks it works on at once, if it accepts [`Work`]; 1 by default.
     pub slots: Option<u32>,
+}
+
+/// How often a registration is sent when the registrar is restarted with the answer in its hands.
+const ATTEMPTS: u32 = 4;
+
+/// The names in use: an agent has its name from before it is spawned until all have been told of its end.
+#[derive(Default)]
+pub(super) struct Names {
+    held: Mutex<FxHashMap<AgentId, Option<AgentHandle>>>,
+}
+
+impl Names {
+    fn lock(&self) -> MutexGuard<'_, FxHashMap<AgentId, Option<AgentHandle>>> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes all of these names, or none and says which is in use.
+    fn reserve(&self, ids: &[AgentId]) -> Result<(), AgentId> {
+        let mut held = self.lock();
+        for (at, id) in ids.iter().enumerate() {
+            if id.as_str().starts_with(OWN) || held.contains_key(id) {
+                ids[..at].iter().for_each(|taken| _ = held.remove(taken));
+                return Err(id.clone());
+            }
+            held.insert(id.clone(), None);
+        }
+        Ok(())
+    }
+
+    fn hold(&self, agents: &[AgentHandle]) {
+        let mut held = self.lock();
+        for agent in agents {
+            // One that has ended already has given its name back.
+            if let Some(place) = held.get_mut(agent.id()) {
+                *place = Some(agent.clone());
+            }
+        }
+    }
+
+    pub(super) fn release(&self, ids: &[AgentId]) {
+        let mut held = self.lock();
+        ids.iter().for_each(|id| _ = held.remove(id));
+    }
+
+    /// All agents, registered or on the way there.
+    pub(super) fn agents(&self) -> Vec<AgentHandle> {
+        self.lock().values().flatten().cloned().collect()
+    }
 }
 
 /// The supervisors of groups, by name.
@@ -108,14 +158,6 @@ impl Host {
         if self.inner.closing.load(Ordering::Acquire) {
             return Err(SpawnError::ShuttingDown { agent: first.clone() });
         }
-        let mut seen = BTreeSet::new();
-        for id in &ids {
-            let taken = self.inner.directory.agent(id).is_some();
-            if taken || id.as_str().starts_with(OWN) || !seen.insert(id) {
-                return Err(SpawnError::Taken { agent: id.clone() });
-            }
-        }
-        drop(seen);
         let group = match &options.group {
             None => None,
             Some(name) => Some(self.inner.groups.get(name).ok_or_else(|| SpawnError::Unregistered {
@@ -126,9 +168,20 @@ impl Host {
         let hosting =
             SpawnOptions { inbox: options.inbox, supervision: options.supervision, arbiter: options.arbiter };
         let amend = amendment(&options);
-        let agents = self.inner.arbiters.spawn_in(ids, factory, hosting, group.as_ref(), amend).await?;
+        let names = &self.inner.names;
+        names.reserve(&ids).map_err(|agent| SpawnError::Taken { agent })?;
+        let spawned =
+            self.inner.arbiters.spawn_in(ids.clone(), factory, hosting, group.as_ref(), amend).await;
+        let agents = spawned.inspect_err(|_| names.release(&ids))?;
         let handles: Vec<AgentHandle> = agents.iter().map(AgentRef::handle).collect();
-        if let Err(error) = self.register(&handles, &options).await {
+        names.hold(&handles);
+        let mut registered = self.register(&handles, &options).await;
+        if self.inner.closing.load(Ordering::Acquire) {
+            // The shutdown may have looked for agents to stop before these were there.
+            registered = registered.and(Err(SpawnError::ShuttingDown { agent: ids[0].clone() }));
+        }
+        if let Err(error) = registered {
+            // Their names are free again when they are no more.
             handles.iter().for_each(AgentHandle::kill);
             return Err(error);
         }
@@ -138,7 +191,7 @@ impl Host {
     async fn register(&self, agents: &[AgentHandle], options: &AgentOptions) -> Result<(), SpawnError> {
         let protocols = &self.inner.protocols;
         let now = self.now();
-        let enlist = agents
+        let enlist: Vec<Enlistment> = agents
             .iter()
             .map(|agent| Enlistment {
                 request: Request::of(protocols.registrar_cell.next_request(), agent, options.priority, now),
@@ -146,11 +199,15 @@ impl Host {
             })
             .collect();
         let first = agents[0].id();
-        let requests = protocols
-            .registrar
-            .send(Enlist(enlist))
-            .await
-            .map_err(|_| SpawnError::ShuttingDown { agent: first.clone() })?;
+        // Requests are numbered, so asking again after a restart of the registrar registers nobody twice.
+        let mut requests = None;
+        for _ in 0..ATTEMPTS {
+            requests = protocols.registrar.send(Enlist(enlist.clone())).await.ok();
+            if requests.is_some() {
+                break;
+            }
+        }
+        let requests = requests.ok_or_else(|| SpawnError::NoAnswer { agent: first.clone() })?;
         for request in &requests {
             if *request.status() != Status::Completed {
                 let agent = request.agent.clone();
@@ -177,7 +234,7 @@ impl Host {
         match coordinator.send(enroll).await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(error)) => Err(refused(error.to_string())),
-            Err(_) => Err(SpawnError::ShuttingDown { agent: agent.id().clone() }),
+            Err(_) => Err(SpawnError::NoAnswer { agent: agent.id().clone() }),
         }
     }
 

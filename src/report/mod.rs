@@ -185,9 +185,18 @@ pub struct AgentsSection {
     /// How often an agent was restarted in place.
     pub restarts: u64,
     /// Agents that were given up, with the reason.
-    pub abandoned: Vec<FailedTask>,
+    pub abandoned: Vec<LostAgent>,
     /// How many had to be stopped before they had handled what they held.
     pub killed: usize,
+}
+
+/// An agent that was given up.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct LostAgent {
+    /// The agent.
+    pub agent: String,
+    /// Why.
+    pub reason: String,
 }
 
 /// The ledger of one route.

@@ -8,7 +8,7 @@ use phalanx_actors::inbox::Counts;
 use serde_json::Value;
 
 use super::{
-    FailedTask, Outcome, RunReport,
+    FailedTask, LostAgent, Outcome, RunReport,
     units::{brief, count, many, took},
 };
 
@@ -128,6 +128,11 @@ fn failed(blocks: &mut Vec<Block>, what: &str, all: &[FailedTask]) {
     list(blocks, "", all.iter().map(item), Tone::Bad);
 }
 
+fn lost(blocks: &mut Vec<Block>, all: &[LostAgent]) {
+    let item = |one: &LostAgent| format!("given up: {}: {}", one.agent, one.reason);
+    list(blocks, "", all.iter().map(item), Tone::Bad);
+}
+
 fn startup(report: &RunReport, blocks: &mut Vec<Block>) {
     let Some(startup) = &report.startup else { return };
     blocks.push(Block::Heading("Start-up".to_owned()));
@@ -174,7 +179,7 @@ fn agents(report: &RunReport, blocks: &mut Vec<Block>) {
             .push(format!("{} stopped before they had handled what they held", count(number(agents.killed))));
     }
     blocks.push(Block::Line(happened.join(", ")));
-    failed(blocks, "given up: ", &agents.abandoned);
+    lost(blocks, &agents.abandoned);
 }
 
 /// The columns of a ledger; those that are no success stand out when they are not zero.

@@ -6,8 +6,8 @@ use phalanx_actors::{agent::Timestamp, coordinator::TaskMetrics, inbox::Counts};
 use serde_json::json;
 
 use super::{
-    AgentsSection, FailedTask, HandlerSection, Outcome, PhaseSection, RegistrationSection, RouteSection,
-    RunReport, SCHEMA, StartupSection, StepSection, TasksSection,
+    AgentsSection, FailedTask, HandlerSection, LostAgent, Outcome, PhaseSection, RegistrationSection,
+    RouteSection, RunReport, SCHEMA, StartupSection, StepSection, TasksSection,
 };
 
 fn not_completed(task: &str, reason: &str) -> FailedTask {
@@ -74,7 +74,10 @@ pub(crate) fn full() -> RunReport {
             by_kind: [("hasher".to_owned(), 50), ("logger".to_owned(), 1)].into(),
             crashes: 4,
             restarts: 3,
-            abandoned: vec![not_completed("hasher/9", "more than 3 restarts within 5s")],
+            abandoned: vec![LostAgent {
+                agent: "hasher/9".to_owned(),
+                reason: "more than 3 restarts within 5s".to_owned(),
+            }],
             killed: 1,
         },
         ledger,

@@ -49,7 +49,7 @@ pub(super) fn report(
         figures
             .abandoned
             .iter()
-            .map(|given_up| format!("agent {} was given up: {}", given_up.task, given_up.reason)),
+            .map(|given_up| format!("agent {} was given up: {}", given_up.agent, given_up.reason)),
     );
     if !host.ledger.balances() || host.ledger.pending != 0 {
         failures.push(format!("the ledger does not balance: {:?}", host.ledger));

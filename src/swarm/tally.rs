@@ -16,7 +16,7 @@ use phalanx_actors::{
 use serde_json::Value;
 use tokio::sync::watch;
 
-use crate::report::FailedTask;
+use crate::report::LostAgent;
 
 /// How many of each sort of thing are kept by name.
 pub(super) const NAMED: usize = 100;
@@ -50,7 +50,7 @@ pub(super) struct Figures {
     /// How often each agent crashed, those that did.
     pub(super) crashed: BTreeMap<AgentId, u64>,
     /// The first [`NAMED`] agents that were given up, with the reason.
-    pub(super) abandoned: Vec<FailedTask>,
+    pub(super) abandoned: Vec<LostAgent>,
     /// Agents that are no more.
     pub(super) gone: BTreeSet<AgentId>,
     /// What ready tasks need that no agent offers any more.
@@ -233,8 +233,8 @@ impl Tally {
                 figures.gone.insert(agent.clone());
                 figures.note(format!("{agent} was given up: {}", text("message")));
                 if figures.abandoned.len() < NAMED {
-                    let (task, reason) = (agent.to_string(), text("message").to_owned());
-                    figures.abandoned.push(FailedTask { task, reason });
+                    let (agent, reason) = (agent.to_string(), text("message").to_owned());
+                    figures.abandoned.push(LostAgent { agent, reason });
                 }
             }),
             names::AGENT_STOPPED if !own => self.change(|figures| {

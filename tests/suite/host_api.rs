@@ -322,3 +322,55 @@ fn the_same_seed_gives_the_same_events_byte_for_byte() {
     }
     assert_ne!(trace(8), first, "the jitter of the back-off follows the seed");
 }
+
+#[test]
+fn of_two_that_want_the_same_name_at_once_one_gets_it_and_keeps_it() {
+    simulate(|host| async move {
+        let (one, other) = tokio::join!(host.spawn("a", Reader::default), host.spawn("a", Reader::default));
+        let winner = one.or(other).expect("one of them gets the name");
+        host.sleep(Duration::from_secs(1)).await;
+        winner.ask(Total).await.expect("the other one's end does not touch it");
+        assert_eq!(host.agents(), 1);
+        host.agent("a").expect("it is registered");
+        host.verify().unwrap();
+        let report = host.shutdown(Duration::from_secs(1)).await;
+        assert_eq!(report.killed, 0);
+    });
+}
+
+struct Sleeper;
+
+impl Actor for Sleeper {
+    type Context = Context<Self>;
+}
+
+impl Supervised for Sleeper {}
+
+impl Handler<Total> for Sleeper {
+    type Result = u32;
+    fn handle(&mut self, _: Total, _: &mut Context<Self>) -> u32 {
+        // A real sleep, because a thread that is really blocked is what this is about.
+        std::thread::sleep(Duration::from_secs(6));
+        0
+    }
+}
+
+impl Agent for Sleeper {
+    fn card(&self) -> Card<Self> {
+        Card::new().accepts::<Total>()
+    }
+}
+
+#[test]
+fn shutdown_gives_up_on_an_agent_that_blocks_its_thread() {
+    threads(2, |host| async move {
+        let options = AgentOptions { arbiter: Some(1), ..AgentOptions::default() };
+        let sleeper = host.spawn_with("sleeper", options, |_| Sleeper).await.unwrap();
+        sleeper.tell(Total).unwrap();
+        let begun = std::time::Instant::now();
+        let report = host.shutdown(Duration::from_millis(200)).await;
+        assert!(begun.elapsed() < Duration::from_secs(5), "it took {:?}", begun.elapsed());
+        assert_eq!((report.killed, report.ledger.pending), (1, 1));
+        assert!(report.ledger.balances());
+    });
+}

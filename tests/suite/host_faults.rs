@@ -90,6 +90,10 @@ async fn storm(host: &Host, seed: u64) {
             let victim = &ids[random.random_range(0..ids.len())];
             host.agent(victim).unwrap().inject_panic("killed by the test");
         }
+        if round % 10 == 0 {
+            let id = format!("extra/{round}");
+            host.spawn_with(&id, hardy(), |_| Worker::default()).await.unwrap();
+        }
         // A publication may be refused when it comes too fast, but never lost.
         let _ = news.publish(Ping(round));
         let _ = all.publish(Ping(round));
@@ -112,14 +116,21 @@ async fn storm(host: &Host, seed: u64) {
         assert_eq!(report.state, TaskState::Completed);
         assert_eq!(report.result.as_deref(), Some(&json!(n * n)), "seed {seed}");
     }
+    let kills: Vec<u32> = host.protocols().agents().iter().map(AgentHandle::generation).collect();
+    assert!(kills.iter().all(|kills| *kills > 0), "seed {seed}: each protocol actor was killed: {kills:?}");
     host.idle().await;
+    let (on_topic, in_group) = (news.ledger(), all.ledger());
+    for route in [on_topic, in_group] {
+        assert!(route.delivered > route.sent / 2, "seed {seed}: most got through: {route:?}");
+    }
     host.verify().unwrap_or_else(|error| panic!("seed {seed}: {error}"));
     let registered: BTreeSet<_> = host
         .select(&Selector::Group("all".parse().unwrap()))
         .iter()
         .map(|agent| agent.id().clone())
         .collect();
-    assert_eq!(registered, ids.iter().cloned().collect(), "seed {seed}: the roster is whole");
+    let extra = (0..60).step_by(10).map(|round| AgentId::new(format!("extra/{round}")).unwrap());
+    assert_eq!(registered, ids.iter().cloned().chain(extra).collect(), "seed {seed}: the roster is whole");
     assert_eq!(news.recipients(), AGENTS, "seed {seed}: the routes are whole");
     let ledger = host.ledger();
     assert!(ledger.balances() && ledger.pending == 0, "seed {seed}: {ledger:?}");

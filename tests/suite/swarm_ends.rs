@@ -185,7 +185,7 @@ fn tasks_that_nobody_is_left_to_do_are_cancelled_and_the_run_ends() {
         "faults": [{"kill": {"agent": "runner"}, "when": {"tasks_completed": 0.3}}]}"#,
     );
     assert_eq!(report.outcome, Outcome::Failed);
-    assert_eq!(report.agents.abandoned[0].task, "runner");
+    assert_eq!(report.agents.abandoned[0].agent, "runner");
     assert!(
         report.failures.iter().any(|why| why.contains("no agent is left that offers run")),
         "{:?}",

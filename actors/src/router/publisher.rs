@@ -12,7 +12,7 @@ use arc_swap::ArcSwap;
 use super::Snapshot;
 use crate::{
     agent::{Parcel, Passage, Reason, Shown},
-    inbox::{Hub, Route, SendOptions, Shared},
+    inbox::{ArbiterPort, Hub, Route, SendOptions, Shared},
 };
 
 /// What every publisher of a route shares: the snapshot of its recipients, and its ledger.
@@ -111,10 +111,17 @@ impl<M: Message + Send + Sync + 'static> Publisher<M> {
         self.publish_now(message, options, false)
     }
 
-    fn is_congested(&self, options: &SendOptions) -> bool {
-        let RouteCell { hub, route, .. } = &*self.cell;
-        route.parked.load(Ordering::Acquire) > 0
-            || hub.ports().iter().any(|port| !port.has_room(options.lane()))
+    /// The ports of arbiters that have recipients.
+    fn ports<'a>(&'a self, snapshot: &'a Snapshot) -> impl Iterator<Item = &'a ArbiterPort> {
+        let ports = self.cell.hub.ports().iter().zip(&snapshot.lists);
+        ports.filter(|(_, list)| list.is_some()).map(|(port, _)| &**port)
+    }
+
+    /// One full recipient that waits, or one full log on the way, holds up the whole route: a message goes to all of its
+    /// recipients or to none.
+    fn is_congested(&self, options: &SendOptions, snapshot: &Snapshot) -> bool {
+        self.cell.route.parked.load(Ordering::Acquire) > 0
+            || self.ports(snapshot).any(|port| !port.has_room(options.lane()))
     }
 
     /// With `waits`, the message comes back uncounted and unseen by interventions while there is no room.
@@ -125,7 +132,8 @@ impl<M: Message + Send + Sync + 'static> Publisher<M> {
         waits: bool,
     ) -> Result<Published, PublishError<M>> {
         let RouteCell { hub, route, snapshot } = &*self.cell;
-        let congested = self.is_congested(&options);
+        let snapshot = snapshot.load();
+        let congested = self.is_congested(&options, &snapshot);
         if waits && congested {
             let (route, reason) = (route.name.clone(), Reason::Congested);
             return Err(PublishError { route, reason, message: Some(message) });
@@ -133,7 +141,6 @@ impl<M: Message + Send + Sync + 'static> Publisher<M> {
         let writer = hub.writer();
         let lane = options.lane();
         let meta = options.stamp(hub, writer, None);
-        let snapshot = snapshot.load();
         route.ledger.sent(writer, snapshot.total as u64);
         let refuse = |reason, message| {
             route.ledger.lost(writer, reason, snapshot.total as u64);
@@ -178,8 +185,9 @@ impl<M: Message + Send + Sync + 'static> Publisher<M> {
     }
 
     async fn room(&self, options: &SendOptions) {
-        let RouteCell { hub, route, .. } = &*self.cell;
-        for port in hub.ports() {
+        let RouteCell { route, snapshot, .. } = &*self.cell;
+        let snapshot = snapshot.load_full();
+        for port in self.ports(&snapshot) {
             port.wait_for_room(options.lane()).await;
         }
         loop {

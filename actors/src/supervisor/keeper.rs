@@ -78,7 +78,10 @@ pub(crate) struct Keeper<A: Agent> {
     origin: Arc<Origin<A>>,
     log: Option<Box<RestartLog>>,
     state: State,
+    /// Not yet polled.
     fresh: bool,
+    /// Its start was told.
+    announced: bool,
 }
 
 impl<A: Agent> Keeper<A> {
@@ -88,7 +91,15 @@ impl<A: Agent> Keeper<A> {
         origin: Arc<Origin<A>>,
     ) -> Self {
         context.ctx().spawn(Pump(inbox.clone()));
-        Self { context: Some(context), inbox, origin, log: None, state: State::Running, fresh: true }
+        Self {
+            context: Some(context),
+            inbox,
+            origin,
+            log: None,
+            state: State::Running,
+            fresh: true,
+            announced: false,
+        }
     }
 
     fn me(&self) -> Me {
@@ -332,6 +343,8 @@ impl<A: Agent> Future for Keeper<A> {
         if this.fresh {
             let local = this.inbox.local.get().expect("a keeper runs on the arbiter of its inbox");
             *local.waker.borrow_mut() = Some(cx.waker().clone());
+        }
+        if !std::mem::replace(&mut this.announced, true) {
             this.tell(LifecycleChange::Started);
         }
         let mut rebuilt = false;

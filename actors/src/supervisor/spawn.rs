@@ -48,6 +48,12 @@ pub enum SpawnError {
         /// Whose.
         agent: AgentId,
     },
+    /// The registrar or the coordinator was restarted with the answer in its hands. Transient.
+    #[error("agent {agent}: its registration was not answered: try again")]
+    NoAnswer {
+        /// Whose.
+        agent: AgentId,
+    },
     /// Its registration was refused or cancelled.
     #[error("agent {agent} was not registered: {why}")]
     Unregistered {
