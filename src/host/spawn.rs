@@ -80,7 +80,9 @@ impl Names {
 
     pub(super) fn release(&self, ids: &[AgentId]) {
         let mut held = self.lock();
-        ids.iter().for_each(|id| _ = held.remove(id));
+        for id in ids {
+            held.remove(id);
+        }
     }
 
     /// All agents, registered or on the way there.

@@ -55,11 +55,11 @@ impl std::fmt::Display for ExitReason {
 pub enum LifecycleChange {
     /// An incarnation runs.
     Started,
-    /// An incarnation failed; `restart_in_us` says after which back-off [us] the next follows, if one does.
+    /// An incarnation failed; `restart_in_us` says after which back-off \[us\] the next follows, if one does.
     Crashed {
         /// The text of the panic, or why the incarnation was ended.
         cause: String,
-        /// The back-off before the next incarnation [us]; `None` when the decision is not the agent's own.
+        /// The back-off before the next incarnation \[us\]; `None` when the decision is not the agent's own.
         restart_in_us: Option<u64>,
     },
     /// A new incarnation took over id, address and inbox.

@@ -30,9 +30,9 @@ pub struct InboxConfig {
 }
 
 impl InboxConfig {
-    /// The default capacity [messages].
+    /// The default capacity \[messages\].
     pub const DEFAULT_CAPACITY: u32 = 16_384;
-    /// The default quantum [messages].
+    /// The default quantum \[messages\].
     pub const DEFAULT_QUANTUM: u32 = 1_024;
     /// How many messages the control lane holds.
     pub const CONTROL_CAPACITY: u32 = 65_536;

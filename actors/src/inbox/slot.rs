@@ -118,9 +118,9 @@ pub struct InboxStatus {
     pub capacity: u32,
     /// How many wait in each lane, the first served first; only where the look was taken on the agent's own arbiter.
     pub depth: Option<[u32; 6]>,
-    /// The mean time that sampled messages spent waiting [us]; only on the agent's own arbiter.
+    /// The mean time that sampled messages spent waiting \[us\]; only on the agent's own arbiter.
     pub mean_age_us: Option<u64>,
-    /// The longest time that a sampled message spent waiting [us]; only on the agent's own arbiter.
+    /// The longest time that a sampled message spent waiting \[us\]; only on the agent's own arbiter.
     pub max_age_us: Option<u32>,
     /// Which incarnation serves it.
     pub generation: u32,
