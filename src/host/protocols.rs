@@ -17,7 +17,7 @@ use phalanx_actors::{
     initializer::{Initializer, StartupEvent, StartupState},
     monitor::{Event, Monitor, MonitorCell, MonitorOptions, Record, Tap},
     registrar::{BatcherOptions, Delist, Registrar, RegistrarCell, RegistrarEvent, RegistrarOptions, Rules},
-    router::{Arbiters, Directory, Router},
+    router::{Arbiters, Directory, Router, RouterSink},
     supervisor::{SpawnError, Supervision, Supervisor, Watches},
 };
 use tokio::sync::Notify;
@@ -148,7 +148,9 @@ pub(super) async fn start(
     let tell = teller(&monitor.address());
 
     let tables = directory.clone();
-    let make = move || move |_: &_| Router::new(tables.clone());
+    let told = tell.clone();
+    let sink: RouterSink = Arc::new(move |event| told(events::of("router", &event)));
+    let make = move || move |_: &_| Router::new(tables.clone()).telling(sink.clone());
     let router = arbiters.spawn_local(own("router"), make, always, root).await?;
 
     let registration = RegistrarOptions { batcher: options.registration, ..RegistrarOptions::default() };

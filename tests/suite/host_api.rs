@@ -1,11 +1,13 @@
 //! What a program does with a host.
 
-use std::{cell::Cell, rc::Rc, time::Duration};
+use std::{cell::Cell, collections::BTreeSet, rc::Rc, time::Duration};
 
 use phalanx::{
     agent::{Adoption, Agent, AskError, Card, Delivery},
     host::{AskAllError, Gather},
     inbox::{InboxConfig, OverflowPolicy},
+    initializer::StartupOptions,
+    monitor::QueryEvents,
     prelude::*,
     supervisor::{GroupSpec, SpawnError, Strategy, Supervision},
 };
@@ -372,5 +374,22 @@ fn shutdown_gives_up_on_an_agent_that_blocks_its_thread() {
         assert!(begun.elapsed() < Duration::from_secs(5), "it took {:?}", begun.elapsed());
         assert_eq!((report.killed, report.ledger.pending), (1, 1));
         assert!(report.ledger.balances());
+    });
+}
+
+#[test]
+fn the_monitor_hears_of_every_protocol_actor_and_of_agents() {
+    simulate(|host| async move {
+        sellers(&host).await;
+        host.subscribe("news", "quick").await.unwrap();
+        host.submit(vec![TaskSpec::new("t".parse().unwrap())]).await.unwrap();
+        host.start_up(Vec::new(), StartupOptions::default()).await.unwrap();
+        host.sleep(Duration::from_secs(1)).await;
+        let page = host.protocols().monitor.send(QueryEvents::default()).await.unwrap();
+        let sources: BTreeSet<String> = page.events.iter().map(|event| event.source.to_string()).collect();
+        for source in ["router", "registrar", "coordinator", "initializer", "supervisor"] {
+            assert!(sources.contains(source), "{source} is missing among {sources:?}");
+        }
+        host.shutdown(Duration::from_secs(1)).await;
     });
 }

@@ -12,11 +12,14 @@
 //! was being made when it panicked is either wholly there or not at all, because it is made under one lock and published
 //! last.
 
+use std::sync::Arc;
+
 use actix::{Actor, Context, Handler, Message, Supervised};
+use serde::Serialize;
 
 use super::Directory;
 use crate::{
-    agent::{Agent, AgentId, Card, TopicName},
+    agent::{Agent, AgentId, Card, Timestamp, TopicName},
     inbox::AgentHandle,
 };
 
@@ -57,15 +60,67 @@ pub struct Unsubscribe {
     pub agent: AgentId,
 }
 
+/// Something that the router did.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum RouterEvent {
+    /// Agents were added and removed, in one change.
+    Rerouted {
+        /// When.
+        at: Timestamp,
+        /// How many were added.
+        added: usize,
+        /// How many were to be removed.
+        removed: usize,
+        /// How many were not added because their id is another agent's.
+        taken: usize,
+    },
+    /// An agent subscribed to a topic.
+    Subscribed {
+        /// When.
+        at: Timestamp,
+        /// The topic.
+        topic: TopicName,
+        /// The agent.
+        agent: AgentId,
+    },
+    /// A subscription ended while its agent goes on.
+    Unsubscribed {
+        /// When.
+        at: Timestamp,
+        /// The topic.
+        topic: TopicName,
+        /// The agent.
+        agent: AgentId,
+    },
+}
+
+/// Hears what the router does.
+pub type RouterSink = Arc<dyn Fn(RouterEvent) + Send + Sync>;
+
 /// Changes who gets what.
 pub struct Router {
     directory: Directory,
+    events: Option<RouterSink>,
 }
 
 impl Router {
     /// A router over these tables.
     pub fn new(directory: Directory) -> Self {
-        Self { directory }
+        Self { directory, events: None }
+    }
+
+    /// The same router, which tells what it does.
+    #[must_use]
+    pub fn telling(mut self, events: RouterSink) -> Self {
+        self.events = Some(events);
+        self
+    }
+
+    fn tell(&self, event: impl FnOnce(Timestamp) -> RouterEvent) {
+        if let Some(events) = &self.events {
+            events(event(self.directory.now()));
+        }
     }
 }
 
@@ -84,20 +139,34 @@ impl Agent for Router {
 impl Handler<Reroute> for Router {
     type Result = actix::MessageResult<Reroute>;
     fn handle(&mut self, change: Reroute, _: &mut Context<Self>) -> Self::Result {
-        actix::MessageResult(Rerouted { taken: self.directory.change(change.add, &change.remove) })
+        let (asked, removed) = (change.add.len(), change.remove.len());
+        let taken = self.directory.change(change.add, &change.remove);
+        let refused = taken.len();
+        self.tell(|at| RouterEvent::Rerouted { at, added: asked - refused, removed, taken: refused });
+        actix::MessageResult(Rerouted { taken })
     }
 }
 
 impl Handler<Subscribe> for Router {
     type Result = bool;
     fn handle(&mut self, subscribe: Subscribe, _: &mut Context<Self>) -> bool {
-        self.directory.subscribe(&subscribe.topic, &subscribe.agent)
+        let changed = self.directory.subscribe(&subscribe.topic, &subscribe.agent);
+        if changed {
+            let Subscribe { topic, agent } = subscribe;
+            self.tell(|at| RouterEvent::Subscribed { at, topic, agent });
+        }
+        changed
     }
 }
 
 impl Handler<Unsubscribe> for Router {
     type Result = bool;
     fn handle(&mut self, unsubscribe: Unsubscribe, _: &mut Context<Self>) -> bool {
-        self.directory.unsubscribe(&unsubscribe.topic, &unsubscribe.agent)
+        let changed = self.directory.unsubscribe(&unsubscribe.topic, &unsubscribe.agent);
+        if changed {
+            let Unsubscribe { topic, agent } = unsubscribe;
+            self.tell(|at| RouterEvent::Unsubscribed { at, topic, agent });
+        }
+        changed
     }
 }

@@ -6,7 +6,7 @@ use actix::Message;
 
 use super::{Publisher, Selector, routes::Routes};
 use crate::{
-    agent::{AgentId, TopicName},
+    agent::{AgentId, Timestamp, TopicName},
     inbox::{AgentHandle, Hub},
 };
 
@@ -32,6 +32,11 @@ impl Directory {
     /// A publisher of messages of type `M` to those that the selector leads to, now and later.
     pub fn publisher<M: Message + Send + Sync + 'static>(&self, selector: &Selector) -> Publisher<M> {
         Publisher::new(self.lock().open::<M>(selector))
+    }
+
+    /// The time on the host's clock.
+    pub(crate) fn now(&self) -> Timestamp {
+        self.lock().now()
     }
 
     /// The agent of this id.

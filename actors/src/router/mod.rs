@@ -14,7 +14,7 @@ mod publisher;
 mod recipients;
 mod routes;
 
-pub use actor::{Reroute, Rerouted, Router, Subscribe, Unsubscribe};
+pub use actor::{Reroute, Rerouted, Router, RouterEvent, RouterSink, Subscribe, Unsubscribe};
 pub use arbiters::{Arbiters, ArbitersConfig};
 pub use directory::Directory;
 pub use publisher::{PublishError, Published, Publisher};

@@ -16,7 +16,7 @@ use super::{
     recipients::{ChunkedList, Recipient},
 };
 use crate::{
-    agent::{AgentId, Capability, GroupName, Kind, Listing, TopicName, short_type_name},
+    agent::{AgentId, Capability, GroupName, Kind, Listing, Timestamp, TopicName, short_type_name},
     inbox::{AgentHandle, Fanout, Hub, Route},
 };
 
@@ -117,6 +117,10 @@ impl Routes {
             entries: Vec::new(),
             by_selector: FxHashMap::default(),
         }
+    }
+
+    pub(crate) fn now(&self) -> Timestamp {
+        self.hub.now()
     }
 
     /// The route of a selector for messages of type `M`, made when it is first asked for.
