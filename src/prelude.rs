@@ -5,7 +5,8 @@ pub use actix::prelude::*;
 pub use crate::{
     agent::{Agent, AgentId, Card, Delivery, GroupName, Me, Priority, Reason, TaskId, Terminated},
     coordinator::{TaskSpec, Work},
-    host::{AgentOptions, Host, HostBuilder, HostError, simulate},
+    host::{AgentOptions, Gather, Host, HostBuilder, HostError, simulate},
     inbox::{AgentHandle, AgentRef, SendOptions},
     router::{Publisher, Selector},
+    supervisor::{GroupSpec, Supervision},
 };
