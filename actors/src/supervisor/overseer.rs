@@ -9,9 +9,10 @@
 //!
 //! It owns who belongs to the group and how often it was restarted. It never awaits: keepers hold still until told.
 //!
-//! **Invariant.** Each `Ended` is followed by exactly one decision for that agent: restarted, left ended, or stopped
+//! **Invariant.** Each `Ended` that is handled is followed by exactly one decision for that agent: restarted, left ended, or stopped
 //! with its whole group.
-//! **Restart.** Members and restarts are kept in a cell that outlives the actor; a decision is one uninterrupted step.
+//! **Restart.** Members and restarts are kept in a cell that outlives the actor. Lost is the decision during which it
+//! panicked: that agent holds still until it is stopped or its group is restarted.
 
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
