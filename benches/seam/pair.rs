@@ -1,17 +1,24 @@
 //! [`Pair`]: the same work done by phalanx and by plain actix.
 
 use std::{
+    future::IntoFuture,
+    pin::Pin,
     rc::Rc,
     time::{Duration, Instant},
 };
 
-use actix::{Actor, Addr, Context};
-use actix_rt::{Arbiter, SystemRunner};
+use actix::prelude::*;
+use actix_rt::SystemRunner;
 use phalanx_actors::{
-    inbox::HubConfig,
+    agent::{Agent, AgentId, Card},
+    inbox::{AgentRef, HubConfig},
     router::{Arbiters, ArbitersConfig},
+    supervisor::SpawnOptions,
 };
 use tokio::sync::oneshot;
+
+/// No work takes longer.
+const LONGEST: Duration = Duration::from_secs(600);
 
 /// Does so much of the work and says how long it took.
 pub(crate) type Run = Box<dyn FnMut(u64) -> Duration>;
@@ -42,26 +49,83 @@ pub(crate) struct Rig {
     pub(crate) here: Arbiters,
     pub(crate) there: Arbiters,
     pub(crate) plain: [Arbiter; 2],
+    /// Lives on the first of the arbiters `there`.
+    driver: AgentRef<Driver>,
+}
+
+/// Does work on its arbiter, and answers how long it took.
+struct Driver;
+
+impl Actor for Driver {
+    type Context = Context<Self>;
+}
+
+impl Supervised for Driver {}
+
+impl Agent for Driver {
+    fn card(&self) -> Card<Self> {
+        Card::new()
+    }
+}
+
+/// Makes, where it arrives, a future that does the work.
+#[derive(Message)]
+#[rtype(result = "Duration")]
+struct Drive(Box<dyn FnOnce() -> Pin<Box<dyn Future<Output = ()>>> + Send>);
+
+impl Handler<Drive> for Driver {
+    type Result = ResponseFuture<Duration>;
+    fn handle(&mut self, Drive(job): Drive, _: &mut Context<Self>) -> Self::Result {
+        Box::pin(timed(job()))
+    }
+}
+
+/// How long a future takes.
+async fn timed(work: impl Future<Output = ()>) -> Duration {
+    let began = Instant::now();
+    work.await;
+    began.elapsed()
 }
 
 impl Rig {
     pub(crate) fn new() -> Rc<Self> {
-        let system = actix_rt::System::new();
-        let (here, there, plain) = system.block_on(async {
+        let system = System::new();
+        let (here, there, driver) = system.block_on(async {
             let here = Arbiters::start(ArbitersConfig::Here, HubConfig::default()).await;
             let there = Arbiters::start(ArbitersConfig::Threads(2), HubConfig::default()).await;
-            (here, there, [Arbiter::new(), Arbiter::new()])
+            let id = AgentId::new("driver").expect("a name");
+            let options = SpawnOptions { arbiter: Some(0), ..SpawnOptions::default() };
+            let driver = there.spawn(id, |_| Driver, options).await.expect("it has a valid card");
+            (here, there, driver)
         });
-        Rc::new(Self { system, here, there, plain })
+        let plain = system.block_on(async { [Arbiter::new(), Arbiter::new()] });
+        Rc::new(Self { system, here, there, plain, driver })
     }
 
-    /// Measures a future that does the work.
+    /// Measures a future that does the work on the calling thread.
     pub(crate) fn time(&self, work: impl Future<Output = ()>) -> Duration {
-        self.system.block_on(async {
-            let began = Instant::now();
-            work.await;
-            began.elapsed()
-        })
+        self.system.block_on(timed(work))
+    }
+
+    /// Measures work on the first arbiter of the host.
+    pub(crate) fn on_first<F: Future<Output = ()> + 'static>(
+        &self,
+        job: impl FnOnce() -> F + Send + 'static,
+    ) -> Duration {
+        let drive = Drive(Box::new(move || Box::pin(job())));
+        self.system.block_on(self.driver.ask(drive).within(LONGEST).into_future()).expect("the work ends")
+    }
+
+    /// Measures work on the first plain arbiter.
+    pub(crate) fn on_first_plain<F: Future<Output = ()> + 'static>(
+        &self,
+        job: impl FnOnce() -> F + Send + 'static,
+    ) -> Duration {
+        let (answer, took) = oneshot::channel();
+        self.plain[0].spawn_fn(move || {
+            actix_rt::spawn(async move { answer.send(timed(job()).await) });
+        });
+        self.system.block_on(took).expect("the work ends")
     }
 
     /// Starts plain actors on a plain arbiter.

@@ -6,6 +6,7 @@ use std::{
 };
 
 use actix_rt::Arbiter;
+use phalanx::{AgentOptions, Host};
 use phalanx_actors::{
     agent::AgentId,
     inbox::HubConfig,
@@ -14,7 +15,7 @@ use phalanx_actors::{
 };
 
 use crate::{
-    actors::{Count, Counter},
+    actors::{Count, Counter, Small},
     pair::start_plain,
 };
 
@@ -51,7 +52,11 @@ pub(crate) fn measure(side: &str, agents: u64) -> Spawned {
 #[expect(clippy::cast_precision_loss, reason = "figures of a benchmark")]
 pub(crate) fn child(side: &str, agents: u64) {
     actix_rt::System::new().block_on(async {
-        let (took, bytes) = if side == "phalanx" { phalanx(agents).await } else { actix(agents).await };
+        let (took, bytes) = match side {
+            "phalanx" => phalanx(agents).await,
+            "registered" => registered(agents).await,
+            _ => actix(agents).await,
+        };
         println!("{} {}", took.as_nanos() as f64 / agents as f64, bytes as f64 / agents as f64);
     });
     // What was started need not be taken apart.
@@ -67,7 +72,7 @@ async fn started(agents: u64) {
 async fn phalanx(agents: u64) -> (Duration, u64) {
     let arbiters = Arbiters::start(ArbitersConfig::Threads(2), HubConfig::default()).await;
     let before = resident_bytes();
-    let ids = (0..agents).map(|n| AgentId::new(format!("counter/{n}")).expect("a name")).collect();
+    let ids = names(agents);
     let began = Instant::now();
     let spawned = arbiters.spawn_many(ids, |_| Counter::starting(), SpawnOptions::default()).await;
     let spawned = spawned.expect("they have valid cards");
@@ -75,6 +80,24 @@ async fn phalanx(agents: u64) -> (Duration, u64) {
     let took = began.elapsed();
     let bytes = resident_bytes() - before;
     assert_eq!(spawned.len() as u64, agents);
+    (took, bytes)
+}
+
+fn names(agents: u64) -> Vec<AgentId> {
+    (0..agents).map(|n| AgentId::new(format!("counter/{n}")).expect("a name")).collect()
+}
+
+/// Until all are registered and on their routes, too.
+async fn registered(agents: u64) -> (Duration, u64) {
+    let host = Host::builder().arbiters(2).start().await.expect("it has threads");
+    let before = resident_bytes();
+    let ids = names(agents);
+    let began = Instant::now();
+    let spawned = host.spawn_many(ids, AgentOptions::default(), |_| Counter::starting()).await;
+    let took = began.elapsed();
+    let bytes = resident_bytes() - before;
+    assert_eq!(spawned.expect("they have valid cards").len() as u64, agents);
+    assert_eq!(host.broadcast::<Small>().recipients() as u64, agents);
     (took, bytes)
 }
 
