@@ -24,6 +24,8 @@ pub enum ExitReason {
     Killed,
     /// It panicked; the text of the panic.
     Panicked(String),
+    /// It was no more before anybody watched, so that why is not known.
+    Gone,
     /// An agent it is linked to came to a bad end.
     Linked(AgentId),
     /// It, or its group, was restarted more often than its supervision allows.
@@ -43,6 +45,7 @@ impl std::fmt::Display for ExitReason {
             ExitReason::Normal => f.write_str("it stopped"),
             ExitReason::Killed => f.write_str("it was stopped at once"),
             ExitReason::Panicked(text) => write!(f, "it panicked: {text}"),
+            ExitReason::Gone => f.write_str("it was no more already"),
             ExitReason::Linked(other) => write!(f, "the linked agent {other} failed"),
             ExitReason::Escalated(why) => f.write_str(why),
         }

@@ -10,7 +10,7 @@ use tokio::sync::Notify;
 
 use super::{
     ArbiterPort, Arrival, Hub, Inbox, InboxStatus, OverflowPolicy, Packed, PortItem, entry::Body,
-    ledger::Writer, slot::CLOSED,
+    ledger::Writer, slot::ENDED,
 };
 use crate::agent::{Agent, AgentId, Envelope, ExitReason, Lane, Listing, Reason};
 
@@ -43,7 +43,7 @@ impl<A: Agent> Arrival for Signal<A> {
 impl<A: Agent> Inbox<A> {
     fn obey(&self, command: Command) {
         let local = self.local();
-        if self.state.load(Ordering::Acquire) == CLOSED {
+        if self.is_closed() {
             return;
         }
         match command {
@@ -82,6 +82,7 @@ pub(crate) trait Door: Send + Sync {
     fn generation(&self) -> u32;
     fn status(&self) -> InboxStatus;
     fn is_open(&self) -> bool;
+    /// Whether the agent is no more, and all that it held is accounted for.
     fn has_ended(&self) -> bool;
     /// The position of a message type among those the agent accepts.
     fn accept(&self, message: TypeId) -> Option<u16>;
@@ -93,6 +94,7 @@ pub(crate) trait Door: Send + Sync {
     fn give_back(self: Arc<Self>, lane: Lane);
     /// Queues a batch. Only on the agent's own arbiter.
     fn push(&self, lane: Lane, packed: &Rc<Packed>, accept: u16);
+    /// Told whenever places are given back, and when the agent is no more.
     fn room(&self) -> &Notify;
     /// Tells the agent's keeper what to do.
     fn command(self: Arc<Self>, command: Command);
@@ -208,7 +210,7 @@ impl<A: Agent> Door for Inbox<A> {
     }
 
     fn has_ended(&self) -> bool {
-        self.state.load(Ordering::Acquire) == CLOSED
+        self.state.load(Ordering::Acquire) == ENDED
     }
 
     fn accept(&self, message: TypeId) -> Option<u16> {

@@ -26,6 +26,7 @@ mod pump;
 mod reference;
 mod send;
 mod slot;
+mod stop;
 
 pub use config::{InboxConfig, OverflowPolicy};
 pub use dead_letter::{DeadLetter, DeadLetters, LetterContent};
@@ -42,3 +43,4 @@ pub use reference::{AgentHandle, AgentRef, Takes};
 pub use send::{Ask, Asked, DEFAULT_ASK, SendOptions};
 pub use slot::InboxStatus;
 pub(crate) use slot::{Inbox, Profile};
+pub use stop::Stopped;

@@ -95,6 +95,8 @@ pub(crate) struct Local<A: Agent> {
 pub(super) const OPEN: u8 = 0;
 pub(super) const CLOSING: u8 = 1;
 pub(super) const CLOSED: u8 = 2;
+/// Closed, and all that was left is accounted for.
+pub(super) const ENDED: u8 = 3;
 
 /// One agent's inbox.
 pub(crate) struct Inbox<A: Agent> {
@@ -172,6 +174,12 @@ impl<A: Agent> Inbox<A> {
         self.state.load(Ordering::Acquire) == OPEN
     }
 
+    /// Whether it takes nothing in any more, not even what has a place.
+    #[inline]
+    pub(super) fn is_closed(&self) -> bool {
+        self.state.load(Ordering::Acquire) >= CLOSED
+    }
+
     /// Takes places for `wanted` messages; answers how many it got.
     #[inline]
     pub(crate) fn reserve(&self, lane: Lane, wanted: u32) -> u32 {
@@ -210,7 +218,7 @@ impl<A: Agent> Inbox<A> {
         }
     }
 
-    /// Told whenever places are given back.
+    /// Told whenever places are given back, and when the agent is no more.
     pub(crate) fn room(&self) -> &Notify {
         self.room.get_or_init(Box::default)
     }
@@ -223,7 +231,7 @@ impl<A: Agent> Inbox<A> {
     /// Queues an entry whose places are reserved. Only on the inbox's own arbiter.
     #[inline]
     pub(crate) fn enter(&self, lane: Lane, body: Body<A>) {
-        if self.state.load(Ordering::Acquire) == CLOSED {
+        if self.is_closed() {
             self.give_up(lane, body, Reason::Stopped);
             return;
         }
@@ -352,6 +360,7 @@ impl<A: Agent> Inbox<A> {
             }
         }
         local.waker.borrow_mut().take();
+        self.state.store(ENDED, Ordering::Release);
         if let Some(room) = self.room.get() {
             room.notify_waiters();
         }

@@ -12,6 +12,7 @@ use crate::{
 
 type Notice = Box<dyn FnOnce(Terminated) + Send>;
 
+#[derive(Default)]
 struct Held {
     notices: Vec<Notice>,
     linked: Vec<AgentHandle>,
@@ -26,9 +27,17 @@ pub struct Watches {
 }
 
 impl Watches {
-    fn with<T>(&self, agent: &AgentId, change: impl FnOnce(&mut Held) -> T) -> T {
+    /// Notes something that waits for the end of `agent`; answers false, and notes nothing, when it is no more.
+    ///
+    /// An agent is marked as ended before its end is told, so what is noted here under the lock is found by whoever
+    /// tells.
+    fn note(&self, agent: &AgentHandle, note: impl FnOnce(&mut Held)) -> bool {
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
-        change(held.entry(agent.clone()).or_insert_with(|| Held { notices: Vec::new(), linked: Vec::new() }))
+        if agent.has_ended() {
+            return false;
+        }
+        note(held.entry(agent.id().clone()).or_default());
+        true
     }
 
     /// Tells `watcher` when `target` is no more; at once, when it is no more already.
@@ -46,20 +55,20 @@ impl Watches {
 
     /// Calls `notice` when `target` is no more; at once, when it is no more already.
     pub fn notify(&self, target: &AgentHandle, notice: impl FnOnce(Terminated) + Send + 'static) {
-        if target.has_ended() {
-            notice(Terminated { agent: target.id().clone(), reason: ExitReason::Killed });
-            return;
+        let mut notice: Option<Notice> = Some(Box::new(notice));
+        self.note(target, |held| held.notices.extend(notice.take()));
+        if let Some(notice) = notice {
+            notice(Terminated { agent: target.id().clone(), reason: ExitReason::Gone });
         }
-        self.with(target.id(), |held| held.notices.push(Box::new(notice)));
     }
 
-    /// Ties two agents together: when one comes to a bad end, the other is killed, too.
+    /// Ties two agents together: when one comes to a bad end, the other is killed, too. One that is no more already
+    /// counts as a bad end.
     pub fn link(&self, one: &AgentHandle, other: &AgentHandle) {
         for (from, to) in [(one, other), (other, one)] {
-            if from.has_ended() {
+            if !self.note(from, |held| held.linked.push(to.clone())) {
+                self.forget(to.id(), from.id());
                 to.door.clone().command(Command::Kill(ExitReason::Linked(from.id().clone())));
-            } else {
-                self.with(from.id(), |held| held.linked.push(to.clone()));
             }
         }
     }
@@ -74,9 +83,20 @@ impl Watches {
         }
         for other in linked {
             // Every link is two-sided; the other side's entry is of no use any more.
-            self.with(other.id(), |held| held.linked.retain(|back| *back.id() != change.agent));
+            self.forget(other.id(), &change.agent);
             if !reason.is_normal() {
                 other.door.clone().command(Command::Kill(ExitReason::Linked(change.agent.clone())));
+            }
+        }
+    }
+
+    /// Takes out the link from one agent to another.
+    fn forget(&self, from: &AgentId, to: &AgentId) {
+        let mut all = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(held) = all.get_mut(from) {
+            held.linked.retain(|other| other.id() != to);
+            if held.linked.is_empty() && held.notices.is_empty() {
+                all.remove(from);
             }
         }
     }

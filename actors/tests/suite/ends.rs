@@ -1,14 +1,18 @@
 //! How agents end: policies, intensity, back-off, stop and kill; and what is left of them.
 
 use std::{
-    sync::{Arc, Mutex, Weak},
+    sync::{
+        Arc, Mutex, Weak,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
+use actix::prelude::*;
 use phalanx_actors::{
-    agent::{AskError, ExitReason, LifecycleChange, Reason},
-    inbox::OverflowPolicy,
-    supervisor::{Backoff, Intensity, RestartPolicy, SpawnOptions, Supervision},
+    agent::{Agent, AskError, Card, ExitReason, LifecycleChange, Reason},
+    inbox::{OverflowPolicy, Stopped},
+    supervisor::{Backoff, Intensity, RestartPolicy, SpawnOptions, Supervision, Watches},
 };
 
 use crate::support::*;
@@ -225,5 +229,100 @@ fn nothing_is_left_of_a_terminated_agent_but_what_others_hold() {
             turn().await;
             assert!(weak.upgrade().is_none(), "the keeper and its factory are gone");
         }
+    });
+}
+
+#[test]
+fn an_agent_that_is_stopped_with_a_deadline_handles_what_it_holds_or_is_killed() {
+    paused(async {
+        let world = World::here().await;
+        let log = Log::default();
+        let agent = world.actor("a", &log, SpawnOptions::default()).await;
+        agent.tell(Do::Pause(500)).unwrap();
+        agent.tell(Do::Note(1)).unwrap();
+        assert_eq!(agent.stop_within(Duration::from_secs(1)).await, Stopped::Drained);
+        assert!(agent.handle().has_ended());
+        assert_eq!(log.text(), "+0 0:1 -0");
+
+        let agent = world.actor("b", &log, SpawnOptions::default()).await;
+        agent.tell(Do::Pause(60_000)).unwrap();
+        agent.tell(Do::Note(1)).unwrap();
+        let before = world.hub().now();
+        assert_eq!(agent.stop_within(Duration::from_secs(1)).await, Stopped::Killed);
+        assert_eq!(world.hub().now().since(before).as_secs(), 1, "on the host's clock");
+        let counts = world.hub().ledger();
+        assert_eq!(
+            (counts.pending, counts.failed),
+            (0, 1),
+            "what it held is accounted for when this answers"
+        );
+        assert_eq!(log.text(), "+0 -0");
+        assert_eq!(agent.stop_within(Duration::ZERO).await, Stopped::Drained, "it is no more already");
+    });
+}
+
+/// Blocks its thread until the other end is dropped.
+struct Blocker(Arc<Mutex<std::sync::mpsc::Receiver<()>>>);
+impl Actor for Blocker {
+    type Context = Context<Self>;
+}
+impl Supervised for Blocker {}
+impl Handler<Do> for Blocker {
+    type Result = u32;
+    fn handle(&mut self, _: Do, _: &mut Context<Self>) -> u32 {
+        u32::from(self.0.lock().unwrap().recv().is_ok())
+    }
+}
+impl Agent for Blocker {
+    fn card(&self) -> Card<Self> {
+        Card::new().accepts::<Do>()
+    }
+}
+
+#[test]
+fn an_agent_that_blocks_its_thread_is_reported_as_stuck_until_it_lets_go() {
+    threaded(async {
+        let world = World::two().await;
+        let (release, held) = std::sync::mpsc::channel::<()>();
+        let held = Arc::new(Mutex::new(held));
+        let agent = world.spawn("a", move |_| Blocker(held.clone()), on(1)).await;
+        agent.tell(Do::Note(1)).unwrap();
+        assert_eq!(agent.stop_within(Duration::from_millis(20)).await, Stopped::Stuck);
+        assert!(!agent.handle().has_ended());
+        assert_eq!(world.hub().ledger().pending, 1, "what it holds is not forgotten");
+        drop(release);
+        agent.handle().ended().await;
+        assert_eq!(world.settled().await.sent, 1);
+    });
+}
+
+#[test]
+fn whoever_watches_is_told_once_whenever_the_end_comes() {
+    threaded(async {
+        let world = World::two().await;
+        let watches = Watches::default();
+        let observer = watches.clone();
+        assert!(world.hub().observe_with(vec![Arc::new(move |change| observer.observe(change))]));
+        let told = Arc::new(AtomicUsize::new(0));
+        let mut notices = 0;
+        for round in 0..2_000 {
+            // The same name again and again: an end must not be told to those who watch the next of that name.
+            let agent = world.actor("a", &Log::default(), on(1)).await.handle();
+            agent.kill();
+            // The end comes before, while, or after this is noted.
+            let each = told.clone();
+            while round % 2 == 0 && !agent.has_ended() {
+                // As close to the end as can be.
+                let each = each.clone();
+                watches.notify(&agent, move |_| _ = each.fetch_add(1, Ordering::SeqCst));
+                notices += 1;
+            }
+            watches.notify(&agent, move |_| _ = each.fetch_add(1, Ordering::SeqCst));
+            notices += 1;
+            agent.ended().await;
+        }
+        // The last end is told after it is marked.
+        world.actor("b", &Log::default(), on(1)).await;
+        assert_eq!(told.load(Ordering::SeqCst), notices);
     });
 }
