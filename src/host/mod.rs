@@ -18,7 +18,6 @@
 
 mod ask_all;
 mod builder;
-mod events;
 mod protocols;
 mod shutdown;
 mod simulate;

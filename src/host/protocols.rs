@@ -22,7 +22,7 @@ use phalanx_actors::{
 };
 use tokio::sync::Notify;
 
-use super::{events, spawn::Names};
+use super::spawn::Names;
 
 /// Ids of the host's own actors begin like this.
 pub(super) const OWN: &str = "phalanx/";
@@ -149,7 +149,7 @@ pub(super) async fn start(
 
     let tables = directory.clone();
     let told = tell.clone();
-    let sink: RouterSink = Arc::new(move |event| told(events::of("router", &event)));
+    let sink: RouterSink = Arc::new(move |event| told(event.into()));
     let make = move || move |_: &_| Router::new(tables.clone()).telling(sink.clone());
     let router = arbiters.spawn_local(own("router"), make, always, root).await?;
 
@@ -158,7 +158,7 @@ pub(super) async fn start(
     let make = {
         let (cell, router, now, tell) = (registrar_cell.clone(), router.address(), clock(&hub), tell.clone());
         let now = Arc::new(now);
-        let tell = Arc::new(move |event: RegistrarEvent| tell(events::of("registrar", &event)));
+        let tell = Arc::new(move |event: RegistrarEvent| tell(event.into()));
         move || move |_: &_| Registrar::new(cell.clone(), router.clone(), now.clone(), tell.clone())
     };
     let registrar = arbiters.spawn_local(own("registrar"), make, always, root).await?;
@@ -168,7 +168,7 @@ pub(super) async fn start(
         move || {
             let state = Rc::new(RefCell::new(TasksState::new(tasks)));
             let now: Rc<dyn Fn() -> Timestamp> = Rc::new(now);
-            let tell: Rc<dyn Fn(TaskEvent)> = Rc::new(move |event| tell(events::of("coordinator", &event)));
+            let tell: Rc<dyn Fn(TaskEvent)> = Rc::new(move |event| tell(event.into()));
             move |_: &_| Coordinator::new(state.clone(), now.clone(), tell.clone())
         }
     };
@@ -179,8 +179,7 @@ pub(super) async fn start(
         move || {
             let state = Rc::new(RefCell::new(StartupState::default()));
             let now: Rc<dyn Fn() -> Timestamp> = Rc::new(now);
-            let tell: Rc<dyn Fn(StartupEvent)> =
-                Rc::new(move |event| tell(events::of("initializer", &event)));
+            let tell: Rc<dyn Fn(StartupEvent)> = Rc::new(move |event| tell(event.into()));
             move |_: &_| Initializer::new(state.clone(), now.clone(), tell.clone())
         }
     };
@@ -214,7 +213,7 @@ pub(super) fn observers(
     let tell = teller(&protocols.monitor);
     let (watches, alive, names) = (watches.clone(), alive.clone(), names.clone());
     vec![Arc::new(move |change: &Lifecycle| {
-        tell(events::of_life(change));
+        tell(change.into());
         if change.agent.as_str().starts_with(OWN) {
             return;
         }

@@ -34,10 +34,13 @@ mod backlog;
 mod event;
 mod handlers;
 mod health;
+mod life;
 mod limit;
 mod log;
 mod metrics;
 mod state;
+#[cfg(test)]
+pub(crate) mod testing;
 
 pub use actor::{
     AddHandler, Close, EnableHandler, Maintain, Monitor, MonitorCell, Pause, QueryAllHealth, QueryEvents,
