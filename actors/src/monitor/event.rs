@@ -37,6 +37,8 @@ pub mod names {
     pub const AGENT_ABANDONED: &str = "agent.abandoned";
     /// What an agent says, or is said, about its health.
     pub const HEALTH_CHECK: &str = "health.check";
+    /// How many agents are in each state of health, when the host is about to stop them.
+    pub const HEALTH_SUMMARY: &str = "health.summary";
     /// The monitor disabled one of its handlers.
     pub const HANDLER_DISABLED: &str = "monitor.handler_disabled";
     /// A new incarnation of the monitor took over what the one before it knew.
