@@ -22,7 +22,7 @@ use phalanx_actors::{
 };
 use tokio::sync::Notify;
 
-use super::spawn::Names;
+use super::{sampler::SharedWindow, spawn::Names};
 
 /// Ids of the host's own actors begin like this.
 pub(super) const OWN: &str = "phalanx/";
@@ -41,6 +41,7 @@ pub struct Protocols {
     /// Knows how start-up stands.
     pub initializer: Addr<Initializer>,
     pub(super) registrar_cell: RegistrarCell,
+    pub(super) monitor_cell: MonitorCell,
     /// The same five as agents, in this order: monitor, router, registrar, coordinator, initializer.
     pub(super) agents: [AgentHandle; 5],
 }
@@ -134,6 +135,7 @@ pub(super) async fn start(
     directory: &Directory,
     root: &Addr<Supervisor>,
     options: ProtocolOptions,
+    window: &SharedWindow,
 ) -> Result<Protocols, SpawnError> {
     let hub = arbiters.hub().clone();
     let clock = |hub: &Arc<Hub>| {
@@ -142,7 +144,8 @@ pub(super) async fn start(
     };
     let (always, root) = (Supervision::ALWAYS, Some(root));
 
-    let cell = MonitorCell::new(options.monitor, Arc::new(clock(&hub)), options.tap);
+    let monitor_cell = MonitorCell::new(options.monitor, Arc::new(clock(&hub)), options.tap);
+    let cell = monitor_cell.clone();
     let make = move || move |_: &_| Monitor::new(cell.clone());
     let monitor = arbiters.spawn_local(own("monitor"), make, always, root).await?;
     let tell = teller(&monitor.address());
@@ -164,11 +167,14 @@ pub(super) async fn start(
     let registrar = arbiters.spawn_local(own("registrar"), make, always, root).await?;
 
     let make = {
-        let (now, tell, tasks) = (clock(&hub), tell.clone(), options.tasks);
+        let (now, tell, tasks, window) = (clock(&hub), tell.clone(), options.tasks, window.clone());
         move || {
             let state = Rc::new(RefCell::new(TasksState::new(tasks)));
             let now: Rc<dyn Fn() -> Timestamp> = Rc::new(now);
-            let tell: Rc<dyn Fn(TaskEvent)> = Rc::new(move |event| tell(event.into()));
+            let tell: Rc<dyn Fn(TaskEvent)> = Rc::new(move |event| {
+                window.observe(&event);
+                tell(event.into());
+            });
             move |_: &_| Coordinator::new(state.clone(), now.clone(), tell.clone())
         }
     };
@@ -199,6 +205,7 @@ pub(super) async fn start(
         coordinator: coordinator.address(),
         initializer: initializer.address(),
         registrar_cell,
+        monitor_cell,
     })
 }
 
