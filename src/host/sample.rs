@@ -124,7 +124,7 @@ impl Window {
         let mut events = Vec::new();
         self.health(now.at, span, &mut events);
         if is_busy {
-            self.messages(&last.ledger, &now, span, &mut events);
+            messages(&last.ledger, &now, span, &mut events);
             self.tasks(now.at, span, &mut events);
             waits(&last.waits, &now, span, &mut events);
             let load = Event::metric(HOST, "host.load", float(now.ledger.pending), "messages", now.at);
@@ -160,20 +160,6 @@ impl Window {
         }
     }
 
-    fn messages(&self, last: &Counts, now: &Reading, span: Duration, events: &mut Vec<Event>) {
-        let ledger = &now.ledger;
-        let delivered = ledger.delivered - last.delivered;
-        let not_delivered = |counts: &Counts| counts.sent - counts.delivered - counts.pending;
-        let Some(rate) = per_second(delivered, span) else { return };
-        events.push(
-            Event::throughput(HOST, "host.messages_delivered", rate, now.at)
-                .with("sent", ledger.sent - last.sent)
-                .with("delivered", delivered)
-                .with("not_delivered", not_delivered(ledger).saturating_sub(not_delivered(last)))
-                .with("window_us", micros(span)),
-        );
-    }
-
     fn tasks(&self, at: Timestamp, span: Duration, events: &mut Vec<Event>) {
         if self.ended == 0 {
             return;
@@ -198,6 +184,20 @@ impl Window {
             );
         }
     }
+}
+
+fn messages(last: &Counts, now: &Reading, span: Duration, events: &mut Vec<Event>) {
+    let ledger = &now.ledger;
+    let delivered = ledger.delivered - last.delivered;
+    let not_delivered = |counts: &Counts| counts.sent - counts.delivered - counts.pending;
+    let Some(rate) = per_second(delivered, span) else { return };
+    events.push(
+        Event::throughput(HOST, "host.messages_delivered", rate, now.at)
+            .with("sent", ledger.sent - last.sent)
+            .with("delivered", delivered)
+            .with("not_delivered", not_delivered(ledger).saturating_sub(not_delivered(last)))
+            .with("window_us", micros(span)),
+    );
 }
 
 /// The mean of the sampled times in inboxes.

@@ -113,7 +113,7 @@ impl Host {
             let _ = timeout(GRACE, self.inner.alive.none()).await;
         }
         let _ = timeout(GRACE, self.idle()).await;
-        let report = HostReport { killed, health, ..self.report().await };
+        let report = HostReport { health, killed, ..self.report().await };
         let _ = soon(protocols.monitor.send(Close)).await;
         for protocol in protocols.agents() {
             protocol.stop();

@@ -1,6 +1,7 @@
 //! The events of which a host takes samples, and those on the health of agents: that a real run brings each of them about.
 
 use std::{
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex, OnceLock},
     time::{Duration, Instant},
 };
@@ -324,4 +325,77 @@ fn a_sample_does_not_make_virtual_time_run_on_its_own() {
         let recorded = host.protocols().monitor.send(QueryStatus).await.unwrap().recorded;
         assert!(recorded < 10, "{recorded} events");
     });
+}
+
+/// A row of the page on events.
+struct Row<'p> {
+    kinds: &'p str,
+    severities: &'p str,
+    source: &'p str,
+    data: &'p str,
+}
+
+/// The page on events, row by row.
+fn page() -> BTreeMap<&'static str, Row<'static>> {
+    let rows = include_str!("../../docs/events.md").lines().filter_map(|line| line.strip_prefix("| `"));
+    rows.map(|row| {
+        let mut cells = row.trim_end_matches('|').split(" | ").map(str::trim);
+        let name = cells.next().unwrap().trim_end_matches('`');
+        let [kinds, severities, source, data] = [(); 4].map(|()| cells.next().unwrap_or_default());
+        (name, Row { kinds, severities, source, data })
+    })
+    .collect()
+}
+
+#[test]
+fn the_page_on_events_says_what_runs_tell() {
+    let rough = trace(
+        true,
+        r#""startup": {"tasks": [{"id": "s", "do": {"sleep": {"for": "3ms"}}}]},
+        "agents": [{"kind": "ticker", "count": 40, "parameters": {"topic": "t", "every": "1s", "limit": 2}},
+            {"kind": "counter", "inbox": {"capacity": 2, "overflow": "reject"}}, {"kind": "runner"}],
+        "topics": [{"name": "t", "subscribers": [{"kind": "counter"}]}],
+        "tasks": [{"id": "t{index}", "for_each": {"count": 9}, "do": {"sleep": {"for": "4s"}}, "retries": 2}],
+        "faults": [{"kill": {"agent": "runner"}, "when": {"after": "5s"}}]"#,
+    );
+    let page = page();
+    let mut told = BTreeSet::new();
+    for event in real().iter().chain(&rough) {
+        let line = event.to_json();
+        let row = page.get(&*event.name).unwrap_or_else(|| panic!("the page does not name {line}"));
+        assert!(row.kinds.contains(event.kind.as_str()), "{line}");
+        assert!(
+            row.severities.contains(event.severity.as_str()) || event.name.starts_with("health."),
+            "{line}"
+        );
+        let source = event.source.as_str();
+        assert!(row.source == source || row.source == "the agent" && event.agent.is_some(), "{line}");
+        for key in event.data.keys().filter(|key| *key != "unit") {
+            assert!(row.data.contains(&format!("`{key}`")), "the page has no `{key}` of {line}");
+        }
+        told.insert(&*event.name);
+    }
+    for name in
+        ["agent.degraded", "agent.recovered", "agent.panicked", "coordinator.task_retried", "host.cpu"]
+    {
+        assert!(told.contains(name) || cfg!(not(target_os = "linux")), "{name} was not told: {told:?}");
+    }
+}
+
+#[test]
+fn every_event_on_the_page_is_one_that_the_code_tells() {
+    let code = [
+        include_str!("../../actors/src/coordinator/event.rs"),
+        include_str!("../../actors/src/initializer/event.rs"),
+        include_str!("../../actors/src/monitor/event.rs"),
+        include_str!("../../actors/src/registrar/event.rs"),
+        include_str!("../../actors/src/router/event.rs"),
+        include_str!("../../src/host/sample.rs"),
+        include_str!("../../src/swarm/world.rs"),
+    ];
+    let page = page();
+    assert!(page.len() > 30, "{} rows", page.len());
+    for name in page.keys() {
+        assert!(code.iter().any(|file| file.contains(&format!("\"{name}\""))), "nothing tells {name}");
+    }
 }

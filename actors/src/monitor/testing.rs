@@ -4,6 +4,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::{Event, EventKind, Severity};
+use crate::agent::AgentId;
 
 /// Holds the event that the monitor is told against the serialised form of what it was made from: name and point in time,
 /// agent, and data, in the same order. Absent values are left out, and `extra` keys come on top.
@@ -26,11 +27,7 @@ pub(crate) fn assert_told(
     );
     assert_eq!(said.shift_remove("at").and_then(|at| at.as_u64()), Some(told.at.micros()), "{name}");
     let agent = said.shift_remove("agent");
-    assert_eq!(
-        agent.as_ref().and_then(Value::as_str),
-        told.agent.as_ref().map(|agent| agent.as_str()),
-        "{name}"
-    );
+    assert_eq!(agent.as_ref().and_then(Value::as_str), told.agent.as_ref().map(AgentId::as_str), "{name}");
     assert_eq!((told.kind, told.severity), how, "{name}");
     let mut data = told.data.clone();
     for key in extra {
