@@ -236,8 +236,9 @@ impl ActorFuture<Monitor> for Turn {
         }
         let mut state = monitor.cell.lock();
         let budget = state.options.turn.max(1);
-        state.take_in(budget);
-        state.work(budget);
+        let taken = state.take_in(budget);
+        // The last one taken in may have brought about others beyond the budget.
+        state.work(budget.max(taken));
         if self.once {
             self.done = !state.has_intake();
         } else if !state.has_work() && !state.has_intake() {

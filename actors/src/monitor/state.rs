@@ -202,15 +202,15 @@ impl MonitorState {
         self.intake.extend(events);
     }
 
-    /// Takes at most `budget` queued events in, and says how many.
+    /// Takes queued events in until `budget` are recorded, those included that they bring about, and says how many were.
     pub(super) fn take_in(&mut self, budget: usize) -> usize {
-        let count = self.intake.len().min(budget);
-        for _ in 0..count {
-            if let Some(event) = self.intake.pop_front() {
-                self.take(event);
-            }
+        let before = self.seq;
+        let recorded = |seq: u64| usize::try_from(seq - before).unwrap_or(usize::MAX);
+        while recorded(self.seq) < budget {
+            let Some(event) = self.intake.pop_front() else { break };
+            self.take(event);
         }
-        count
+        recorded(self.seq)
     }
 
     /// Whether queued events are still to be taken in.

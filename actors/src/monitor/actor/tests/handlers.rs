@@ -238,3 +238,28 @@ fn each_event_that_changes_the_health_of_an_agent_is_followed_by_a_health_check(
         assert_eq!(monitor.send(without).await.unwrap().counts.len(), 0);
     });
 }
+
+#[test]
+fn handlers_that_are_quick_keep_up_with_a_flood_of_which_each_event_brings_about_another() {
+    run(async {
+        for at_once in [true, false] {
+            let seen = Seen::default();
+            let options = MonitorOptions { turn: 10, backlog: 100, ..MonitorOptions::default() };
+            let monitor = Monitor::new(cell(options)).start();
+            monitor.send(noting("a", &seen, |_| Ok(()))).await.unwrap();
+            let started = |number: u64| {
+                let agent = AgentId::new(format!("agent/{number}")).unwrap();
+                Event::system(Severity::Debug, "test", names::AGENT_STARTED, Timestamp::ZERO).about(agent)
+            };
+            if at_once {
+                monitor.do_send(RecordMany((0..3000).map(started).collect()));
+            } else {
+                (0..3000).for_each(|number| monitor.do_send(Record(started(number))));
+            }
+            let status = settled(&monitor).await;
+            assert_eq!((status.recorded, status.shed), (6000, [0; 5]), "at once: {at_once}");
+            let expected: Vec<_> = (1..=6000).map(|seq| format!("a{seq}")).collect();
+            assert_eq!(seen_by(&seen), expected);
+        }
+    });
+}
