@@ -114,20 +114,20 @@ fn an_actor_that_dawdles_holds_nobody_up_and_what_it_misses_counts_as_its_errors
     run(async {
         let seen = Seen::default();
         let monitor = Monitor::new(cell(MonitorOptions::default())).start();
-        let (gate, dawdled) = (Rc::new(Notify::new()), Rc::new(Cell::new(0)));
-        let dawdler = Dawdler { gate: gate.clone(), seen: dawdled.clone() }.start();
+        let (gate, handled) = (Rc::new(Notify::new()), Rc::new(Cell::new(0)));
+        let dawdler = Dawdler { gate: gate.clone(), seen: handled.clone() }.start();
         let spec = HandlerSpec::new("dawdler").priority(Priority::Critical);
         monitor.send(AddHandler::recipient(spec, dawdler.clone().recipient())).await.unwrap();
         monitor.send(noting("a", &seen, |_| Ok(()))).await.unwrap();
         monitor.do_send(RecordMany((0..100).map(event).collect()));
         settled(&monitor).await;
         assert_eq!(seen_by(&seen).len(), 100, "the other one has seen them all");
-        assert_eq!(dawdled.get(), 0);
+        assert_eq!(handled.get(), 0);
         let missed = stats(&monitor, "dawdler").await;
         assert!(missed.errors > 0 && missed.errors < 100, "{missed:?}");
         assert_eq!((missed.calls, missed.last_error.as_deref()), (100, Some("its mailbox is full")));
         gate.notify_one();
-        while dawdled.get() < 100 - missed.errors {
+        while handled.get() < 100 - missed.errors {
             tokio::task::yield_now().await;
         }
         monitor.do_send(Record(event(101)));
@@ -176,23 +176,23 @@ fn whoever_asks_is_told_when_somebody_begins_or_ceases_to_listen() {
         let cell = cell(MonitorOptions::default());
         let mut heard = cell.heard();
         let monitor = Monitor::new(cell).start();
-        let hears = |heard: &mut watch::Receiver<Heard>| {
+        let look = |heard: &mut watch::Receiver<Heard>| {
             let changed = heard.has_changed().unwrap();
             (changed, heard.borrow_and_update().hears(EventKind::SystemEvent))
         };
-        assert_eq!(hears(&mut heard), (false, false));
+        assert_eq!(look(&mut heard), (false, false));
         let panicking = noting("a", &Seen::default(), |_| panic!("broken"));
         let a = monitor.send(panicking).await.unwrap();
-        assert_eq!(hears(&mut heard), (true, true));
+        assert_eq!(look(&mut heard), (true, true));
         let b = monitor.send(noting("b", &Seen::default(), |_| Ok(()))).await.unwrap();
-        assert_eq!(hears(&mut heard), (false, true));
+        assert_eq!(look(&mut heard), (false, true));
         monitor.send(RemoveHandler(b)).await.unwrap();
-        assert_eq!(hears(&mut heard), (false, true));
+        assert_eq!(look(&mut heard), (false, true));
         monitor.do_send(RecordMany((0..3).map(event).collect()));
         settled(&monitor).await;
-        assert_eq!(hears(&mut heard), (true, false), "it was disabled for its panics");
+        assert_eq!(look(&mut heard), (true, false), "it was disabled for its panics");
         monitor.send(EnableHandler { id: a, enabled: true }).await.unwrap();
-        assert_eq!(hears(&mut heard), (true, true));
+        assert_eq!(look(&mut heard), (true, true));
     });
 }
 
