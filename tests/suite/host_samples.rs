@@ -145,11 +145,10 @@ fn a_run_tells_each_change_of_health_and_the_sum_at_its_end() {
 
 #[test]
 fn in_virtual_time_samples_come_on_the_clock_and_never_tell_what_the_process_uses() {
-    let events = trace(
-        true,
-        r#""agents": [{"kind": "ticker", "parameters": {"topic": "t", "every": "1s", "limit": 12}}, {"kind": "counter"}],
-        "topics": [{"name": "t", "subscribers": [{"kind": "counter"}]}]"#,
-    );
+    let body = r#""agents": [{"kind": "ticker", "parameters": {"topic": "t", "every": "1s", "limit": 12}}, {"kind": "counter"}],
+        "topics": [{"name": "t", "subscribers": [{"kind": "counter"}]}]"#;
+    let events = trace(true, body);
+    assert_eq!(events, trace(true, body), "they are the same each time");
     let told: Vec<(u64, u64)> = events
         .iter()
         .filter(|event| event.name == "host.messages_delivered")
