@@ -15,6 +15,7 @@ use phalanx_actors::{
 use super::{
     Host, HostError, Inner,
     protocols::{self, Alive, OWN, ProtocolOptions},
+    sampler::{Sampling, SharedWindow},
     spawn::{Groups, Names},
     virtual_time::clock_is_paused,
 };
@@ -111,14 +112,20 @@ impl HostBuilder {
         };
         let id = AgentId::new(format!("{OWN}supervisor")).expect("a fixed name");
         let root = arbiters.supervise(id, spec, None).await.map_err(|_| HostError::NoAnswer("supervisor"))?;
-        let protocols = protocols::start(&arbiters, &directory, &root, self.protocols)
+        let (window, sample_every) = (SharedWindow::new(self.simulated), self.protocols.monitor.sample_every);
+        let protocols = protocols::start(&arbiters, &directory, &root, self.protocols, &window)
             .await
             .map_err(|_| HostError::NoAnswer("protocol actors"))?;
         let (watches, alive, names) =
             (Watches::default(), Arc::new(Alive::default()), Arc::new(Names::default()));
         arbiters.hub().observe_with(protocols::observers(&protocols, &watches, &alive, &names));
+        let sampling = sample_every.filter(|every| !every.is_zero()).map(|every| {
+            let (hub, monitor) = (arbiters.hub().clone(), protocols.monitor.clone());
+            Sampling::start(hub, monitor, window, self.simulated, (every, protocols.monitor_cell.heard()))
+        });
         Ok(Host {
             inner: Arc::new(Inner {
+                sampling,
                 arbiters,
                 directory,
                 watches,

@@ -18,8 +18,10 @@
 
 mod ask_all;
 mod builder;
-mod events;
+mod process;
 mod protocols;
+mod sample;
+mod sampler;
 mod shutdown;
 mod simulate;
 mod spawn;
@@ -54,6 +56,7 @@ pub use spawn::AgentOptions;
 
 use self::{
     protocols::Alive,
+    sampler::Sampling,
     spawn::{Groups, Names},
 };
 
@@ -66,6 +69,7 @@ struct Inner {
     groups: Groups,
     names: Arc<Names>,
     alive: Arc<Alive>,
+    sampling: Option<Sampling>,
     closing: AtomicBool,
     simulated: bool,
 }

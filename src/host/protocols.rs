@@ -22,7 +22,7 @@ use phalanx_actors::{
 };
 use tokio::sync::Notify;
 
-use super::{events, spawn::Names};
+use super::{sampler::SharedWindow, spawn::Names};
 
 /// Ids of the host's own actors begin like this.
 pub(super) const OWN: &str = "phalanx/";
@@ -41,6 +41,7 @@ pub struct Protocols {
     /// Knows how start-up stands.
     pub initializer: Addr<Initializer>,
     pub(super) registrar_cell: RegistrarCell,
+    pub(super) monitor_cell: MonitorCell,
     /// The same five as agents, in this order: monitor, router, registrar, coordinator, initializer.
     pub(super) agents: [AgentHandle; 5],
 }
@@ -134,6 +135,7 @@ pub(super) async fn start(
     directory: &Directory,
     root: &Addr<Supervisor>,
     options: ProtocolOptions,
+    window: &SharedWindow,
 ) -> Result<Protocols, SpawnError> {
     let hub = arbiters.hub().clone();
     let clock = |hub: &Arc<Hub>| {
@@ -142,14 +144,15 @@ pub(super) async fn start(
     };
     let (always, root) = (Supervision::ALWAYS, Some(root));
 
-    let cell = MonitorCell::new(options.monitor, Arc::new(clock(&hub)), options.tap);
+    let monitor_cell = MonitorCell::new(options.monitor, Arc::new(clock(&hub)), options.tap);
+    let cell = monitor_cell.clone();
     let make = move || move |_: &_| Monitor::new(cell.clone());
     let monitor = arbiters.spawn_local(own("monitor"), make, always, root).await?;
     let tell = teller(&monitor.address());
 
     let tables = directory.clone();
     let told = tell.clone();
-    let sink: RouterSink = Arc::new(move |event| told(events::of("router", &event)));
+    let sink: RouterSink = Arc::new(move |event| told(event.into()));
     let make = move || move |_: &_| Router::new(tables.clone()).telling(sink.clone());
     let router = arbiters.spawn_local(own("router"), make, always, root).await?;
 
@@ -158,17 +161,20 @@ pub(super) async fn start(
     let make = {
         let (cell, router, now, tell) = (registrar_cell.clone(), router.address(), clock(&hub), tell.clone());
         let now = Arc::new(now);
-        let tell = Arc::new(move |event: RegistrarEvent| tell(events::of("registrar", &event)));
+        let tell = Arc::new(move |event: RegistrarEvent| tell(event.into()));
         move || move |_: &_| Registrar::new(cell.clone(), router.clone(), now.clone(), tell.clone())
     };
     let registrar = arbiters.spawn_local(own("registrar"), make, always, root).await?;
 
     let make = {
-        let (now, tell, tasks) = (clock(&hub), tell.clone(), options.tasks);
+        let (now, tell, tasks, window) = (clock(&hub), tell.clone(), options.tasks, window.clone());
         move || {
             let state = Rc::new(RefCell::new(TasksState::new(tasks)));
             let now: Rc<dyn Fn() -> Timestamp> = Rc::new(now);
-            let tell: Rc<dyn Fn(TaskEvent)> = Rc::new(move |event| tell(events::of("coordinator", &event)));
+            let tell: Rc<dyn Fn(TaskEvent)> = Rc::new(move |event| {
+                window.observe(&event);
+                tell(event.into());
+            });
             move |_: &_| Coordinator::new(state.clone(), now.clone(), tell.clone())
         }
     };
@@ -179,8 +185,7 @@ pub(super) async fn start(
         move || {
             let state = Rc::new(RefCell::new(StartupState::default()));
             let now: Rc<dyn Fn() -> Timestamp> = Rc::new(now);
-            let tell: Rc<dyn Fn(StartupEvent)> =
-                Rc::new(move |event| tell(events::of("initializer", &event)));
+            let tell: Rc<dyn Fn(StartupEvent)> = Rc::new(move |event| tell(event.into()));
             move |_: &_| Initializer::new(state.clone(), now.clone(), tell.clone())
         }
     };
@@ -200,6 +205,7 @@ pub(super) async fn start(
         coordinator: coordinator.address(),
         initializer: initializer.address(),
         registrar_cell,
+        monitor_cell,
     })
 }
 
@@ -214,7 +220,7 @@ pub(super) fn observers(
     let tell = teller(&protocols.monitor);
     let (watches, alive, names) = (watches.clone(), alive.clone(), names.clone());
     vec![Arc::new(move |change: &Lifecycle| {
-        tell(events::of_life(change));
+        tell(change.into());
         if change.agent.as_str().starts_with(OWN) {
             return;
         }

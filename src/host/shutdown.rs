@@ -11,12 +11,15 @@ use phalanx_actors::{
     coordinator::{CancelAll, QueryTasks, TaskMetrics},
     inbox::{AgentHandle, Counts},
     initializer::{QueryStartup, StartupReport},
-    monitor::{Close, MetricsSnapshot, MonitorStatus, QueryMetrics, QueryStatus},
+    monitor::{
+        Close, Event, EventKind, Health, HealthSummary, MetricsSnapshot, MonitorStatus, QueryHealthSummary,
+        QueryMetrics, QueryStatus, Severity, names,
+    },
 };
 use serde::Serialize;
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::Host;
+use super::{Host, protocols::OWN};
 
 /// What a host did, taken when it is quiet.
 #[derive(Debug, Clone, Serialize)]
@@ -39,6 +42,9 @@ pub struct HostReport {
     pub monitor: Option<MonitorStatus>,
     /// What the events add up to.
     pub metrics: Option<MetricsSnapshot>,
+    /// How the agents are doing, those of the host itself not counted; in the report of a shutdown, how they did before they
+    /// were told to stop.
+    pub health: Option<HealthSummary>,
     /// How many agents had to be stopped before they had handled what they held.
     pub killed: usize,
 }
@@ -58,8 +64,23 @@ impl Host {
             startup: soon(protocols.initializer.send(QueryStartup)).await.flatten(),
             monitor: soon(protocols.monitor.send(QueryStatus)).await,
             metrics: soon(protocols.monitor.send(QueryMetrics)).await,
+            health: self.health().await,
             killed: 0,
         }
+    }
+
+    /// How the agents are doing, those of the host itself not counted; none when the monitor does not answer.
+    async fn health(&self) -> Option<HealthSummary> {
+        soon(self.protocols().monitor.send(QueryHealthSummary { worst: WORST, without: Some(OWN) })).await
+    }
+
+    /// Tells the monitor how the agents are doing, as one health check over all of them.
+    fn record_health(&self, summary: &HealthSummary) {
+        let severity = summary.counts.keys().map(|health| health.severity()).max().unwrap_or(Severity::Info);
+        let event = Event::new(EventKind::HealthCheck, severity, "host", names::HEALTH_SUMMARY, self.now());
+        let counts =
+            Health::ALL.into_iter().filter_map(|health| Some((health, *summary.counts.get(&health)?)));
+        self.record(counts.fold(event, |event, (health, agents)| event.with(health.as_str(), agents)));
     }
 
     /// Shuts down in order: lets no agents or tasks in, waits for open tasks, drains and stops the agents, then stops the
@@ -76,6 +97,13 @@ impl Host {
             let _ = soon(protocols.coordinator.send(CancelAll { because })).await;
         }
         let _ = timeout_at(until, self.idle()).await;
+        if let Some(sampling) = &self.inner.sampling {
+            sampling.end();
+        }
+        let health = self.health().await;
+        if let Some(health) = &health {
+            self.record_health(health);
+        }
         self.inner.directory.agents().iter().for_each(AgentHandle::stop);
         let mut killed = 0;
         if timeout_at(until, self.inner.alive.none()).await.is_err() {
@@ -85,7 +113,7 @@ impl Host {
             let _ = timeout(GRACE, self.inner.alive.none()).await;
         }
         let _ = timeout(GRACE, self.idle()).await;
-        let report = HostReport { killed, ..self.report().await };
+        let report = HostReport { health, killed, ..self.report().await };
         let _ = soon(protocols.monitor.send(Close)).await;
         for protocol in protocols.agents() {
             protocol.stop();
@@ -96,6 +124,9 @@ impl Host {
         report
     }
 }
+
+/// How many of the agents that fare worst a report names.
+const WORST: usize = 20;
 
 /// How long what was cut short may take to end.
 const GRACE: Duration = Duration::from_secs(1);

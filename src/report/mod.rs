@@ -35,7 +35,7 @@ use crate::manifest::Palette;
 use schema::{CountsShape, TaskMetricsShape};
 
 /// The version of the report's form.
-pub const SCHEMA: &str = "phalanx-report/1.0";
+pub const SCHEMA: &str = "phalanx-report/1.1";
 
 /// How a run ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
@@ -74,6 +74,8 @@ pub struct RunReport {
     pub registration: RegistrationSection,
     /// The agents.
     pub agents: AgentsSection,
+    /// How the agents did when all was done, before they were told to stop.
+    pub health: HealthSection,
     /// What became of every message.
     #[schemars(with = "CountsShape")]
     pub ledger: Counts,
@@ -197,6 +199,42 @@ pub struct LostAgent {
     pub agent: String,
     /// Why.
     pub reason: String,
+}
+
+/// How the agents did when all was done, before they were told to stop.
+#[derive(Debug, Clone, Default, Serialize, JsonSchema)]
+pub struct HealthSection {
+    /// How many agents were in each state, those states that came up.
+    pub by_state: BTreeMap<String, usize>,
+    /// How many agents something happened to.
+    pub troubled: usize,
+    /// Those that fared worst, the worst first: the first twenty.
+    pub worst: Vec<TroubledAgent>,
+}
+
+/// An agent that something happened to. What it lost are messages.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct TroubledAgent {
+    /// The agent.
+    pub agent: String,
+    /// Its state: starting, healthy, degraded, suspected, failed, stopped.
+    pub state: String,
+    /// Since when it was in this state \[us\].
+    pub since_us: u64,
+    /// Whether it was given up.
+    pub given_up: bool,
+    /// How often it panicked or was ended by its group.
+    pub crashes: u32,
+    /// How often it was restarted in place.
+    pub restarts: u32,
+    /// How many error alerts were about it, crashes included.
+    pub errors: u32,
+    /// How many messages its full inbox refused.
+    pub rejected: u64,
+    /// How many messages its overflow policy let go.
+    pub dropped: u64,
+    /// How many messages were overdue before it could handle them.
+    pub expired: u64,
 }
 
 /// The ledger of one route.

@@ -70,6 +70,7 @@ pub(super) fn outline(report: &RunReport) -> Vec<Block> {
     title(report, &mut blocks);
     startup(report, &mut blocks);
     agents(report, &mut blocks);
+    health(report, &mut blocks);
     messages(report, &mut blocks);
     tasks(report, &mut blocks);
     handlers(report, &mut blocks);
@@ -180,6 +181,42 @@ fn agents(report: &RunReport, blocks: &mut Vec<Block>) {
     }
     blocks.push(Block::Line(happened.join(", ")));
     lost(blocks, &agents.abandoned);
+}
+
+/// How the agents did; nothing where none was there.
+fn health(report: &RunReport, blocks: &mut Vec<Block>) {
+    let health = &report.health;
+    if health.by_state.is_empty() {
+        return;
+    }
+    blocks.push(Block::Heading("Health".to_owned()));
+    let states = health.by_state.iter().map(|(state, agents)| format!("{} {state}", count(number(*agents))));
+    let states: Vec<String> = states.collect();
+    blocks.push(Block::Line(format!("{} when all was done", states.join(", "))));
+    let figures: Vec<[u64; 6]> = health
+        .worst
+        .iter()
+        .map(|one| {
+            let [crashes, restarts, errors] = [one.crashes, one.restarts, one.errors].map(u64::from);
+            [crashes, restarts, errors, one.rejected, one.dropped, one.expired]
+        })
+        .collect();
+    let names = ["crashes", "restarts", "errors", "rejected", "dropped", "expired"];
+    // What nobody lost needs no column.
+    let shown: Vec<usize> = (0..6).filter(|at| *at < 3 || figures.iter().any(|row| row[*at] > 0)).collect();
+    let rows = health.worst.iter().zip(&figures).map(|(one, figures)| {
+        let state = if one.given_up { "given up" } else { &one.state };
+        let figures = shown.iter().map(|at| brief(figures[*at]));
+        let tone = if one.given_up || one.state == "failed" { Tone::Bad } else { Tone::Odd };
+        (once(one.agent.clone()).chain(once(state.to_owned())).chain(figures).collect(), tone)
+    });
+    let heads = once("state").chain(shown.iter().map(|at| names[*at]));
+    table(blocks, columns("agent", heads), rows.collect());
+    let left_out = health.troubled.saturating_sub(health.worst.len());
+    if left_out > 0 {
+        let agents = many(number(left_out), "more agent", "more agents");
+        blocks.push(Block::Line(format!("something happened to {agents}")));
+    }
 }
 
 /// The columns of a ledger; those that are no success stand out when they are not zero.

@@ -6,8 +6,9 @@ use phalanx_actors::{agent::Timestamp, coordinator::TaskMetrics, inbox::Counts};
 use serde_json::json;
 
 use super::{
-    AgentsSection, FailedTask, HandlerSection, LostAgent, Outcome, PhaseSection, RegistrationSection,
-    RouteSection, RunReport, SCHEMA, StartupSection, StepSection, TasksSection,
+    AgentsSection, FailedTask, HandlerSection, HealthSection, LostAgent, Outcome, PhaseSection,
+    RegistrationSection, RouteSection, RunReport, SCHEMA, StartupSection, StepSection, TasksSection,
+    TroubledAgent,
 };
 
 fn not_completed(task: &str, reason: &str) -> FailedTask {
@@ -36,6 +37,33 @@ fn startup() -> StartupSection {
         ],
         critical_path: vec![step("root", 120, 100_300), step("warm-up", 100_300, 160_250)],
         failed: vec![not_completed("index", "no file of this name: data/index.bin")],
+    }
+}
+
+fn health() -> HealthSection {
+    let troubled =
+        |agent: &str, state: &str, (crashes, restarts): (u32, u32), (rejected, dropped, expired)| {
+            TroubledAgent {
+                agent: agent.to_owned(),
+                state: state.to_owned(),
+                since_us: 10_200_400,
+                given_up: state == "failed",
+                crashes,
+                restarts,
+                errors: crashes,
+                rejected,
+                dropped,
+                expired,
+            }
+        };
+    HealthSection {
+        by_state: [("healthy".to_owned(), 49), ("degraded".to_owned(), 1), ("failed".to_owned(), 1)].into(),
+        troubled: 24,
+        worst: vec![
+            troubled("hasher/9", "failed", (4, 3), (0, 0, 0)),
+            troubled("logger", "degraded", (0, 0), (4, 0, 1_204_500)),
+            troubled("hasher/7", "healthy", (1, 1), (0, 0, 0)),
+        ],
     }
 }
 
@@ -80,6 +108,7 @@ pub(crate) fn full() -> RunReport {
             }],
             killed: 1,
         },
+        health: health(),
         ledger,
         routes: vec![
             RouteSection { route: "direct".to_owned(), ledger: direct },
@@ -153,6 +182,7 @@ pub(crate) fn least() -> RunReport {
         startup: None,
         registration: RegistrationSection::default(),
         agents: AgentsSection::default(),
+        health: HealthSection::default(),
         ledger: Counts::default(),
         routes: Vec::new(),
         reasons: [].into(),

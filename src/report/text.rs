@@ -159,6 +159,7 @@ mod tests {
         report.handlers[0].name = text.to_owned();
         report.tasks.not_completed[0].reason = text.to_owned();
         report.tasks.results = [(text.to_owned(), text.into())].into();
+        report.health.worst[0].agent = text.to_owned();
         report.agents.by_kind = [(text.to_owned(), usize::MAX)].into();
         report
     }
@@ -176,6 +177,8 @@ mod tests {
             startup.phases[0].started_us = Some(time / 2);
             startup.phases[0].ended_us = Some(time);
             startup.critical_path[0].ended_us = time;
+            let worst = &mut report.health.worst[0];
+            (worst.rejected, worst.dropped, worst.expired, worst.crashes) = (figure, figure, figure, u32::MAX);
             report.tasks.totals.dispatched = figure;
             report.tasks.totals.retried = figure;
             let text = report.to_text(Palette::Plain);

@@ -95,10 +95,15 @@ fn builder(world: &Arc<World>, seed: u64, arbiters: usize, trace: Trace) -> Host
         max_concurrent: Some(world.manifest.coordinator.max_concurrent),
         ..GraphOptions::default()
     };
+    let monitor = MonitorOptions {
+        backlog: BACKLOG,
+        sample_every: Some(world.manifest.monitor.sample_every),
+        ..MonitorOptions::default()
+    };
     let builder = Host::builder()
         .registration(agents::registration(&world.manifest.registration))
         .tasks(tasks)
-        .monitor(MonitorOptions { backlog: BACKLOG, ..MonitorOptions::default() })
+        .monitor(monitor)
         .tap(move |event| {
             trace.write(event);
             tally.observe(event);

@@ -6,6 +6,7 @@ use phalanx_actors::{
     agent::Timestamp,
     coordinator::{TaskReport, TaskState},
     initializer::{StartupOutcome, StartupReport, StartupStatus},
+    monitor::HealthSummary,
 };
 use serde_json::Value;
 
@@ -16,8 +17,8 @@ use super::{
 use crate::{
     host::HostReport,
     report::{
-        AgentsSection, FailedTask, Outcome, PhaseSection, RouteSection, RunReport, SCHEMA, StartupSection,
-        StepSection, TasksSection,
+        AgentsSection, FailedTask, HealthSection, Outcome, PhaseSection, RouteSection, RunReport, SCHEMA,
+        StartupSection, StepSection, TasksSection, TroubledAgent,
     },
 };
 
@@ -84,6 +85,7 @@ pub(super) fn report(
             abandoned: figures.abandoned,
             killed: host.killed,
         },
+        health: host.health.map(health_section).unwrap_or_default(),
         ledger: host.ledger,
         routes: host
             .routes
@@ -95,6 +97,29 @@ pub(super) fn report(
         tasks,
         handlers,
         notes: figures.notes,
+    }
+}
+
+fn health_section(summary: HealthSummary) -> HealthSection {
+    let HealthSummary { counts, worst, troubled } = summary;
+    HealthSection {
+        by_state: counts.into_iter().map(|(health, agents)| (health.to_string(), agents)).collect(),
+        troubled,
+        worst: worst
+            .into_iter()
+            .map(|(agent, known)| TroubledAgent {
+                agent: agent.to_string(),
+                state: known.health.to_string(),
+                since_us: known.since.micros(),
+                given_up: known.abandoned,
+                crashes: known.panics,
+                restarts: known.restarts,
+                errors: known.errors,
+                rejected: known.rejected,
+                dropped: known.dropped,
+                expired: known.expired,
+            })
+            .collect(),
     }
 }
 

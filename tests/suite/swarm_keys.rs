@@ -216,6 +216,25 @@ fn an_inbox_holds_as_much_as_it_may_and_loses_what_its_policy_says() {
 }
 
 #[test]
+fn the_agents_that_fared_worst_are_named_with_what_happened_to_them() {
+    let report = succeeds(
+        r#""agents": [{"kind": "ticker", "count": 40, "parameters": {"topic": "t", "every": "1s", "limit": 1}},
+            {"kind": "counter", "inbox": {"capacity": 2, "overflow": "reject"}}],
+        "topics": [{"name": "t", "subscribers": [{"kind": "counter"}]}],
+        "faults": [{"kill": {"agent": "ticker/3"}, "when": {"after": "10ms"}}]"#,
+    );
+    let health = report.health;
+    assert_eq!(health.by_state, [("healthy".to_owned(), 40), ("degraded".to_owned(), 1)].into());
+    let [counter, ticker] = &health.worst[..] else { panic!("{:?}", health.worst) };
+    assert_eq!((counter.agent.as_str(), counter.state.as_str()), ("counter", "degraded"));
+    assert_eq!((counter.rejected, counter.crashes), (report.ledger.rejected, 0));
+    assert!(counter.rejected > 0);
+    assert_eq!((ticker.agent.as_str(), ticker.state.as_str()), ("ticker/3", "healthy"));
+    assert_eq!((ticker.crashes, ticker.restarts, ticker.rejected, ticker.given_up), (1, 1, 0, false));
+    assert_eq!(health.troubled, 2);
+}
+
+#[test]
 fn supervision_restarts_as_often_and_as_late_as_it_says() {
     let kill = |times: usize, supervision: &str| {
         let faults: Vec<_> = (1..=times)

@@ -8,7 +8,8 @@ use serde_json::Value;
 use super::task::{Assignment, TaskFault, TaskState};
 use crate::{
     agent::{AgentId, Capability, TaskId, Timestamp},
-    support::as_micros,
+    monitor::{Event, EventKind, Severity},
+    support::{as_micros, micros},
 };
 
 /// What the caller of the task graph has to do, in order.
@@ -118,6 +119,76 @@ pub enum TaskEvent {
     },
 }
 
+impl From<TaskEvent> for Event {
+    /// The event for the monitor: each variant has its name, kind and severity, and the data it is serialised with.
+    fn from(event: TaskEvent) -> Self {
+        let system = |severity, name: &'static str, at| Event::system(severity, "coordinator", name, at);
+        match event {
+            TaskEvent::TasksSubmitted { at, tasks } => {
+                system(Severity::Info, "coordinator.tasks_submitted", at).with("tasks", tasks)
+            }
+            TaskEvent::TaskStarted { at, task, agent, attempt } => {
+                system(Severity::Debug, "coordinator.task_started", at)
+                    .about(agent)
+                    .with("task", task.as_str())
+                    .with("attempt", attempt)
+            }
+            TaskEvent::TaskRefused { at, task, agent, attempt } => {
+                system(Severity::Warning, "coordinator.task_refused", at)
+                    .about(agent)
+                    .with("task", task.as_str())
+                    .with("attempt", attempt)
+            }
+            TaskEvent::TaskRetried { at, task, attempt, fault, next } => {
+                system(Severity::Warning, "coordinator.task_retried", at)
+                    .with("task", task.as_str())
+                    .with("attempt", attempt)
+                    .with_json("fault", &fault)
+                    .with("next", next.micros())
+            }
+            TaskEvent::TaskEnded { at, task, state, attempts, latency, fault } => {
+                let (kind, severity) = state.told_as();
+                let event = Event::new(kind, severity, "coordinator", "coordinator.task_ended", at)
+                    .with("task", task.as_str())
+                    .with("state", state.as_str())
+                    .with("attempts", attempts)
+                    .with("latency_us", micros(latency));
+                match fault {
+                    Some(fault) => event.with_json("fault", &fault),
+                    None => event,
+                }
+            }
+            TaskEvent::CapabilityMissing { at, needs } => {
+                let needs: Vec<&str> = needs.iter().map(Capability::as_str).collect();
+                system(Severity::Warning, "coordinator.capability_missing", at).with("needs", needs)
+            }
+            TaskEvent::AgentEnrolled { at, agent, slots } => {
+                system(Severity::Info, "coordinator.agent_enrolled", at).about(agent).with("slots", slots)
+            }
+            TaskEvent::AgentWithdrawn { at, agent, executing } => {
+                system(Severity::Info, "coordinator.agent_withdrawn", at)
+                    .about(agent)
+                    .with("executing", executing)
+            }
+        }
+    }
+}
+
+impl TaskState {
+    /// As what an event tells that a task came into this state.
+    const fn told_as(self) -> (EventKind, Severity) {
+        match self {
+            TaskState::Pending
+            | TaskState::Queued
+            | TaskState::Executing
+            | TaskState::Waiting
+            | TaskState::Completed => (EventKind::SystemEvent, Severity::Info),
+            TaskState::Cancelled => (EventKind::SystemEvent, Severity::Warning),
+            TaskState::Failed | TaskState::TimedOut => (EventKind::ErrorAlert, Severity::Error),
+        }
+    }
+}
+
 /// One task as it stands.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct TaskReport {
@@ -199,5 +270,56 @@ impl TaskMetrics {
         let span = self.last_completed?.since(self.first_submitted?).as_secs_f64();
         let completed = u32::try_from(self.completed).map_or(f64::from(u32::MAX), f64::from);
         (span > 0.0).then(|| completed / span)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::monitor::testing::assert_told;
+
+    #[test]
+    fn the_monitor_is_told_each_task_event_by_its_serialised_name_and_data() {
+        let (at, next) = (Timestamp::from_start(Duration::from_millis(3)), Timestamp::ZERO);
+        let (task, agent) = (TaskId::new("t").unwrap(), AgentId::new("a").unwrap());
+        let fault = TaskFault::TimedOut { after: Duration::from_secs(2) };
+        let needs = [Capability::new("x").unwrap(), Capability::new("y").unwrap()].into();
+        let ended = |state, fault| TaskEvent::TaskEnded {
+            at,
+            task: task.clone(),
+            state,
+            attempts: 2,
+            latency: Duration::from_micros(7),
+            fault,
+        };
+        let (system, alert) = (EventKind::SystemEvent, EventKind::ErrorAlert);
+        let all = [
+            (TaskEvent::TasksSubmitted { at, tasks: 3 }, system, Severity::Info),
+            (
+                TaskEvent::TaskStarted { at, task: task.clone(), agent: agent.clone(), attempt: 1 },
+                system,
+                Severity::Debug,
+            ),
+            (
+                TaskEvent::TaskRefused { at, task: task.clone(), agent: agent.clone(), attempt: 1 },
+                system,
+                Severity::Warning,
+            ),
+            (
+                TaskEvent::TaskRetried { at, task: task.clone(), attempt: 1, fault: fault.clone(), next },
+                system,
+                Severity::Warning,
+            ),
+            (ended(TaskState::Completed, None), system, Severity::Info),
+            (ended(TaskState::Cancelled, None), system, Severity::Warning),
+            (ended(TaskState::Failed, None), alert, Severity::Error),
+            (ended(TaskState::TimedOut, Some(fault)), alert, Severity::Error),
+            (TaskEvent::CapabilityMissing { at, needs }, system, Severity::Warning),
+            (TaskEvent::AgentEnrolled { at, agent: agent.clone(), slots: 2 }, system, Severity::Info),
+            (TaskEvent::AgentWithdrawn { at, agent, executing: 1 }, system, Severity::Info),
+        ];
+        for (event, kind, severity) in all {
+            assert_told("coordinator", &event, &event.clone().into(), (kind, severity), &[]);
+        }
     }
 }

@@ -71,6 +71,20 @@ impl TaskState {
         TaskState::TimedOut,
     ];
 
+    /// The name as it is serialised.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            TaskState::Pending => "pending",
+            TaskState::Queued => "queued",
+            TaskState::Executing => "executing",
+            TaskState::Waiting => "waiting",
+            TaskState::Completed => "completed",
+            TaskState::Failed => "failed",
+            TaskState::Cancelled => "cancelled",
+            TaskState::TimedOut => "timed_out",
+        }
+    }
+
     /// Whether the task will not change any more.
     pub const fn ended(self) -> bool {
         matches!(self, TaskState::Completed | TaskState::Failed | TaskState::Cancelled | TaskState::TimedOut)

@@ -12,7 +12,7 @@ use std::{
 use tokio::{sync::Notify, time::Instant};
 
 use super::{
-    ArbiterPort, Counts, DeadLetter, DeadLetters, Ledger, dead_letter::LetterContent, ledger::Writer,
+    ArbiterPort, Counts, DeadLetter, DeadLetters, Ledger, Waits, dead_letter::LetterContent, ledger::Writer,
 };
 use crate::{
     agent::{AgentId, Interventions, Lifecycle, Lost, MessageId, Reason, Timestamp},
@@ -166,6 +166,14 @@ impl Hub {
         routes.iter().map(|route| route.ledger.reason(reason)).sum()
     }
 
+    /// Sampled times that messages spent in inboxes so far.
+    pub fn waits(&self) -> Waits {
+        self.ports.iter().map(|port| port.waits()).fold(Waits::default(), |sum, waits| Waits {
+            samples: sum.samples + waits.samples,
+            total_us: sum.total_us + waits.total_us,
+        })
+    }
+
     /// Answers that came after whoever asked had stopped waiting.
     pub fn late_replies(&self) -> u64 {
         self.direct.ledger.late_replies()
@@ -190,6 +198,13 @@ impl Hub {
             }
             settled.await;
         }
+    }
+
+    /// Waits until an arbiter has counted outcomes again, however many.
+    pub async fn stirred(&self) {
+        self.idle_watchers.fetch_add(1, Ordering::SeqCst);
+        let _leave = Leave(&self.idle_watchers);
+        self.settled.notified().await;
     }
 
     /// Called after outcomes were counted and there is nothing more to do for now.

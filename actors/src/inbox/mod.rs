@@ -29,14 +29,14 @@ mod slot;
 mod stop;
 
 pub use config::{InboxConfig, OverflowPolicy};
-pub use dead_letter::{DeadLetter, DeadLetters, LetterContent};
+pub use dead_letter::{DeadLetter, DeadLetters, LetterContent, Subscription};
 pub(crate) use door::{Command, Door};
 pub(crate) use entry::Packed;
 pub(crate) use hub::Route;
 pub use hub::{Hub, HubConfig, Observer};
 pub use lanes::STARVATION_BOUND;
 pub use ledger::{Counts, Ledger};
-pub use port::ArbiterPort;
+pub use port::{ArbiterPort, Waits};
 pub(crate) use port::{Arrival, Fanout, PortItem, Shared};
 pub(crate) use pump::Pump;
 pub use reference::{AgentHandle, AgentRef, Takes};

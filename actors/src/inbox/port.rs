@@ -11,7 +11,7 @@ use std::{
     rc::Rc,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicU64, AtomicUsize, Ordering},
     },
     task::Waker,
 };
@@ -69,6 +69,16 @@ pub struct ArbiterPort {
     in_transit: [AtomicUsize; 2],
     doorbell: AtomicWaker,
     room: Notify,
+    waits: [AtomicU64; 2],
+}
+
+/// Sampled times that messages spent in inboxes, added up since the start of the host.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Waits {
+    /// How many messages were sampled.
+    pub samples: u64,
+    /// How long they waited together \[us\].
+    pub total_us: u64,
 }
 
 /// How many items may be in transit to one arbiter before senders are refused.
@@ -83,7 +93,21 @@ impl ArbiterPort {
             in_transit: [AtomicUsize::new(0), AtomicUsize::new(0)],
             doorbell: AtomicWaker::new(),
             room: Notify::new(),
+            waits: Default::default(),
         })
+    }
+
+    /// Notes a sampled time in an inbox; only the arbiter's own thread does.
+    pub(crate) fn note_wait(&self, age_us: u32) {
+        for (cell, more) in self.waits.iter().zip([1, u64::from(age_us)]) {
+            // One thread writes, so nothing is lost between load and store.
+            cell.store(cell.load(Ordering::Relaxed) + more, Ordering::Relaxed);
+        }
+    }
+
+    pub(crate) fn waits(&self) -> Waits {
+        let [samples, total_us] = [0, 1].map(|at| self.waits[at].load(Ordering::Relaxed));
+        Waits { samples, total_us }
     }
 
     pub(crate) fn owner(&self) -> ThreadToken {

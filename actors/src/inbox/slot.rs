@@ -285,6 +285,7 @@ impl<A: Agent> Inbox<A> {
         ages.samples += 1;
         ages.total_us += u64::from(age);
         ages.max_us = ages.max_us.max(age);
+        self.profile.port.note_wait(age);
     }
 
     pub(crate) fn wake(&self) {

@@ -8,7 +8,8 @@ use serde_json::Value;
 use super::task::Phase;
 use crate::{
     agent::{TaskId, Timestamp},
-    support::as_micros,
+    monitor::{Event, EventKind, Severity},
+    support::{as_micros, micros},
 };
 
 /// Where one start-up task stands.
@@ -34,6 +35,32 @@ pub enum StartupStatus {
 }
 
 impl StartupStatus {
+    /// The name as it is serialised.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            StartupStatus::Pending => "pending",
+            StartupStatus::Running => "running",
+            StartupStatus::Retrying => "retrying",
+            StartupStatus::Completed => "completed",
+            StartupStatus::Failed => "failed",
+            StartupStatus::TimedOut => "timed_out",
+            StartupStatus::Skipped => "skipped",
+            StartupStatus::Cancelled => "cancelled",
+        }
+    }
+
+    /// As what an event tells that a task came to this.
+    const fn told_as(self) -> (EventKind, Severity) {
+        match self {
+            StartupStatus::Pending
+            | StartupStatus::Running
+            | StartupStatus::Retrying
+            | StartupStatus::Completed => (EventKind::SystemEvent, Severity::Info),
+            StartupStatus::Skipped | StartupStatus::Cancelled => (EventKind::SystemEvent, Severity::Warning),
+            StartupStatus::Failed | StartupStatus::TimedOut => (EventKind::ErrorAlert, Severity::Error),
+        }
+    }
+
     /// Whether the task will not change any more.
     pub const fn ended(self) -> bool {
         !matches!(self, StartupStatus::Pending | StartupStatus::Running | StartupStatus::Retrying)
@@ -52,6 +79,29 @@ pub enum StartupOutcome {
     Failed,
     /// It was cancelled.
     Cancelled,
+}
+
+impl StartupOutcome {
+    /// The name as it is serialised.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            StartupOutcome::Succeeded => "succeeded",
+            StartupOutcome::Degraded => "degraded",
+            StartupOutcome::Failed => "failed",
+            StartupOutcome::Cancelled => "cancelled",
+        }
+    }
+
+    /// As what an event tells that start-up ended so.
+    const fn told_as(self) -> (EventKind, Severity) {
+        match self {
+            StartupOutcome::Succeeded => (EventKind::SystemEvent, Severity::Info),
+            StartupOutcome::Degraded | StartupOutcome::Cancelled => {
+                (EventKind::SystemEvent, Severity::Warning)
+            }
+            StartupOutcome::Failed => (EventKind::ErrorAlert, Severity::Error),
+        }
+    }
 }
 
 /// Why a start-up task did not complete.
@@ -178,6 +228,63 @@ pub enum StartupEvent {
     },
 }
 
+impl From<StartupEvent> for Event {
+    /// The event for the monitor: each variant has its name, kind and severity, and the data it is serialised with. The end
+    /// of a phase is a latency, and has it as its figure.
+    fn from(event: StartupEvent) -> Self {
+        let system = |severity, name: &'static str, at| Event::system(severity, "initializer", name, at);
+        match event {
+            StartupEvent::StartupBegan { at, tasks, workers } => {
+                system(Severity::Info, "initializer.startup_began", at)
+                    .with("tasks", tasks)
+                    .with("workers", workers)
+            }
+            StartupEvent::PhaseStarted { at, phase, tasks } => {
+                system(Severity::Debug, "initializer.phase_started", at)
+                    .with("phase", phase.as_str())
+                    .with("tasks", tasks)
+            }
+            StartupEvent::TaskStarted { at, task, attempt } => {
+                system(Severity::Debug, "initializer.task_started", at)
+                    .with("task", task.as_str())
+                    .with("attempt", attempt)
+            }
+            StartupEvent::TaskRetried { at, task, attempt, fault, next } => {
+                system(Severity::Warning, "initializer.task_retried", at)
+                    .with("task", task.as_str())
+                    .with("attempt", attempt)
+                    .with_json("fault", &fault)
+                    .with("next", next.micros())
+            }
+            StartupEvent::TaskEnded { at, task, status, attempts, took, fault } => {
+                let (kind, severity) = status.told_as();
+                let event = Event::new(kind, severity, "initializer", "initializer.task_ended", at)
+                    .with("task", task.as_str())
+                    .with("status", status.as_str())
+                    .with("attempts", attempts)
+                    .with("took_us", micros(took));
+                match fault {
+                    Some(fault) => event.with_json("fault", &fault),
+                    None => event,
+                }
+            }
+            StartupEvent::PhaseEnded { at, phase, took, failed } => {
+                Event::latency("initializer", "initializer.phase_ended", took, at)
+                    .with("phase", phase.as_str())
+                    .with("took_us", micros(took))
+                    .with("failed", failed)
+            }
+            StartupEvent::BecameReady { at } => system(Severity::Info, "initializer.became_ready", at),
+            StartupEvent::StartupEnded { at, outcome, took } => {
+                let (kind, severity) = outcome.told_as();
+                Event::new(kind, severity, "initializer", "initializer.startup_ended", at)
+                    .with("outcome", outcome.as_str())
+                    .with("took_us", micros(took))
+            }
+        }
+    }
+}
+
 /// One task as it stands.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct StartupTaskReport {
@@ -266,4 +373,56 @@ pub struct StartupReport {
     pub lower_bound: Duration,
     /// The chain of tasks that decided when start-up ended, from its beginning; empty while it runs.
     pub executed_path: Vec<CriticalStep>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::monitor::testing::assert_told;
+
+    #[test]
+    fn the_monitor_is_told_each_start_up_event_by_its_serialised_name_and_data() {
+        let (at, next) = (Timestamp::from_start(Duration::from_millis(3)), Timestamp::ZERO);
+        let (task, phase, took) =
+            (TaskId::new("t").unwrap(), Phase::ServiceStartup, Duration::from_micros(1_500));
+        let fault = StartupFault::Failed { error: "no disk".to_owned() };
+        let ended = |status, fault| StartupEvent::TaskEnded {
+            at,
+            task: task.clone(),
+            status,
+            attempts: 2,
+            took,
+            fault,
+        };
+        let over = |outcome| StartupEvent::StartupEnded { at, outcome, took };
+        let (system, alert) = (EventKind::SystemEvent, EventKind::ErrorAlert);
+        let all = [
+            (StartupEvent::StartupBegan { at, tasks: 3, workers: 2 }, system, Severity::Info),
+            (StartupEvent::PhaseStarted { at, phase, tasks: 3 }, system, Severity::Debug),
+            (StartupEvent::TaskStarted { at, task: task.clone(), attempt: 1 }, system, Severity::Debug),
+            (
+                StartupEvent::TaskRetried { at, task: task.clone(), attempt: 1, fault: fault.clone(), next },
+                system,
+                Severity::Warning,
+            ),
+            (ended(StartupStatus::Completed, None), system, Severity::Info),
+            (ended(StartupStatus::Skipped, None), system, Severity::Warning),
+            (ended(StartupStatus::Cancelled, None), system, Severity::Warning),
+            (ended(StartupStatus::TimedOut, None), alert, Severity::Error),
+            (ended(StartupStatus::Failed, Some(fault)), alert, Severity::Error),
+            (StartupEvent::BecameReady { at }, system, Severity::Info),
+            (over(StartupOutcome::Succeeded), system, Severity::Info),
+            (over(StartupOutcome::Degraded), system, Severity::Warning),
+            (over(StartupOutcome::Cancelled), system, Severity::Warning),
+            (over(StartupOutcome::Failed), alert, Severity::Error),
+        ];
+        for (event, kind, severity) in all {
+            assert_told("initializer", &event, &event.clone().into(), (kind, severity), &[]);
+        }
+        let phase = StartupEvent::PhaseEnded { at, phase, took, failed: 1 };
+        let told = phase.clone().into();
+        let how = (EventKind::LatencyMetric, Severity::Info);
+        assert_told("initializer", &phase, &told, how, &["value", "unit"]);
+        assert_eq!((told.value(), &told.data["unit"]), (Some(1_500.0), &"us".into()));
+    }
 }

@@ -10,14 +10,16 @@ use std::{
 use actix::{
     Actor, ActorFuture, AsyncContext, Context, Handler, Message, MessageResult, Recipient, Supervised,
 };
+use tokio::sync::watch;
 
 use super::{
     event::{Event, Observed, Record, RecordMany},
-    handlers::{HandlerId, HandlerInfo, HandlerSpec},
+    handlers::{HandlerId, HandlerInfo, HandlerSpec, Heard},
     health::{AgentHealth, Health},
     log::{EventFilter, EventPage},
     metrics::MetricsSnapshot,
     state::{Call, Clock, MonitorMode, MonitorOptions, MonitorState, MonitorStatus, Tap},
+    summary::HealthSummary,
 };
 use crate::agent::{Agent, AgentId, Card};
 
@@ -102,6 +104,16 @@ pub struct QueryHealth(pub AgentId);
 #[rtype(result = "Vec<(AgentId, AgentHealth)>")]
 pub struct QueryAllHealth(pub Vec<Health>);
 
+/// Asks how all agents are doing, in a few lines.
+#[derive(Debug, Clone, Default, Message)]
+#[rtype(result = "HealthSummary")]
+pub struct QueryHealthSummary {
+    /// At most how many of the worst are named.
+    pub worst: usize,
+    /// Agents whose ids begin like this are left out.
+    pub without: Option<&'static str>,
+}
+
 /// Asks for the latest events.
 #[derive(Debug, Clone, Default, Message)]
 #[rtype(result = "EventPage")]
@@ -120,6 +132,11 @@ impl MonitorCell {
     /// A fresh cell. `clock` reads the host's clock; `tap` sees every event in order, at the moment it is taken in.
     pub fn new(options: MonitorOptions, clock: Clock, tap: Option<Tap>) -> Self {
         Self(Arc::new(Mutex::new(MonitorState::new(options, clock, tap))))
+    }
+
+    /// Which kinds of events somebody listens to, now and whenever that changes.
+    pub fn heard(&self) -> watch::Receiver<Heard> {
+        self.lock().heard()
     }
 
     fn lock(&self) -> MutexGuard<'_, MonitorState> {
@@ -219,8 +236,9 @@ impl ActorFuture<Monitor> for Turn {
         }
         let mut state = monitor.cell.lock();
         let budget = state.options.turn.max(1);
-        state.take_in(budget);
-        state.work(budget);
+        let taken = state.take_in(budget);
+        // The last one taken in may have brought about others beyond the budget.
+        state.work(budget.max(taken));
         if self.once {
             self.done = !state.has_intake();
         } else if !state.has_work() && !state.has_intake() {
@@ -344,6 +362,14 @@ impl Handler<QueryAllHealth> for Monitor {
     type Result = MessageResult<QueryAllHealth>;
     fn handle(&mut self, QueryAllHealth(only): QueryAllHealth, _: &mut Context<Self>) -> Self::Result {
         MessageResult(self.cell.lock().health.all(&only))
+    }
+}
+
+impl Handler<QueryHealthSummary> for Monitor {
+    type Result = MessageResult<QueryHealthSummary>;
+    fn handle(&mut self, query: QueryHealthSummary, _: &mut Context<Self>) -> Self::Result {
+        let accept = |agent: &AgentId| query.without.is_none_or(|prefix| !agent.as_str().starts_with(prefix));
+        MessageResult(self.cell.lock().health.summary(query.worst, accept))
     }
 }
 

@@ -37,6 +37,8 @@ pub mod names {
     pub const AGENT_ABANDONED: &str = "agent.abandoned";
     /// What an agent says, or is said, about its health.
     pub const HEALTH_CHECK: &str = "health.check";
+    /// How many agents are in each state of health, when the host is about to stop them.
+    pub const HEALTH_SUMMARY: &str = "health.summary";
     /// The monitor disabled one of its handlers.
     pub const HANDLER_DISABLED: &str = "monitor.handler_disabled";
     /// A new incarnation of the monitor took over what the one before it knew.
@@ -325,7 +327,7 @@ impl Event {
         unit: &'static str,
         at: Timestamp,
     ) -> Self {
-        Self::new(kind, Severity::Info, source, name, at).with("value", value).with("unit", unit)
+        Self::new(kind, Severity::Info, source, name, at).measuring(value, unit)
     }
 
     /// The same event, about an agent.
@@ -340,6 +342,28 @@ impl Event {
     pub fn with(mut self, key: impl Into<String>, value: impl Into<Value>) -> Self {
         self.data.insert(key.into(), value.into());
         self
+    }
+
+    /// The same event with one more entry of data where there is something to say.
+    #[must_use]
+    pub fn with_some(self, key: impl Into<String>, value: Option<impl Into<Value>>) -> Self {
+        match value {
+            Some(value) => self.with(key, value),
+            None => self,
+        }
+    }
+
+    /// The same event with one more entry of data as it serialises; one that cannot be serialised says why instead.
+    #[must_use]
+    pub fn with_json(self, key: impl Into<String>, value: &impl Serialize) -> Self {
+        let value = serde_json::to_value(value).unwrap_or_else(|error| error.to_string().into());
+        self.with(key, value)
+    }
+
+    /// The same event as a figure: `value` in `unit`, which the totals of its name take in.
+    #[must_use]
+    pub fn measuring(self, value: f64, unit: &'static str) -> Self {
+        self.with("value", value).with("unit", unit)
     }
 
     /// The same event with another severity.

@@ -28,6 +28,20 @@ pub enum SourceFilter {
     StartsWith(String),
 }
 
+/// Which kinds of events somebody listens to: a tap to all, a handler that is enabled to those it wants.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Heard([bool; EventKind::ALL.len()]);
+
+impl Heard {
+    /// Everything is listened to.
+    pub const ALL: Heard = Heard([true; EventKind::ALL.len()]);
+
+    /// Whether somebody listens to events of this kind.
+    pub const fn hears(self, kind: EventKind) -> bool {
+        self.0[kind as usize]
+    }
+}
+
 /// What a handler wants, and when it is its turn.
 ///
 /// # Examples
@@ -219,6 +233,18 @@ impl<C> Handlers<C> {
             .collect()
     }
 
+    /// Which kinds of events the enabled handlers want.
+    pub(super) fn heard(&self) -> Heard {
+        let mut heard = Heard::default();
+        for spec in self.rows.iter().map(|row| &row.spec).filter(|spec| spec.enabled) {
+            if spec.kinds.is_empty() {
+                return Heard::ALL;
+            }
+            spec.kinds.iter().for_each(|kind| heard.0[*kind as usize] = true);
+        }
+        heard
+    }
+
     /// How many handlers there are, and how many of them are enabled.
     pub(super) fn count(&self) -> (usize, usize) {
         (self.rows.len(), self.rows.iter().filter(|row| row.spec.enabled).count())
@@ -303,6 +329,19 @@ mod tests {
         assert!(!spec.clone().source(SourceFilter::Is("router".into())).wants(&event));
         assert!(spec.clone().source(SourceFilter::StartsWith("router".into())).wants(&event));
         assert!(!HandlerSpec { enabled: false, ..spec }.wants(&event));
+    }
+
+    #[test]
+    fn what_is_heard_is_what_enabled_handlers_want() {
+        let mut handlers = Handlers::default();
+        let heard = |handlers: &Handlers<()>| EventKind::ALL.map(|kind| handlers.heard().hears(kind));
+        assert_eq!(heard(&handlers), [false; 8]);
+        handlers.add(HandlerSpec::new("a").kinds([EventKind::HealthCheck, EventKind::CustomMetric]), (), 0);
+        assert_eq!(heard(&handlers), [true, false, false, false, false, false, false, true]);
+        let all = handlers.add(HandlerSpec::new("b"), (), 0);
+        assert_eq!(heard(&handlers), [true; 8]);
+        handlers.enable(all, false);
+        assert_eq!(heard(&handlers), [true, false, false, false, false, false, false, true]);
     }
 
     #[test]

@@ -6,7 +6,7 @@
 //! | --- | --- | --- |
 //! | `agent.spawned` | any, none | starting |
 //! | `agent.started` | any, none | healthy |
-//! | `agent.degraded` | any but stopped and abandoned | degraded |
+//! | `agent.degraded` | any but stopped and abandoned | degraded, and the messages it names were lost |
 //! | `agent.suspected` | any but failed, stopped and abandoned | suspected |
 //! | `agent.recovered` | any but stopped and abandoned | healthy |
 //! | `agent.panicked` | any but stopped and abandoned | failed, one more panic |
@@ -14,6 +14,7 @@
 //! | `agent.abandoned` | any but stopped | failed and abandoned |
 //! | `agent.stopped` | any | stopped |
 //! | `health.check` with `health` in its data | any but stopped and abandoned | what it says |
+//! | `health.check` that says what is known | any | the same |
 //! | an error alert | any | the same, one more error |
 //!
 //! Abandoned means failed for good: only `agent.spawned`, `agent.started` and `agent.stopped` lead out of it, as only the
@@ -103,6 +104,12 @@ pub struct AgentHealth {
     pub restarts: u32,
     /// How many error alerts were about it.
     pub errors: u32,
+    /// How many messages its full inbox refused, as far as it was told as degraded by them.
+    pub rejected: u64,
+    /// How many messages its overflow policy let go, likewise.
+    pub dropped: u64,
+    /// How many messages were overdue before it could handle them, likewise.
+    pub expired: u64,
     /// Whether it failed for good.
     pub abandoned: bool,
 }
@@ -162,6 +169,9 @@ impl HealthBoard {
             panics: 0,
             restarts: 0,
             errors: 0,
+            rejected: 0,
+            dropped: 0,
+            expired: 0,
             abandoned: false,
         });
         now.last = now.last.max(event.at);
@@ -170,6 +180,12 @@ impl HealthBoard {
             names::AGENT_RESTARTED => now.restarts = now.restarts.saturating_add(1),
             names::AGENT_ABANDONED => now.abandoned = true,
             names::AGENT_SPAWNED | names::AGENT_STARTED => now.abandoned = false,
+            names::AGENT_DEGRADED => {
+                let lost = |key: &str| event.data.get(key).and_then(Value::as_u64).unwrap_or_default();
+                now.rejected = now.rejected.saturating_add(lost("rejected"));
+                now.dropped = now.dropped.saturating_add(lost("dropped"));
+                now.expired = now.expired.saturating_add(lost("expired"));
+            }
             _ => {}
         }
         if event.kind == EventKind::ErrorAlert {
@@ -226,6 +242,11 @@ impl HealthBoard {
         rows
     }
 
+    /// All agents, in no particular order.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&AgentId, &AgentHealth)> {
+        self.agents.iter().map(|(agent, (known, _))| (agent, known))
+    }
+
     /// How many agents are in a state.
     pub fn count(&self, health: Health) -> usize {
         self.counts[health as usize]
@@ -272,6 +293,7 @@ fn target(event: &Event, known: Option<&AgentHealth>) -> Target {
         _ if event.kind == EventKind::HealthCheck => {
             let said = event.data.get("health").and_then(Value::as_str);
             match Health::ALL.into_iter().find(|health| Some(health.as_str()) == said) {
+                Some(health) if known.is_some_and(|known| known.health == health) => Target::Same,
                 Some(health) => unless(over, health),
                 None => Target::Ignored,
             }
@@ -347,6 +369,28 @@ mod tests {
         let alert = Event::error_alert("x", "a.failed", "no", Timestamp::ZERO).about(id("a"));
         assert_eq!(board.observe(&alert), None);
         assert_eq!(board.get(&id("a")).unwrap().errors, 1);
+    }
+
+    #[test]
+    fn a_health_check_that_says_what_is_known_changes_nothing_and_is_not_ignored() {
+        let mut board = HealthBoard::new(10);
+        board.observe(&event("a", names::AGENT_STOPPED, 0));
+        let check = |health| Event::health_check("x", id("a"), health, Timestamp::ZERO);
+        assert_eq!(board.observe(&check(Health::Stopped)), None);
+        assert_eq!(board.ignored(), 0);
+        assert_eq!(board.observe(&check(Health::Healthy)), None);
+        assert_eq!((board.ignored(), board.count(Health::Stopped)), (1, 1));
+    }
+
+    #[test]
+    fn what_a_degraded_agent_lost_adds_up() {
+        let mut board = HealthBoard::new(10);
+        for expired in [2, 3] {
+            let degraded = event("a", names::AGENT_DEGRADED, 0).with("rejected", 1).with("expired", expired);
+            board.observe(&degraded);
+        }
+        let known = board.get(&id("a")).unwrap();
+        assert_eq!((known.rejected, known.dropped, known.expired), (2, 0, 5));
     }
 
     #[test]

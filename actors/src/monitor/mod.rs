@@ -10,6 +10,9 @@
 //! The monitor owns the order of events, the log, the totals, the health board and the handlers. It never asks anyone for
 //! anything: it knows only what it is told. It never waits, and no handler is called from within another.
 //!
+//! **Health.** Whenever an event changes the health of an agent and is no health check itself, the monitor records a
+//! `health.check` behind it that says from what, to what, and because of which event.
+//!
 //! **Handlers** see the events recorded after they were added, one after the other, in the order of `seq`; for each event they
 //! are called by priority, then by age. What a handler tells the monitor meanwhile is an event like any other and comes
 //! later. One that panics is caught; after [`MonitorOptions::panics_allowed`] panics in a row it is disabled, and an event
@@ -34,19 +37,24 @@ mod backlog;
 mod event;
 mod handlers;
 mod health;
+mod life;
 mod limit;
 mod log;
 mod metrics;
 mod state;
+mod summary;
+#[cfg(test)]
+pub(crate) mod testing;
 
 pub use actor::{
     AddHandler, Close, EnableHandler, Maintain, Monitor, MonitorCell, Pause, QueryAllHealth, QueryEvents,
-    QueryHandlers, QueryHealth, QueryMetrics, QueryStatus, RemoveHandler, Resume,
+    QueryHandlers, QueryHealth, QueryHealthSummary, QueryMetrics, QueryStatus, RemoveHandler, Resume,
 };
 pub use event::{Event, EventKind, Observed, Record, RecordMany, Severity, Source, names};
-pub use handlers::{HandlerId, HandlerInfo, HandlerSpec, HandlerStats, SourceFilter};
+pub use handlers::{HandlerId, HandlerInfo, HandlerSpec, HandlerStats, Heard, SourceFilter};
 pub use health::{AgentHealth, Health, HealthBoard, HealthChange};
 pub use limit::TRUNCATED;
 pub use log::{EventFilter, EventLog, EventPage};
 pub use metrics::{Figure, Metrics, MetricsSnapshot, Values};
 pub use state::{Call, Clock, HandlerFn, MonitorMode, MonitorOptions, MonitorStatus, Tap};
+pub use summary::HealthSummary;

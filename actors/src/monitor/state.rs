@@ -19,12 +19,13 @@ use std::{
 
 use actix::{Recipient, dev::SendError};
 use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
 
 use super::{
     backlog::Backlog,
-    event::{Event, Observed, Severity, Source, names},
-    handlers::{CallOutcome, HandlerId, HandlerSpec, Handlers},
-    health::HealthBoard,
+    event::{Event, EventKind, Observed, Severity, Source, names},
+    handlers::{CallOutcome, HandlerId, HandlerSpec, Handlers, Heard},
+    health::{Health, HealthBoard, HealthChange},
     limit::limit,
     log::EventLog,
     metrics::Metrics,
@@ -79,6 +80,8 @@ pub struct MonitorOptions {
     pub panics_allowed: u32,
     /// How many stopped agents the health board remembers.
     pub remember_stopped: usize,
+    /// How often the host takes a sample of itself, on its own clock, while somebody listens; `None` or zero for never.
+    pub sample_every: Option<Duration>,
 }
 
 impl Default for MonitorOptions {
@@ -92,6 +95,7 @@ impl Default for MonitorOptions {
             turn_time: Duration::from_millis(1),
             panics_allowed: 3,
             remember_stopped: 10_000,
+            sample_every: Some(Duration::from_secs(5)),
         }
     }
 }
@@ -154,11 +158,14 @@ pub(super) struct MonitorState {
     backlog: Backlog,
     own: Vec<Event>,
     disabled_by_panics: Vec<HandlerId>,
+    heard: watch::Sender<Heard>,
 }
 
 impl MonitorState {
     pub(super) fn new(options: MonitorOptions, clock: Clock, tap: Option<Tap>) -> Self {
+        let heard = if tap.is_some() { Heard::ALL } else { Heard::default() };
         Self {
+            heard: watch::channel(heard).0,
             log: EventLog::new(options.log_events, options.log_bytes),
             health: HealthBoard::new(options.remember_stopped),
             backlog: Backlog::new(options.backlog),
@@ -180,20 +187,30 @@ impl MonitorState {
         (self.clock)()
     }
 
+    /// Which kinds of events somebody listens to, now and whenever that changes.
+    pub(super) fn heard(&self) -> watch::Receiver<Heard> {
+        self.heard.subscribe()
+    }
+
+    fn tell_heard(&self) {
+        let heard = if self.tap.is_some() { Heard::ALL } else { self.handlers.heard() };
+        self.heard.send_if_modified(|before| std::mem::replace(before, heard) != heard);
+    }
+
     /// Queues events to be taken in, after all that came before.
     pub(super) fn accept(&mut self, events: impl IntoIterator<Item = Event>) {
         self.intake.extend(events);
     }
 
-    /// Takes at most `budget` queued events in, and says how many.
+    /// Takes queued events in until `budget` are recorded, those included that they bring about, and says how many were.
     pub(super) fn take_in(&mut self, budget: usize) -> usize {
-        let count = self.intake.len().min(budget);
-        for _ in 0..count {
-            if let Some(event) = self.intake.pop_front() {
-                self.take(event);
-            }
+        let before = self.seq;
+        let recorded = |seq: u64| usize::try_from(seq - before).unwrap_or(usize::MAX);
+        while recorded(self.seq) < budget {
+            let Some(event) = self.intake.pop_front() else { break };
+            self.take(event);
         }
-        count
+        recorded(self.seq)
     }
 
     /// Whether queued events are still to be taken in.
@@ -226,11 +243,14 @@ impl MonitorState {
                 Ok(()) => self.tap = Some(tap),
                 Err(panic) => {
                     self.own.push(self.gone("the tap panicked", Severity::Critical, &text(&*panic)));
+                    self.tell_heard();
                 }
             }
         }
         self.metrics.record(&event, truncated);
-        self.health.observe(&event);
+        if let Some(change) = self.health.observe(&event) {
+            self.own.extend(health_check(&event, change));
+        }
         let event = Arc::new(event);
         if matches!(self.mode, MonitorMode::Active | MonitorMode::Paused) && !self.handlers.is_empty() {
             self.backlog.push(event.clone());
@@ -238,7 +258,7 @@ impl MonitorState {
         self.log.push(event, bytes);
     }
 
-    /// Takes in what the monitor itself has to say; each handler and the tap can bring about one such event only.
+    /// Takes in what the monitor itself has to say; each handler, the tap and each event can bring about one such event only.
     fn take_own(&mut self) {
         while !self.own.is_empty() {
             for event in std::mem::take(&mut self.own) {
@@ -307,6 +327,7 @@ impl MonitorState {
             last = ended;
         }
         self.metrics.record_handled(failed, last.since(began));
+        let gone = !disabled.is_empty() || !closed.is_empty();
         for (id, name, error) in disabled {
             self.disabled_by_panics.push(id);
             let event = self.gone("it panicked too often in a row", Severity::Error, &error);
@@ -318,21 +339,30 @@ impl MonitorState {
                 self.own.push(event.with("handler", handler.spec.name).with("id", id.0));
             }
         }
+        if gone {
+            self.tell_heard();
+        }
         last
     }
 
     pub(super) fn add_handler(&mut self, spec: HandlerSpec, call: Call) -> HandlerId {
-        self.handlers.add(spec, call, self.seq)
+        let id = self.handlers.add(spec, call, self.seq);
+        self.tell_heard();
+        id
     }
 
     pub(super) fn remove_handler(&mut self, id: HandlerId) -> bool {
         self.disabled_by_panics.retain(|disabled| *disabled != id);
-        self.handlers.remove(id).is_some()
+        let was_there = self.handlers.remove(id).is_some();
+        self.tell_heard();
+        was_there
     }
 
     pub(super) fn enable_handler(&mut self, id: HandlerId, enabled: bool) -> bool {
         self.disabled_by_panics.retain(|disabled| *disabled != id);
-        self.handlers.enable(id, enabled)
+        let is_there = self.handlers.enable(id, enabled);
+        self.tell_heard();
+        is_there
     }
 
     /// Changes the mode, and says whether that was possible: nothing leads out of shutdown, or into error.
@@ -384,6 +414,15 @@ impl fmt::Debug for MonitorState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("MonitorState").field("status", &self.status()).finish_non_exhaustive()
     }
+}
+
+/// Word on a change of an agent's health, with what brought it about; none when that is a health check itself.
+fn health_check(cause: &Event, change: HealthChange) -> Option<Event> {
+    let agent = cause.agent.as_ref().filter(|_| cause.kind != EventKind::HealthCheck)?;
+    let check = Event::health_check(MONITOR, agent.clone(), change.to, cause.at)
+        .with_some("from", change.from.map(Health::as_str))
+        .with("because", &*cause.name);
+    Some(check)
 }
 
 fn text(panic: &(dyn Any + Send)) -> String {

@@ -3,7 +3,10 @@
 use serde::Serialize;
 
 use super::RequestId;
-use crate::agent::{AgentId, Timestamp};
+use crate::{
+    agent::{AgentId, Timestamp},
+    monitor::{Event, EventKind, Severity},
+};
 
 /// How many agents of a batch are named in its event; the others are only counted.
 pub const AGENTS_NAMED: usize = 16;
@@ -41,4 +44,62 @@ pub enum RegistrarEvent {
         /// How many.
         count: usize,
     },
+}
+
+impl From<RegistrarEvent> for Event {
+    /// The event for the monitor: each variant has its name, kind and severity, and the data it is serialised with. A batch
+    /// has the time it took as its figure.
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "a figure of 2^53 us, 285 years, may be off in its last digit"
+    )]
+    fn from(event: RegistrarEvent) -> Self {
+        let told = |kind, severity, name: &'static str, at| Event::new(kind, severity, "registrar", name, at);
+        match event {
+            RegistrarEvent::BatchRegistered { at, agents, first, took_us } => {
+                let first: Vec<&str> = first.iter().map(AgentId::as_str).collect();
+                told(EventKind::PerformanceMetric, Severity::Info, "registrar.batch_registered", at)
+                    .measuring(took_us as f64, "us")
+                    .with("agents", agents)
+                    .with("first", first)
+                    .with("took_us", took_us)
+            }
+            RegistrarEvent::RequestFailed { at, request, agent, reason } => {
+                told(EventKind::ErrorAlert, Severity::Error, "registrar.request_failed", at)
+                    .about(agent)
+                    .with("request", request.0)
+                    .with("reason", reason)
+            }
+            RegistrarEvent::AgentsRemoved { at, count } => {
+                told(EventKind::SystemEvent, Severity::Info, "registrar.agents_removed", at)
+                    .with("count", count)
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::monitor::testing::assert_told;
+
+    #[test]
+    fn the_monitor_is_told_each_registrar_event_by_its_serialised_name_and_data() {
+        let (at, agent) = (Timestamp::ZERO, AgentId::new("a").unwrap());
+        let batch =
+            RegistrarEvent::BatchRegistered { at, agents: 1, first: vec![agent.clone()], took_us: 40 };
+        let told = batch.clone().into();
+        let how = (EventKind::PerformanceMetric, Severity::Info);
+        assert_told("registrar", &batch, &told, how, &["value", "unit"]);
+        assert_eq!((told.value(), &told.data["unit"]), (Some(40.0), &"us".into()));
+
+        let reason = "no such capability".to_owned();
+        let failed = RegistrarEvent::RequestFailed { at, request: RequestId(7), agent, reason };
+        let how = (EventKind::ErrorAlert, Severity::Error);
+        assert_told("registrar", &failed, &failed.clone().into(), how, &[]);
+
+        let removed = RegistrarEvent::AgentsRemoved { at, count: 2 };
+        let how = (EventKind::SystemEvent, Severity::Info);
+        assert_told("registrar", &removed, &removed.clone().into(), how, &[]);
+    }
 }

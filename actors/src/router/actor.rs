@@ -15,9 +15,8 @@
 use std::sync::Arc;
 
 use actix::{Actor, Context, Handler, Message, Supervised};
-use serde::Serialize;
 
-use super::Directory;
+use super::{Directory, RouterEvent};
 use crate::{
     agent::{Agent, AgentId, Card, Timestamp, TopicName},
     inbox::AgentHandle,
@@ -58,41 +57,6 @@ pub struct Unsubscribe {
     pub topic: TopicName,
     /// Who wants its messages no more.
     pub agent: AgentId,
-}
-
-/// Something that the router did.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(tag = "event", rename_all = "snake_case")]
-pub enum RouterEvent {
-    /// Agents were added and removed, in one change.
-    Rerouted {
-        /// When.
-        at: Timestamp,
-        /// How many were added.
-        added: usize,
-        /// How many were to be removed.
-        removed: usize,
-        /// How many were not added because their id is another agent's.
-        taken: usize,
-    },
-    /// An agent subscribed to a topic.
-    Subscribed {
-        /// When.
-        at: Timestamp,
-        /// The topic.
-        topic: TopicName,
-        /// The agent.
-        agent: AgentId,
-    },
-    /// A subscription ended while its agent goes on.
-    Unsubscribed {
-        /// When.
-        at: Timestamp,
-        /// The topic.
-        topic: TopicName,
-        /// The agent.
-        agent: AgentId,
-    },
 }
 
 /// Hears what the router does.

@@ -10,13 +10,15 @@ mod actor;
 mod arbiters;
 mod directory;
 mod dispatcher;
+mod event;
 mod publisher;
 mod recipients;
 mod routes;
 
-pub use actor::{Reroute, Rerouted, Router, RouterEvent, RouterSink, Subscribe, Unsubscribe};
+pub use actor::{Reroute, Rerouted, Router, RouterSink, Subscribe, Unsubscribe};
 pub use arbiters::{Arbiters, ArbitersConfig};
 pub use directory::Directory;
+pub use event::RouterEvent;
 pub use publisher::{PublishError, Published, Publisher};
 pub(crate) use recipients::{Recipients, Snapshot};
 pub use routes::Selector;

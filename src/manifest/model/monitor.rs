@@ -52,11 +52,22 @@ words! {
 }
 
 /// What happens on events.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 #[schemars(default, deny_unknown_fields)]
 pub struct Monitor {
     /// The handlers. Default: none.
     pub handlers: Vec<HandlerEntry>,
+    /// How often the host takes a sample of itself: throughput, latency, load and, but for virtual time, memory and
+    /// processor. `0s` for never. Default: 5s.
+    #[serde(serialize_with = "write_duration")]
+    #[schemars(with = "DurationText")]
+    pub sample_every: Duration,
+}
+
+impl Default for Monitor {
+    fn default() -> Self {
+        Self { handlers: Vec::new(), sample_every: Duration::from_secs(5) }
+    }
 }
 
 /// One handler of events.
@@ -162,9 +173,11 @@ fn one() -> u32 {
 impl Decode for Monitor {
     fn decode(cx: &mut Decoder<'_>, at: At<'_>) -> Option<Self> {
         let mut fields = Fields::open(cx, at, "`monitor`")?;
-        let handlers = fields.or(cx, "handlers", Vec::new());
+        let default = Self::default();
+        let handlers = fields.or(cx, "handlers", default.handlers);
+        let sample_every = fields.or(cx, "sample_every", default.sample_every);
         fields.close(cx);
-        Some(Self { handlers: handlers? })
+        Some(Self { handlers: handlers?, sample_every: sample_every? })
     }
 }
 

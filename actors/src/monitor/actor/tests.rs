@@ -8,6 +8,8 @@ use crate::{
     monitor::{Severity, names},
 };
 
+mod handlers;
+
 type Seen = Arc<Mutex<Vec<String>>>;
 
 fn clock() -> Clock {

@@ -1,0 +1,85 @@
+//! What the router tells of: [`RouterEvent`].
+
+use serde::Serialize;
+
+use crate::{
+    agent::{AgentId, Timestamp, TopicName},
+    monitor::{Event, Severity},
+};
+
+/// Something that the router did.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum RouterEvent {
+    /// Agents were added and removed, in one change.
+    Rerouted {
+        /// When.
+        at: Timestamp,
+        /// How many were added.
+        added: usize,
+        /// How many were to be removed.
+        removed: usize,
+        /// How many were not added because their id is another agent's.
+        taken: usize,
+    },
+    /// An agent subscribed to a topic.
+    Subscribed {
+        /// When.
+        at: Timestamp,
+        /// The topic.
+        topic: TopicName,
+        /// The agent.
+        agent: AgentId,
+    },
+    /// A subscription ended while its agent goes on.
+    Unsubscribed {
+        /// When.
+        at: Timestamp,
+        /// The topic.
+        topic: TopicName,
+        /// The agent.
+        agent: AgentId,
+    },
+}
+
+impl From<RouterEvent> for Event {
+    /// The event for the monitor: each variant has its name and severity, and the data it is serialised with.
+    fn from(event: RouterEvent) -> Self {
+        let system = |severity, name: &'static str, at| Event::system(severity, "router", name, at);
+        match event {
+            RouterEvent::Rerouted { at, added, removed, taken } => {
+                // An id that is taken is told by the registrar as a request that failed.
+                system(Severity::Info, "router.rerouted", at)
+                    .with("added", added)
+                    .with("removed", removed)
+                    .with("taken", taken)
+            }
+            RouterEvent::Subscribed { at, topic, agent } => {
+                system(Severity::Info, "router.subscribed", at).about(agent).with("topic", topic.as_str())
+            }
+            RouterEvent::Unsubscribed { at, topic, agent } => {
+                system(Severity::Info, "router.unsubscribed", at).about(agent).with("topic", topic.as_str())
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::monitor::{EventKind, testing::assert_told};
+
+    #[test]
+    fn the_monitor_is_told_each_router_event_by_its_serialised_name_and_data() {
+        let (at, topic, agent) =
+            (Timestamp::ZERO, TopicName::new("news").unwrap(), AgentId::new("a").unwrap());
+        for event in [
+            RouterEvent::Rerouted { at, added: 1, removed: 2, taken: 3 },
+            RouterEvent::Subscribed { at, topic: topic.clone(), agent: agent.clone() },
+            RouterEvent::Unsubscribed { at, topic, agent },
+        ] {
+            let how = (EventKind::SystemEvent, Severity::Info);
+            assert_told("router", &event, &event.clone().into(), how, &[]);
+        }
+    }
+}
