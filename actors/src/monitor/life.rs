@@ -37,7 +37,8 @@ fn ended(life: &Lifecycle, reason: &ExitReason) -> Event {
         ExitReason::Killed => {
             of(life, Severity::Warning, names::AGENT_STOPPED).with("reason", reason.to_string())
         }
-        ExitReason::Panicked(_) | ExitReason::Linked(_) | ExitReason::Escalated(_) => {
+        // No incarnation ends with `Gone`: it is what those hear who ask too late.
+        ExitReason::Gone | ExitReason::Panicked(_) | ExitReason::Linked(_) | ExitReason::Escalated(_) => {
             alert(life, names::AGENT_ABANDONED, &reason.to_string()).with("generation", life.generation)
         }
     }
