@@ -6,12 +6,15 @@
 use std::{fmt::Display, hash::Hash, path::PathBuf};
 
 use indexmap::IndexMap;
-use phalanx_actors::agent::{AgentId, Capability, GroupName, TaskId, TopicName};
+use phalanx_actors::{
+    agent::{AgentId, Capability, GroupName, TaskId, TopicName},
+    initializer::Phase,
+};
 
 use super::{
     decode::{Decoder, Spanned},
     fault::{Code, quote},
-    model::{KindWord, Phase},
+    model::KindWord,
     template::IdTemplate,
 };
 

@@ -26,6 +26,7 @@ mod schema;
 mod template;
 mod values;
 mod variables;
+mod words;
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -36,10 +37,9 @@ use std::{
 pub use fault::{Code, Fault, Faults, MAX_SHOWN};
 pub use model::{
     AgentEntry, Append, Backoff, BatchStrategy, Behaviour, Body, CombineHashes, Coordinator, Count, Counter,
-    DependencyType, EventType, ForEach, Group, HandlerEntry, HashFile, Hasher, Inbox, Kill, KindWord, Level,
-    Location, Log, Logger, Manifest, Monitor, OnFailure, Overflow, Phase, Phases, PlannedFault, Policy,
-    Reaction, ReadFile, Registration, Relay, Run, Runner, Severity, Sleep, Startup, StartupTask, Strategy,
-    Subscriber, Supervision, TaskEntry, TaskType, Ticker, TopicEntry, WaitForPort, When,
+    ForEach, Group, HandlerEntry, HashFile, Hasher, Inbox, Kill, KindWord, Level, Location, Log, Logger,
+    Manifest, Monitor, OnFailure, PlannedFault, Reaction, ReadFile, Registration, Relay, Run, Runner, Sleep,
+    Startup, StartupTask, Subscriber, Supervision, TaskEntry, Ticker, TopicEntry, WaitForPort, When,
 };
 pub use picture::Palette;
 pub use scan::{MAX_BYTES, MAX_DEPTH, MAX_VALUES};

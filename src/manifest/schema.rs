@@ -20,6 +20,7 @@ pub fn schema() -> Value {
     let mut schema = settings.into_generator().into_root_schema_for::<Manifest>().to_value();
     refuse_null(&mut schema);
     take_placeholders(&mut schema);
+    keep_prose(&mut schema);
     let placeholder = json!({
         "description": "A text with `${name}` or `${name:-default}`, filled by `--set name=value` and then read as the value it stands for.",
         "type": "string",
@@ -54,6 +55,27 @@ fn refuse_null(schema: &mut Value) {
             object.iter_mut().filter(|(key, _)| *key != "default").for_each(|(_, value)| refuse_null(value));
         }
         Value::Array(all) => all.iter_mut().for_each(refuse_null),
+        _ => {}
+    }
+}
+
+/// Takes out of descriptions what is for readers of the Rust documentation only: sections, and the ends of lines.
+fn keep_prose(schema: &mut Value) {
+    match schema {
+        Value::Object(object) => {
+            for (key, value) in object {
+                match value {
+                    Value::String(text) if key == "description" => {
+                        let prose = text.split("\n\n# ").next().unwrap_or_default();
+                        let paragraphs: Vec<_> =
+                            prose.split("\n\n").map(|paragraph| paragraph.replace('\n', " ")).collect();
+                        *text = paragraphs.join("\n\n");
+                    }
+                    _ => keep_prose(value),
+                }
+            }
+        }
+        Value::Array(all) => all.iter_mut().for_each(keep_prose),
         _ => {}
     }
 }

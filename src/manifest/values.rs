@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 use jsonc_parser::{ast::Value, common::Ranged};
-use phalanx_actors::agent::{AgentId, Capability, GroupName, InvalidName, Kind, Priority, TaskId, TopicName};
+use phalanx_actors::agent::{AgentId, Capability, GroupName, InvalidName, Kind, TaskId, TopicName};
 use serde::Serializer;
 
 use super::{
@@ -169,73 +169,3 @@ impl Decode for BTreeMap<String, String> {
         Some(all)
     }
 }
-
-impl Decode for Priority {
-    fn decode(cx: &mut Decoder<'_>, at: At<'_>) -> Option<Self> {
-        const WORDS: [(&str, Priority); 5] = [
-            ("low", Priority::Low),
-            ("normal", Priority::Normal),
-            ("high", Priority::High),
-            ("urgent", Priority::Urgent),
-            ("critical", Priority::Critical),
-        ];
-        if let Value::NumberLit(_) = at.value {
-            let number: u8 = cx.integer(at, 1, 5)?;
-            return Priority::try_from(number).ok();
-        }
-        let (text, _) = cx.text(at, "a priority: low, normal, high, urgent, critical, or 1 to 5")?;
-        let found =
-            WORDS.iter().enumerate().find(|(at, (word, _))| *word == text || *text == (at + 1).to_string());
-        if found.is_none() {
-            let message = format!("unknown priority {}", quote(&text));
-            cx.unknown(Code::UnknownWord, at.span(), message, &text, &WORDS.map(|(word, _)| word));
-        }
-        found.map(|(_, (_, priority))| *priority)
-    }
-}
-
-/// Declares an enumeration that a manifest writes as one word.
-macro_rules! words {
-    ($(#[$doc:meta])* $Name:ident, $what:literal, { $($(#[$variant_doc:meta])* $Variant:ident = $word:literal),+ $(,)? }) => {
-        $(#[$doc])*
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, schemars::JsonSchema)]
-        pub enum $Name {
-            $($(#[$variant_doc])* #[serde(rename = $word)] $Variant,)+
-        }
-
-        impl $Name {
-            /// All of them, in order.
-            pub const ALL: &'static [$Name] = &[$($Name::$Variant),+];
-
-            /// The word as a manifest has it.
-            pub const fn as_str(self) -> &'static str {
-                match self {
-                    $($Name::$Variant => $word,)+
-                }
-            }
-        }
-
-        impl std::fmt::Display for $Name {
-            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.pad(self.as_str())
-            }
-        }
-
-        impl $crate::manifest::decode::Decode for $Name {
-            fn decode(
-                cx: &mut $crate::manifest::decode::Decoder<'_>,
-                at: $crate::manifest::decode::At<'_>,
-            ) -> Option<Self> {
-                let known: Vec<&str> = $Name::ALL.iter().map(|word| word.as_str()).collect();
-                let (text, _) = cx.text(at, &format!("one of {}", $crate::manifest::decode::list(&known)))?;
-                let found = $Name::ALL.iter().copied().find(|word| word.as_str() == text);
-                if found.is_none() {
-                    let message = format!(concat!("unknown ", $what, " {}"), $crate::manifest::fault::quote(&text));
- cx.unknown($crate::manifest::fault::Code::UnknownWord, at.span(), message, &text, &known);
-                }
-                found
-            }
-        }
-    };
-}
-pub(super) use words;

@@ -3,10 +3,10 @@
 use futures_util::future::try_join_all;
 use phalanx_actors::{
     agent::{AgentId, Me},
-    inbox::{InboxConfig, OverflowPolicy},
+    inbox::InboxConfig,
     registrar::{self, BatcherOptions, RegistrarOptions},
     router::Selector,
-    supervisor::{self, GroupSpec, Intensity, RestartPolicy, SpawnError},
+    supervisor::{self, GroupSpec, Intensity, SpawnError},
 };
 
 use super::{
@@ -16,10 +16,7 @@ use super::{
 };
 use crate::{
     AgentOptions, HostError,
-    manifest::{
-        AgentEntry, BatchStrategy, Behaviour, Group, Overflow, Policy, Registration, Strategy, Subscriber,
-        Supervision,
-    },
+    manifest::{AgentEntry, BatchStrategy, Behaviour, Group, Registration, Subscriber, Supervision},
 };
 
 /// How many agents are asked for at once.
@@ -64,11 +61,7 @@ pub(super) async fn make_groups(env: &Env) -> Result<(), HostError> {
 fn group_spec(group: &Group) -> GroupSpec {
     GroupSpec {
         name: group.name.clone(),
-        strategy: match group.strategy {
-            Strategy::OneForOne => supervisor::Strategy::OneForOne,
-            Strategy::OneForAll => supervisor::Strategy::OneForAll,
-            Strategy::RestForOne => supervisor::Strategy::RestForOne,
-        },
+        strategy: group.strategy,
         supervision: supervisor::Supervision {
             intensity: Intensity { restarts: group.restarts, within: group.within },
             ..supervisor::Supervision::default()
@@ -139,13 +132,8 @@ async fn spawn(env: &Env, entry: &AgentEntry, ids: Vec<AgentId>) -> Result<(), S
 fn options(entry: &AgentEntry) -> AgentOptions {
     AgentOptions {
         inbox: InboxConfig {
-            capacity: u32::try_from(entry.inbox.capacity).unwrap_or(InboxConfig::MAX_CAPACITY),
-            overflow: match entry.inbox.overflow {
-                Overflow::Wait => OverflowPolicy::Wait,
-                Overflow::Reject => OverflowPolicy::Reject,
-                Overflow::DropOldest => OverflowPolicy::DropOldest,
-                Overflow::DropNewest => OverflowPolicy::DropNewest,
-            },
+            capacity: entry.inbox.capacity,
+            overflow: entry.inbox.overflow,
             ..InboxConfig::default()
         },
         supervision: supervision(&entry.supervision),
@@ -159,11 +147,7 @@ fn options(entry: &AgentEntry) -> AgentOptions {
 
 fn supervision(manifest: &Supervision) -> supervisor::Supervision {
     supervisor::Supervision {
-        policy: match manifest.policy {
-            Policy::Permanent => RestartPolicy::Permanent,
-            Policy::Transient => RestartPolicy::Transient,
-            Policy::Temporary => RestartPolicy::Temporary,
-        },
+        policy: manifest.policy,
         intensity: Intensity { restarts: manifest.restarts, within: manifest.within },
         backoff: supervisor::Backoff {
             initial: manifest.backoff.initial,

@@ -13,7 +13,7 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use phalanx_actors::{
     agent::{Capability, TaskId},
-    coordinator::{self, TaskSpec},
+    coordinator::TaskSpec,
 };
 use tokio::sync::mpsc;
 
@@ -25,7 +25,7 @@ use super::{
 };
 use crate::{
     Host, HostError,
-    manifest::{ForEach, TaskEntry, TaskType},
+    manifest::{ForEach, TaskEntry},
 };
 
 /// How many tasks are submitted at once.
@@ -214,25 +214,13 @@ fn spec(world: &World, number: usize, item: &Item, on: &[TaskId]) -> Result<Task
     let (id, _) = named.map_err(|error| format!("a task of {} has no good id: {error}", entry.id))?;
     let needs = entry.capabilities().map(|need| Capability::new(need).expect("the manifest's are names"));
     Ok(TaskSpec::new(id)
-        .of_type(task_type(entry.task_type))
+        .of_type(entry.task_type)
         .with_priority(entry.priority)
         .after(on.iter().cloned())
         .needing(needs)
         .with_payload(payload(world, number, item))
         .within(entry.timeout)
         .retrying(entry.retries))
-}
-
-const fn task_type(word: TaskType) -> coordinator::TaskType {
-    match word {
-        TaskType::Work => coordinator::TaskType::Work,
-        TaskType::Synchronization => coordinator::TaskType::Synchronization,
-        TaskType::ResourceAllocation => coordinator::TaskType::ResourceAllocation,
-        TaskType::WorkflowCoordination => coordinator::TaskType::WorkflowCoordination,
-        TaskType::DataSync => coordinator::TaskType::DataSync,
-        TaskType::EventCoordination => coordinator::TaskType::EventCoordination,
-        TaskType::LoadBalancing => coordinator::TaskType::LoadBalancing,
-    }
 }
 
 #[cfg(test)]

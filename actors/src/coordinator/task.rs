@@ -17,9 +17,10 @@ use crate::{
 
 /// What sort of task one is.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum TaskType {
-    /// Work for its own sake. The default.
+    /// Work for its own sake.
     #[default]
     Work,
     /// Agents come to a common point.

@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use phalanx_actors::agent::{Capability, GroupName};
+use phalanx_actors::{
+    agent::{Capability, GroupName},
+    inbox::OverflowPolicy,
+};
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -17,22 +20,8 @@ use crate::manifest::{
     marks::{AgentMark, section},
     schema::NameText,
     template::{IdTemplate, InvalidTemplate},
-    values::{bad_name, words},
+    values::bad_name,
 };
-
-words! {
-    /// What happens to a message that finds its inbox full.
-    Overflow, "overflow policy", {
-        /// The sender waits. The default.
-        Wait = "wait",
-        /// The sender is refused.
-        Reject = "reject",
-        /// The oldest message is dropped.
-        DropOldest = "drop_oldest",
-        /// The message itself is dropped.
-        DropNewest = "drop_newest",
-    }
-}
 
 /// A place on Earth.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, JsonSchema)]
@@ -52,14 +41,14 @@ pub struct Location {
 pub struct Inbox {
     /// How many messages it holds, 1 to 1000000. Default: 1024.
     #[schemars(range(min = 1, max = 1_000_000))]
-    pub capacity: usize,
+    pub capacity: u32,
     /// What happens to a message that finds it full. Default: wait.
-    pub overflow: Overflow,
+    pub overflow: OverflowPolicy,
 }
 
 impl Default for Inbox {
     fn default() -> Self {
-        Self { capacity: 1024, overflow: Overflow::Wait }
+        Self { capacity: 1024, overflow: OverflowPolicy::Wait }
     }
 }
 

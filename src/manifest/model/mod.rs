@@ -12,14 +12,11 @@ mod supervision;
 mod swarm;
 mod tasks;
 
-pub use agents::{AgentEntry, Inbox, Location, Overflow};
+pub use agents::{AgentEntry, Inbox, Location};
 pub use body::{Body, CombineHashes, HashFile, ReadFile, Run, Sleep, WaitForPort};
 pub use kinds::{Behaviour, Counter, Hasher, KindWord, Level, Logger, Relay, Runner, Ticker};
-pub use monitor::{
-    Append, Count, EventType, Fault as PlannedFault, HandlerEntry, Kill, Log, Monitor, Reaction, Severity,
-    When,
-};
-pub use startup::{DependencyType, OnFailure, Phase, Phases, Startup, StartupTask};
-pub use supervision::{Backoff, Group, Policy, Strategy, Supervision};
+pub use monitor::{Append, Count, Fault as PlannedFault, HandlerEntry, Kill, Log, Monitor, Reaction, When};
+pub use startup::{OnFailure, Startup, StartupTask};
+pub use supervision::{Backoff, Group, Supervision};
 pub use swarm::{BatchStrategy, Coordinator, Manifest, Registration, Subscriber, TopicEntry};
-pub use tasks::{ForEach, TaskEntry, TaskType};
+pub use tasks::{ForEach, TaskEntry};

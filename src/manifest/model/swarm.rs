@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use phalanx_actors::agent::{AgentId, Capability, GroupName, Priority, TopicName};
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::{AgentEntry, Group, KindWord, Monitor, PlannedFault, Startup, TaskEntry};
 use crate::manifest::{
@@ -12,7 +12,7 @@ use crate::manifest::{
     fault::Code,
     marks::section,
     schema::{DurationText, NameText, PriorityWord},
-    values::{Line, Positive, words, write_duration},
+    values::{Line, Positive, write_duration},
 };
 
 /// A swarm: what starts up, which agents there are, what they hear and what they do.
@@ -64,20 +64,20 @@ pub struct Manifest {
     pub faults: Vec<PlannedFault>,
 }
 
-words! {
-    /// How registration requests are put into batches.
-    BatchStrategy, "registration strategy", {
-        /// Half of those waiting, between 5 and 20. The default.
-        Adaptive = "adaptive",
-        /// Always `batch` of them.
-        FixedSize = "fixed_size",
-        /// All that come within `window`.
-        TimeBased = "time_based",
-        /// `batch` of them, those of at least `threshold` first.
-        PriorityBased = "priority_based",
-        /// Each by itself.
-        Streaming = "streaming",
-    }
+/// How registration requests are put into batches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum BatchStrategy {
+    /// Half of those waiting, between 5 and 20. The default.
+    Adaptive,
+    /// Always `batch` of them.
+    FixedSize,
+    /// All that come within `window`.
+    TimeBased,
+    /// `batch` of them, those of at least `threshold` first.
+    PriorityBased,
+    /// Each by itself.
+    Streaming,
 }
 
 /// How the agents are registered.
