@@ -330,6 +330,11 @@ impl<'n> Fields<'n> {
         Some(At { value: &property.value, called: key, element: false })
     }
 
+    /// Where a key stands, if it is there.
+    pub(super) fn key(&self, key: &str) -> Option<Range<usize>> {
+        self.object.properties.iter().find(|property| property.name.as_str() == key).map(key_span)
+    }
+
     /// Notes that a key must be there.
     pub(super) fn missing(&self, cx: &mut Decoder<'_>, key: &str, example: &str) {
         let at = self.object.range.start;

@@ -19,6 +19,18 @@ pub(super) fn write_duration<S: Serializer>(duration: &Duration, to: S) -> Resul
     to.collect_str(&humantime::format_duration(*duration))
 }
 
+/// The same for one that may be absent.
+#[expect(clippy::ref_option, reason = "serde hands it over so")]
+pub(super) fn write_optional_duration<S: Serializer>(
+    duration: &Option<Duration>,
+    to: S,
+) -> Result<S::Ok, S::Error> {
+    match duration {
+        Some(duration) => write_duration(duration, to),
+        None => to.serialize_none(),
+    }
+}
+
 /// A refusal of a name, split into what is wrong and what would be right.
 pub(super) fn bad_name(cx: &mut Decoder<'_>, at: At<'_>, error: &InvalidName) {
     let text = error.to_string();

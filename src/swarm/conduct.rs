@@ -96,7 +96,7 @@ fn builder(world: &Arc<World>, seed: u64, arbiters: usize, trace: Trace) -> Host
         ..GraphOptions::default()
     };
     let builder = Host::builder()
-        .registration(agents::registration(&world.manifest.registration))
+        .registration(agents::registration(&world.manifest))
         .tasks(tasks)
         .monitor(MonitorOptions { backlog: BACKLOG, ..MonitorOptions::default() })
         .tap(move |event| {

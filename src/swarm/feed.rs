@@ -9,7 +9,10 @@
 //!
 //! **Invariant.** At most [`window`] tasks are open that depend on no other entry.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use phalanx_actors::{
     agent::{Capability, TaskId},
@@ -39,6 +42,8 @@ const MAX_EDGES: u64 = 50_000_000;
 pub(super) struct Fed {
     /// What went wrong, in sentences.
     pub(super) failures: Vec<String>,
+    /// How many tasks were submitted, by their type.
+    pub(super) by_type: BTreeMap<&'static str, u64>,
     /// The first tasks that no other task depends on.
     pub(super) leaves: Vec<TaskId>,
 }
@@ -157,6 +162,7 @@ pub(super) async fn feed(world: &Arc<World>, host: &Host) -> Result<Fed, HostErr
                 }
             }
             made += tasks.len() as u64;
+            *fed.by_type.entry(entry.task_type.as_str()).or_default() += tasks.len() as u64;
             if made.saturating_mul(on.len() as u64) > MAX_EDGES {
                 let many = on.len();
                 fed.failures.push(format!(

@@ -37,6 +37,21 @@ pub enum TaskType {
     LoadBalancing,
 }
 
+impl TaskType {
+    /// The name as it stands in JSON.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            TaskType::Work => "work",
+            TaskType::Synchronization => "synchronization",
+            TaskType::ResourceAllocation => "resource_allocation",
+            TaskType::WorkflowCoordination => "workflow_coordination",
+            TaskType::DataSync => "data_sync",
+            TaskType::EventCoordination => "event_coordination",
+            TaskType::LoadBalancing => "load_balancing",
+        }
+    }
+}
+
 /// Where a task stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

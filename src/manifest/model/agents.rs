@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use phalanx_actors::{
-    agent::{Capability, GroupName},
+    agent::{Capability, GroupName, Priority},
     inbox::OverflowPolicy,
 };
 use schemars::JsonSchema;
@@ -18,7 +18,7 @@ use crate::manifest::{
     decode::{At, Decode, Decoder, Fields, Spanned},
     fault::{Code, quote},
     marks::{AgentMark, section},
-    schema::NameText,
+    schema::{NameText, PriorityWord},
     template::{IdTemplate, InvalidTemplate},
     values::bad_name,
 };
@@ -68,6 +68,11 @@ pub struct AgentEntry {
     /// What they offer beside the capability of their kind. Default: none.
     #[schemars(default, with = "Vec<NameText>")]
     pub capabilities: Vec<Capability>,
+    /// How urgent their registration is, low (1) to critical (5), where agents wait to be registered together:
+    /// under `fixed_size`, `time_based` and `priority_based`. Default: normal.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<PriorityWord>")]
+    pub priority: Option<Priority>,
     /// Where they are. Default: nowhere.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub location: Option<Location>,
@@ -142,6 +147,8 @@ impl Decode for AgentEntry {
         let capabilities =
             fields.or::<Vec<Spanned<Capability>>>(cx, "capabilities", Vec::new()).unwrap_or_default();
         cx.distinct(&capabilities, "capabilities");
+        cx.marks.priorities.extend(fields.key("priority"));
+        let priority = fields.optional(cx, "priority");
         let location = fields.optional(cx, "location");
         let metadata = fields.or(cx, "metadata", BTreeMap::new());
         let inbox = fields.or(cx, "inbox", Inbox::default());
@@ -179,6 +186,7 @@ impl Decode for AgentEntry {
             id: id?,
             count: count?,
             capabilities: capabilities.into_iter().map(|offer| offer.value).collect(),
+            priority: priority?,
             location: location?,
             metadata: metadata?,
             inbox: inbox?,
