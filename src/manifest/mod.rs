@@ -20,6 +20,7 @@ mod fault;
 mod marks;
 mod model;
 mod outside;
+mod page;
 mod picture;
 mod scan;
 mod schema;
@@ -41,6 +42,7 @@ pub use model::{
     Manifest, Monitor, OnFailure, PlannedFault, Reaction, ReadFile, Registration, Relay, Run, Runner, Sleep,
     Startup, StartupTask, Subscriber, Supervision, TaskEntry, Ticker, TopicEntry, WaitForPort, When,
 };
+pub use page::page;
 pub use picture::Palette;
 pub use scan::{MAX_BYTES, MAX_DEPTH, MAX_VALUES};
 pub use schema::schema;

@@ -16,17 +16,23 @@ use super::model::{Behaviour, Body, Counter, Hasher, KindWord, Logger, Manifest,
 /// assert_eq!(schema["properties"]["agents"]["type"], "array");
 /// ```
 pub fn schema() -> Value {
-    let settings = SchemaSettings::draft2020_12().for_deserialize();
-    let mut schema = settings.into_generator().into_root_schema_for::<Manifest>().to_value();
-    refuse_null(&mut schema);
+    let mut schema = plain();
     take_placeholders(&mut schema);
-    keep_prose(&mut schema);
     let placeholder = json!({
         "description": "A text with `${name}` or `${name:-default}`, filled by `--set name=value` and then read as the value it stands for.",
         "type": "string",
         "pattern": "\\$\\{",
     });
     schema["$defs"]["Placeholder"] = placeholder;
+    schema
+}
+
+/// The same without placeholders.
+pub(super) fn plain() -> Value {
+    let settings = SchemaSettings::draft2020_12().for_deserialize();
+    let mut schema = settings.into_generator().into_root_schema_for::<Manifest>().to_value();
+    refuse_null(&mut schema);
+    keep_prose(&mut schema);
     schema
 }
 
@@ -226,11 +232,16 @@ impl JsonSchema for Behaviour {
                 })
             })
             .collect();
+        let mut kind = generator.subschema_for::<KindWord>();
+        kind.insert("description".to_owned(), json!("What they do."));
         json_schema!({
             "type": "object",
             "properties": {
-                "kind": generator.subschema_for::<KindWord>(),
-                "parameters": {"description": "The parameters of the kind.", "type": "object"},
+                "kind": kind,
+                "parameters": {
+                    "description": "The parameters of the kind; `counter` and `runner` have none.",
+                    "type": "object",
+                },
             },
             "required": ["kind"],
             "allOf": rules,

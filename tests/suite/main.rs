@@ -13,6 +13,7 @@ mod manifest_random;
 mod manifest_schema;
 mod support;
 mod swarm_checksum;
+mod swarm_effects;
 mod swarm_ends;
 mod swarm_keys;
 mod swarm_simulate;

@@ -25,7 +25,7 @@ impl Write for Written {
 }
 
 /// A run and its events.
-fn traced(body: &str) -> (RunReport, Vec<Value>) {
+pub(crate) fn traced(body: &str) -> (RunReport, Vec<Value>) {
     let text = format!("{{\"name\": \"n\", {body}}}");
     let manifest = Manifest::parse(&text, "test.json", &Variables::default()).unwrap();
     let written = Written::default();

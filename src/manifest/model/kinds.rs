@@ -64,11 +64,11 @@ impl KindWord {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Level {
-    /// For tracing.
+    /// Every step.
     Trace,
-    /// For debugging.
+    /// Of use to who looks for a fault.
     Debug,
-    /// The default.
+    /// The normal course.
     Info,
     /// Something to look at.
     Warn,
