@@ -153,7 +153,7 @@ fn examine(text: &str, file: &str, variables: &Variables, look_outside: bool) ->
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let mut cx = Decoder::new(text, variables);
     let manifest = scan::parse(text, &mut cx.faults).and_then(|tree| {
-        let manifest = Manifest::decode(&mut cx, At { value: &tree, called: "manifest", element: false });
+        let manifest = Manifest::decode(&mut cx, At { value: &tree, called: "", element: false });
         cx.unused_variables();
         check::check(&mut cx);
         if look_outside {

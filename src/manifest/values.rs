@@ -67,7 +67,7 @@ impl Decode for Duration {
         let message = format!("{} is {}, which is no duration", at.name(), quote(&text));
         match humantime::parse_duration(&text) {
             Ok(duration) if ends_in_unit && duration <= MAX_DURATION => Some(duration),
-            Ok(_) if ends_in_unit => {
+            Ok(_) | Err(humantime::DurationError::NumberOverflow) if ends_in_unit => {
                 let message = format!("{} is {}", at.name(), quote(&text));
                 cx.fault(Code::OutOfRange, at.span(), message, "at most 365 days are allowed");
                 None

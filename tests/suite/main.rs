@@ -1,6 +1,7 @@
 //! The behaviours of the command and the host, a module each.
 
 mod command;
+mod command_bad;
 mod command_files;
 mod command_interrupt;
 mod command_run;
