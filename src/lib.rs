@@ -7,6 +7,11 @@ pub mod prelude;
 pub mod report;
 pub mod swarm;
 
+/// The guide, `docs/guide.md`: its code is tested with the documentation.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/guide.md")]
+pub struct Guide;
+
 pub use host::{AgentOptions, Host, HostBuilder, HostError, simulate};
 pub use phalanx_actors::agent::{Agent, Card, Delivery, Me};
 pub use phalanx_actors::*;

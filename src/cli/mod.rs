@@ -45,6 +45,9 @@ struct Schema {
     /// Print that of the report of a run [default: that of the manifest].
     #[arg(long)]
     report: bool,
+    /// Print the page of all keys of the manifest instead, as Markdown.
+    #[arg(long, conflicts_with = "report")]
+    markdown: bool,
 }
 
 /// What follows the options in `phalanx --help`.
@@ -67,7 +70,8 @@ impl Command {
         match self {
             Self::Check(check) => check.run(output, console),
             Self::Run(run) => run.run(output, console),
-            Self::Schema(Schema { report: true }) => console.result(&format!("{:#}\n", report::schema())),
+            Self::Schema(Schema { report: true, .. }) => console.result(&format!("{:#}\n", report::schema())),
+            Self::Schema(Schema { markdown: true, .. }) => console.result(&manifest::page()),
             Self::Schema(_) => console.result(&format!("{:#}\n", manifest::schema())),
         }
     }

@@ -156,6 +156,19 @@ impl Host {
         options: AgentOptions,
         factory: impl Fn(&Me) -> A + Send + Sync + 'static,
     ) -> Result<Vec<AgentRef<A>>, SpawnError> {
+        let agents = self.spawn_unregistered(ids, &options, factory).await?;
+        let handles: Vec<AgentHandle> = agents.iter().map(AgentRef::handle).collect();
+        self.register_spawned(&handles, &options).await?;
+        Ok(agents)
+    }
+
+    /// Spawns many agents without registering them, which [`Host::register_spawned`] has to follow.
+    pub(crate) async fn spawn_unregistered<A: Agent>(
+        &self,
+        ids: Vec<AgentId>,
+        options: &AgentOptions,
+        factory: impl Fn(&Me) -> A + Send + Sync + 'static,
+    ) -> Result<Vec<AgentRef<A>>, SpawnError> {
         let Some(first) = ids.first() else { return Ok(Vec::new()) };
         if self.inner.closing.load(Ordering::Acquire) {
             return Err(SpawnError::ShuttingDown { agent: first.clone() });
@@ -169,7 +182,7 @@ impl Host {
         };
         let hosting =
             SpawnOptions { inbox: options.inbox, supervision: options.supervision, arbiter: options.arbiter };
-        let amend = amendment(&options);
+        let amend = amendment(options);
         let names = &self.inner.names;
         names.reserve(&ids).map_err(|agent| SpawnError::Taken { agent })?;
         let spawned =
@@ -177,17 +190,27 @@ impl Host {
         let agents = spawned.inspect_err(|_| names.release(&ids))?;
         let handles: Vec<AgentHandle> = agents.iter().map(AgentRef::handle).collect();
         names.hold(&handles);
-        let mut registered = self.register(&handles, &options).await;
+        Ok(agents)
+    }
+
+    /// Registers what was just spawned; what is refused is killed.
+    pub(crate) async fn register_spawned(
+        &self,
+        agents: &[AgentHandle],
+        options: &AgentOptions,
+    ) -> Result<(), SpawnError> {
+        let Some(first) = agents.first() else { return Ok(()) };
+        let mut registered = self.register(agents, options).await;
         if self.inner.closing.load(Ordering::Acquire) {
             // The shutdown may have looked for agents to stop before these were there.
-            registered = registered.and(Err(SpawnError::ShuttingDown { agent: ids[0].clone() }));
+            registered = registered.and(Err(SpawnError::ShuttingDown { agent: first.id().clone() }));
         }
         if let Err(error) = registered {
             // Their names are free again when they are no more.
-            handles.iter().for_each(AgentHandle::kill);
+            agents.iter().for_each(AgentHandle::kill);
             return Err(error);
         }
-        Ok(agents)
+        Ok(())
     }
 
     async fn register(&self, agents: &[AgentHandle], options: &AgentOptions) -> Result<(), SpawnError> {

@@ -137,7 +137,10 @@ fn unknown_reference<'m>(
     let name = used.value.as_ref();
     let near = cx.faults.may_suggest().then(|| nearest(name, known)).flatten();
     let help = near.map_or_else(
-        || format!("add a {part} of this name, or remove it here"),
+        || {
+            let article = if part.starts_with('a') { "an" } else { "a" };
+            format!("add {article} {part} of this name, or remove it here")
+        },
         |near| format!("did you mean {}?", quote(near)),
     );
     cx.fault(Code::UnknownReference, used.span.clone(), format!("there is no {part} {}", quote(name)), help);

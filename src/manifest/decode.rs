@@ -48,7 +48,18 @@ impl At<'_> {
 
     /// What the node is called in a message.
     pub(super) fn name(&self) -> String {
-        if self.element { format!("an element of {}", quote(self.called)) } else { quote(self.called) }
+        if self.is_whole() {
+            "the manifest".to_owned()
+        } else if self.element {
+            format!("an element of {}", quote(self.called))
+        } else {
+            quote(self.called)
+        }
+    }
+
+    /// Whether it is the whole file, which has no key.
+    fn is_whole(&self) -> bool {
+        self.called.is_empty() && !self.element
     }
 
     fn type_name(&self) -> &'static str {
@@ -98,7 +109,7 @@ impl<'a> Decoder<'a> {
     pub(super) fn wrong_type(&mut self, at: At<'_>, expected: &str) {
         let message = format!("{} is {}", at.name(), at.type_name());
         let help = match at.value {
-            Value::NullKeyword(_) => {
+            Value::NullKeyword(_) if !at.is_whole() => {
                 format!("leave the key out for its default; otherwise {expected} is expected")
             }
             _ => format!("{expected} is expected"),
@@ -328,6 +339,11 @@ impl<'n> Fields<'n> {
         self.asked.push(key);
         let property = self.object.properties.iter().find(|property| property.name.as_str() == key)?;
         Some(At { value: &property.value, called: key, element: false })
+    }
+
+    /// Where a key stands, if it is there.
+    pub(super) fn key(&self, key: &str) -> Option<Range<usize>> {
+        self.object.properties.iter().find(|property| property.name.as_str() == key).map(key_span)
     }
 
     /// Notes that a key must be there.

@@ -6,12 +6,15 @@
 use std::{fmt::Display, hash::Hash, path::PathBuf};
 
 use indexmap::IndexMap;
-use phalanx_actors::agent::{AgentId, Capability, GroupName, TaskId, TopicName};
+use phalanx_actors::{
+    agent::{AgentId, Capability, GroupName, TaskId, TopicName},
+    initializer::Phase,
+};
 
 use super::{
     decode::{Decoder, Spanned},
     fault::{Code, quote},
-    model::{KindWord, Phase},
+    model::KindWord,
     template::IdTemplate,
 };
 
@@ -89,6 +92,8 @@ pub(super) struct Marks {
     pub(super) agents_used: Vec<Spanned<AgentId>>,
     pub(super) kinds_used: Vec<Spanned<KindWord>>,
     pub(super) capabilities_used: Vec<Spanned<Capability>>,
+    /// Where agents are given a priority.
+    pub(super) priorities: Vec<Range<usize>>,
     /// Parts with an entry whose name cannot be read: what refers to them cannot be called unknown.
     pub(super) incomplete: Vec<&'static str>,
 }

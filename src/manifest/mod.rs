@@ -20,12 +20,14 @@ mod fault;
 mod marks;
 mod model;
 mod outside;
+mod page;
 mod picture;
 mod scan;
 mod schema;
 mod template;
 mod values;
 mod variables;
+mod words;
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -36,11 +38,11 @@ use std::{
 pub use fault::{Code, Fault, Faults, MAX_SHOWN};
 pub use model::{
     AgentEntry, Append, Backoff, BatchStrategy, Behaviour, Body, CombineHashes, Coordinator, Count, Counter,
-    DependencyType, EventType, ForEach, Group, HandlerEntry, HashFile, Hasher, Inbox, Kill, KindWord, Level,
-    Location, Log, Logger, Manifest, Monitor, OnFailure, Overflow, Phase, Phases, PlannedFault, Policy,
-    Reaction, ReadFile, Registration, Relay, Run, Runner, Severity, Sleep, Startup, StartupTask, Strategy,
-    Subscriber, Supervision, TaskEntry, TaskType, Ticker, TopicEntry, WaitForPort, When,
+    ForEach, Group, HandlerEntry, HashFile, Hasher, Inbox, Kill, KindWord, Level, Location, Log, Logger,
+    Manifest, Monitor, OnFailure, PlannedFault, Reaction, ReadFile, Registration, Relay, Run, Runner, Sleep,
+    Startup, StartupTask, Subscriber, Supervision, TaskEntry, Ticker, TopicEntry, WaitForPort, When,
 };
+pub use page::page;
 pub use picture::Palette;
 pub use scan::{MAX_BYTES, MAX_DEPTH, MAX_VALUES};
 pub use schema::schema;
@@ -151,7 +153,7 @@ fn examine(text: &str, file: &str, variables: &Variables, look_outside: bool) ->
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let mut cx = Decoder::new(text, variables);
     let manifest = scan::parse(text, &mut cx.faults).and_then(|tree| {
-        let manifest = Manifest::decode(&mut cx, At { value: &tree, called: "manifest", element: false });
+        let manifest = Manifest::decode(&mut cx, At { value: &tree, called: "", element: false });
         cx.unused_variables();
         check::check(&mut cx);
         if look_outside {

@@ -51,6 +51,12 @@ pub(super) fn read(path: &Path) -> Result<String, LoadError> {
         );
         return Err(LoadError::Faulty(faults.finish(&name, "")));
     }
+    if is_utf16(&bytes) {
+        let mut faults = Collector::default();
+        let help = "save it as UTF-8, for example by `iconv -f UTF-16 -t UTF-8`";
+        faults.add(Code::NotUtf8, 0..0, "the file is UTF-16, not UTF-8", help);
+        return Err(LoadError::Faulty(faults.finish(&name, "")));
+    }
     String::from_utf8(bytes).map_err(|error| {
         let at = error.utf8_error().valid_up_to();
         let byte = error.as_bytes()[at];
@@ -63,6 +69,11 @@ pub(super) fn read(path: &Path) -> Result<String, LoadError> {
         );
         LoadError::Faulty(faults.finish(&name, String::from_utf8_lossy(error.as_bytes())))
     })
+}
+
+/// Whether a file is UTF-16 by its mark, or by the form of its first character, which in JSON is in ASCII.
+fn is_utf16(bytes: &[u8]) -> bool {
+    matches!(bytes, [0xff, 0xfe, ..] | [0xfe, 0xff, ..] | [0, 1..=0x7f, ..] | [1..=0x7f, 0, ..])
 }
 
 /// Parses a text, or adds the one fault that keeps it from being JSON.

@@ -16,9 +16,7 @@ use super::model::{Behaviour, Body, Counter, Hasher, KindWord, Logger, Manifest,
 /// assert_eq!(schema["properties"]["agents"]["type"], "array");
 /// ```
 pub fn schema() -> Value {
-    let settings = SchemaSettings::draft2020_12().for_deserialize();
-    let mut schema = settings.into_generator().into_root_schema_for::<Manifest>().to_value();
-    refuse_null(&mut schema);
+    let mut schema = plain();
     take_placeholders(&mut schema);
     let placeholder = json!({
         "description": "A text with `${name}` or `${name:-default}`, filled by `--set name=value` and then read as the value it stands for.",
@@ -26,6 +24,15 @@ pub fn schema() -> Value {
         "pattern": "\\$\\{",
     });
     schema["$defs"]["Placeholder"] = placeholder;
+    schema
+}
+
+/// The same without placeholders.
+pub(super) fn plain() -> Value {
+    let settings = SchemaSettings::draft2020_12().for_deserialize();
+    let mut schema = settings.into_generator().into_root_schema_for::<Manifest>().to_value();
+    refuse_null(&mut schema);
+    keep_prose(&mut schema);
     schema
 }
 
@@ -54,6 +61,27 @@ fn refuse_null(schema: &mut Value) {
             object.iter_mut().filter(|(key, _)| *key != "default").for_each(|(_, value)| refuse_null(value));
         }
         Value::Array(all) => all.iter_mut().for_each(refuse_null),
+        _ => {}
+    }
+}
+
+/// Takes out of descriptions what is for readers of the Rust documentation only: sections, and the ends of lines.
+fn keep_prose(schema: &mut Value) {
+    match schema {
+        Value::Object(object) => {
+            for (key, value) in object {
+                match value {
+                    Value::String(text) if key == "description" => {
+                        let prose = text.split("\n\n# ").next().unwrap_or_default();
+                        let paragraphs: Vec<_> =
+                            prose.split("\n\n").map(|paragraph| paragraph.replace('\n', " ")).collect();
+                        *text = paragraphs.join("\n\n");
+                    }
+                    _ => keep_prose(value),
+                }
+            }
+        }
+        Value::Array(all) => all.iter_mut().for_each(keep_prose),
         _ => {}
     }
 }
@@ -204,11 +232,16 @@ impl JsonSchema for Behaviour {
                 })
             })
             .collect();
+        let mut kind = generator.subschema_for::<KindWord>();
+        kind.insert("description".to_owned(), json!("What they do."));
         json_schema!({
             "type": "object",
             "properties": {
-                "kind": generator.subschema_for::<KindWord>(),
-                "parameters": {"description": "The parameters of the kind.", "type": "object"},
+                "kind": kind,
+                "parameters": {
+                    "description": "The parameters of the kind; `counter` and `runner` have none.",
+                    "type": "object",
+                },
             },
             "required": ["kind"],
             "allOf": rules,

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 use jsonc_parser::{ast::Value, common::Ranged};
-use phalanx_actors::agent::{AgentId, Capability, GroupName, InvalidName, Kind, Priority, TaskId, TopicName};
+use phalanx_actors::agent::{AgentId, Capability, GroupName, InvalidName, Kind, TaskId, TopicName};
 use serde::Serializer;
 
 use super::{
@@ -17,6 +17,18 @@ pub const MAX_DURATION: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 /// Writes a duration as a manifest has it, for example `1m 30s`.
 pub(super) fn write_duration<S: Serializer>(duration: &Duration, to: S) -> Result<S::Ok, S::Error> {
     to.collect_str(&humantime::format_duration(*duration))
+}
+
+/// The same for one that may be absent.
+#[expect(clippy::ref_option, reason = "serde hands it over so")]
+pub(super) fn write_optional_duration<S: Serializer>(
+    duration: &Option<Duration>,
+    to: S,
+) -> Result<S::Ok, S::Error> {
+    match duration {
+        Some(duration) => write_duration(duration, to),
+        None => to.serialize_none(),
+    }
 }
 
 /// A refusal of a name, split into what is wrong and what would be right.
@@ -55,7 +67,7 @@ impl Decode for Duration {
         let message = format!("{} is {}, which is no duration", at.name(), quote(&text));
         match humantime::parse_duration(&text) {
             Ok(duration) if ends_in_unit && duration <= MAX_DURATION => Some(duration),
-            Ok(_) if ends_in_unit => {
+            Ok(_) | Err(humantime::DurationError::NumberOverflow) if ends_in_unit => {
                 let message = format!("{} is {}", at.name(), quote(&text));
                 cx.fault(Code::OutOfRange, at.span(), message, "at most 365 days are allowed");
                 None
@@ -169,73 +181,3 @@ impl Decode for BTreeMap<String, String> {
         Some(all)
     }
 }
-
-impl Decode for Priority {
-    fn decode(cx: &mut Decoder<'_>, at: At<'_>) -> Option<Self> {
-        const WORDS: [(&str, Priority); 5] = [
-            ("low", Priority::Low),
-            ("normal", Priority::Normal),
-            ("high", Priority::High),
-            ("urgent", Priority::Urgent),
-            ("critical", Priority::Critical),
-        ];
-        if let Value::NumberLit(_) = at.value {
-            let number: u8 = cx.integer(at, 1, 5)?;
-            return Priority::try_from(number).ok();
-        }
-        let (text, _) = cx.text(at, "a priority: low, normal, high, urgent, critical, or 1 to 5")?;
-        let found =
-            WORDS.iter().enumerate().find(|(at, (word, _))| *word == text || *text == (at + 1).to_string());
-        if found.is_none() {
-            let message = format!("unknown priority {}", quote(&text));
-            cx.unknown(Code::UnknownWord, at.span(), message, &text, &WORDS.map(|(word, _)| word));
-        }
-        found.map(|(_, (_, priority))| *priority)
-    }
-}
-
-/// Declares an enumeration that a manifest writes as one word.
-macro_rules! words {
-    ($(#[$doc:meta])* $Name:ident, $what:literal, { $($(#[$variant_doc:meta])* $Variant:ident = $word:literal),+ $(,)? }) => {
-        $(#[$doc])*
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, schemars::JsonSchema)]
-        pub enum $Name {
-            $($(#[$variant_doc])* #[serde(rename = $word)] $Variant,)+
-        }
-
-        impl $Name {
-            /// All of them, in order.
-            pub const ALL: &'static [$Name] = &[$($Name::$Variant),+];
-
-            /// The word as a manifest has it.
-            pub const fn as_str(self) -> &'static str {
-                match self {
-                    $($Name::$Variant => $word,)+
-                }
-            }
-        }
-
-        impl std::fmt::Display for $Name {
-            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.pad(self.as_str())
-            }
-        }
-
-        impl $crate::manifest::decode::Decode for $Name {
-            fn decode(
-                cx: &mut $crate::manifest::decode::Decoder<'_>,
-                at: $crate::manifest::decode::At<'_>,
-            ) -> Option<Self> {
-                let known: Vec<&str> = $Name::ALL.iter().map(|word| word.as_str()).collect();
-                let (text, _) = cx.text(at, &format!("one of {}", $crate::manifest::decode::list(&known)))?;
-                let found = $Name::ALL.iter().copied().find(|word| word.as_str() == text);
-                if found.is_none() {
-                    let message = format!(concat!("unknown ", $what, " {}"), $crate::manifest::fault::quote(&text));
- cx.unknown($crate::manifest::fault::Code::UnknownWord, at.span(), message, &text, &known);
-                }
-                found
-            }
-        }
-    };
-}
-pub(super) use words;

@@ -56,6 +56,8 @@ pub struct RunReport {
     pub schema: &'static str,
     /// The manifest's name.
     pub name: String,
+    /// What the manifest says it is for; empty when it does not say.
+    pub description: String,
     /// How it ended.
     pub outcome: Outcome,
     /// Why it did not succeed, in sentences; empty when it did.
@@ -147,6 +149,8 @@ pub struct PhaseSection {
 pub struct StepSection {
     /// The task.
     pub task: String,
+    /// Its name for people, which is its id unless the manifest gives it one.
+    pub name: String,
     /// When it started \[us\].
     pub started_us: u64,
     /// When it ended \[us\].
@@ -255,6 +259,8 @@ pub struct TasksSection {
     #[serde(flatten)]
     #[schemars(with = "TaskMetricsShape")]
     pub totals: TaskMetrics,
+    /// How many were submitted, by their type.
+    pub by_type: BTreeMap<&'static str, u64>,
     /// The tasks that did not complete, with the reason: the first hundred.
     pub not_completed: Vec<FailedTask>,
     /// What the tasks returned that no other task depends on: the first hundred.

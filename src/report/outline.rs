@@ -90,6 +90,9 @@ fn title(report: &RunReport, blocks: &mut Vec<Block>) {
     };
     let text = format!("{}: {how} {}", report.name, took(report.duration_us));
     blocks.push(Block::Title { text, tone: report.outcome.into() });
+    if !report.description.is_empty() {
+        blocks.push(Block::Line(report.description.clone()));
+    }
     let time = if report.simulated { "virtual time, " } else { "" };
     let arbiters = many(number(report.arbiters), "arbiter", "arbiters");
     blocks.push(Block::Line(format!("{time}{arbiters}, seed {}", report.seed)));
@@ -150,7 +153,7 @@ fn startup(report: &RunReport, blocks: &mut Vec<Block>) {
     let path = startup.critical_path.iter().map(|step| {
         let length = step.ended_us.saturating_sub(step.started_us);
         let times = [step.started_us, step.ended_us, length].map(took);
-        (once(step.task.clone()).chain(times).collect(), Tone::Plain)
+        (once(step.name.clone()).chain(times).collect(), Tone::Plain)
     });
     table(blocks, columns("critical path", ["started", "ended", "took"]), path.collect());
     failed(blocks, "", &startup.failed);
@@ -267,6 +270,11 @@ fn tasks(report: &RunReport, blocks: &mut Vec<Block>) {
         many(number(totals.submitted), "task", "tasks"),
         took(report.tasks.duration_us),
     )));
+    // Most manifests have one type of tasks, which says nothing.
+    if report.tasks.by_type.len() > 1 {
+        let types = report.tasks.by_type.iter().map(|(name, tasks)| format!("{name} {}", count(*tasks)));
+        blocks.push(Block::Line(format!("types: {}", types.collect::<Vec<_>>().join(", "))));
+    }
     let states = [
         ("completed", totals.completed, Tone::Plain),
         ("failed", totals.failed, Tone::Bad),

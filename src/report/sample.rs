@@ -26,7 +26,12 @@ fn phase(phase: &str, (tasks, completed): (usize, usize), times: Option<(u64, u6
 }
 
 fn startup() -> StartupSection {
-    let step = |task: &str, started_us, ended_us| StepSection { task: task.to_owned(), started_us, ended_us };
+    let step = |task: &str, started_us, ended_us| StepSection {
+        task: task.to_owned(),
+        name: task.to_owned(),
+        started_us,
+        ended_us,
+    };
     StartupSection {
         outcome: "degraded".to_owned(),
         duration_us: 160_250,
@@ -84,6 +89,7 @@ pub(crate) fn full() -> RunReport {
     RunReport {
         schema: SCHEMA,
         name: "checksum".to_owned(),
+        description: "hashes every file, with some bad luck".to_owned(),
         outcome: Outcome::Failed,
         failures: vec!["2 of 50,001 tasks did not complete".to_owned(), "start-up task index failed".to_owned()],
         simulated: true,
@@ -135,6 +141,7 @@ pub(crate) fn full() -> RunReport {
                 first_submitted: Some(Timestamp::from_start(Duration::from_micros(190_450))),
                 last_completed: Some(Timestamp::from_start(Duration::from_millis(12_345))),
             },
+            by_type: [("data_sync", 1), ("work", 50_000)].into(),
             not_completed: vec![
                 not_completed("hash:/usr/share/a|b", "permission denied"),
                 not_completed(
@@ -173,6 +180,7 @@ pub(crate) fn least() -> RunReport {
     RunReport {
         schema: SCHEMA,
         name: "nothing yet".to_owned(),
+        description: String::new(),
         outcome: Outcome::Succeeded,
         failures: Vec::new(),
         simulated: false,
@@ -189,6 +197,7 @@ pub(crate) fn least() -> RunReport {
         late_replies: 0,
         tasks: TasksSection {
             totals: TaskMetrics::default(),
+            by_type: [].into(),
             not_completed: Vec::new(),
             results: [].into(),
             duration_us: 0,

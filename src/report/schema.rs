@@ -90,7 +90,8 @@ mod tests {
 
     /// Every key below a value by its path: `[]` stands for the items of a list, `*` for the keys of a map.
     fn keys(value: &Value, path: &str, all: &mut BTreeSet<String>) {
-        const MAPS: [&str; 4] = ["agents.by_kind", "health.by_state", "reasons", "tasks.results"];
+        const MAPS: [&str; 5] =
+            ["agents.by_kind", "health.by_state", "reasons", "tasks.by_type", "tasks.results"];
         match value {
             Value::Object(_) if MAPS.contains(&path) => _ = all.insert(format!("{path}.*")),
             Value::Object(object) => {

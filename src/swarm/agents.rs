@@ -2,12 +2,14 @@
 
 use futures_util::future::try_join_all;
 use phalanx_actors::{
-    agent::{AgentId, Me},
-    inbox::{InboxConfig, OverflowPolicy},
-    registrar::{self, BatcherOptions, RegistrarOptions},
+    agent::{Agent, AgentId, Me},
+    inbox::{AgentHandle, AgentRef, InboxConfig},
+    monitor::{Event, Severity},
+    registrar::{BatcherOptions, RegistrarOptions},
     router::Selector,
-    supervisor::{self, GroupSpec, Intensity, RestartPolicy, SpawnError},
+    supervisor::{self, GroupSpec, Intensity, SpawnError},
 };
+use serde_json::Value;
 
 use super::{
     RunError,
@@ -16,30 +18,17 @@ use super::{
 };
 use crate::{
     AgentOptions, HostError,
-    manifest::{
-        AgentEntry, BatchStrategy, Behaviour, Group, Overflow, Policy, Registration, Strategy, Subscriber,
-        Supervision,
-    },
+    manifest::{AgentEntry, Behaviour, Group, Manifest, Subscriber, Supervision},
 };
 
 /// How many agents are asked for at once.
 const CHUNK: usize = 4096;
 
-/// How registration requests form batches.
-///
-/// The size of a batch under `priority_based` is the registrar's own.
-pub(super) fn registration(manifest: &Registration) -> BatcherOptions {
-    let strategy = match manifest.strategy {
-        BatchStrategy::Adaptive => {
-            let target = std::time::Duration::from_millis(5);
-            registrar::Strategy::Adaptive { min: 5, max: 20, target }
-        }
-        BatchStrategy::FixedSize => registrar::Strategy::FixedSize { size: manifest.batch },
-        BatchStrategy::TimeBased => registrar::Strategy::TimeBased { window: manifest.window },
-        BatchStrategy::PriorityBased => registrar::Strategy::PriorityBased { threshold: manifest.threshold },
-        BatchStrategy::Streaming => registrar::Strategy::Streaming,
-    };
-    BatcherOptions { strategy, ..RegistrarOptions::default().batcher }
+/// How registration requests form batches. Where they wait for each other, all of them may wait.
+pub(super) fn registration(manifest: &Manifest) -> BatcherOptions {
+    let usual = RegistrarOptions::default().batcher;
+    let agents = usize::try_from(manifest.agent_count()).unwrap_or(usize::MAX);
+    BatcherOptions { strategy: manifest.registration.strategy, capacity: usual.capacity.max(agents), ..usual }
 }
 
 /// Makes the groups, those that others are members of first.
@@ -64,11 +53,7 @@ pub(super) async fn make_groups(env: &Env) -> Result<(), HostError> {
 fn group_spec(group: &Group) -> GroupSpec {
     GroupSpec {
         name: group.name.clone(),
-        strategy: match group.strategy {
-            Strategy::OneForOne => supervisor::Strategy::OneForOne,
-            Strategy::OneForAll => supervisor::Strategy::OneForAll,
-            Strategy::RestForOne => supervisor::Strategy::RestForOne,
-        },
+        strategy: group.strategy,
         supervision: supervisor::Supervision {
             intensity: Intensity { restarts: group.restarts, within: group.within },
             ..supervisor::Supervision::default()
@@ -76,80 +61,116 @@ fn group_spec(group: &Group) -> GroupSpec {
     }
 }
 
-/// Spawns all agents; answers when they are registered.
+/// Spawns all agents; answers when they are registered, or when the run is told to stop.
 ///
-/// Entry after entry, so that members join their groups in the order of the manifest; all at once where a batch waits for
-/// its window, for otherwise each entry would wait for one of its own.
+/// They are spawned entry after entry, so that members join their groups in the order of the manifest. Where registration
+/// requests wait for each other they are all sent before any is waited for, so that they share one window; otherwise each
+/// chunk is registered before the next is spawned, so that few requests wait at any time.
 pub(super) async fn spawn_all(env: &Env) -> Result<(), RunError> {
-    let entries = env.world.manifest.agents.iter();
-    let waits = matches!(
-        env.world.manifest.registration.strategy,
-        BatchStrategy::TimeBased | BatchStrategy::PriorityBased
-    );
-    if waits {
-        return try_join_all(entries.map(|entry| spawn_entry(env, entry))).await.map(|_| ());
-    }
-    for entry in entries {
-        spawn_entry(env, entry).await?;
-    }
-    Ok(())
-}
-
-async fn spawn_entry(env: &Env, entry: &AgentEntry) -> Result<(), RunError> {
-    let mut ids = entry.id.ids();
-    loop {
-        let chunk: Vec<AgentId> = ids.by_ref().take(CHUNK).collect();
-        if chunk.is_empty() || env.world.stop.is_asked() {
-            return Ok(());
+    let manifest = &env.world.manifest;
+    let together = manifest.registration.gathers();
+    let mut registering = Vec::new();
+    for entry in &manifest.agents {
+        let options = options(entry);
+        let failed = |source| RunError::Agents { entry: entry.id.as_str().to_owned(), source };
+        let mut ids = entry.id.ids();
+        loop {
+            let chunk: Vec<AgentId> = ids.by_ref().take(CHUNK).collect();
+            if chunk.is_empty() {
+                break;
+            }
+            if env.world.stop.is_asked() {
+                return Ok(());
+            }
+            let agents = spawn(env, entry, chunk, &options).await.map_err(failed)?;
+            let options = options.clone();
+            let registered =
+                async move { env.host.register_spawned(&agents, &options).await.map_err(failed) };
+            if together {
+                registering.push(registered);
+            } else {
+                registered.await?;
+            }
         }
-        let spawned = spawn(env, entry, chunk).await;
-        spawned.map_err(|source| RunError::Agents { entry: entry.id.as_str().to_owned(), source })?;
+        env.host.record(spawned(env, entry));
+    }
+    tokio::select! {
+        biased;
+        () = env.world.stop.asked() => Ok(()),
+        registered = try_join_all(registering) => registered.map(drop),
     }
 }
 
-async fn spawn(env: &Env, entry: &AgentEntry, ids: Vec<AgentId>) -> Result<(), SpawnError> {
-    let (host, options, env) = (&env.host, options(entry), env.clone());
+/// What the trace and the handlers hear of an entry: all that its agents have in common.
+fn spawned(env: &Env, entry: &AgentEntry) -> Event {
+    let mut event = Event::system(Severity::Info, "swarm", "swarm.agents_spawned", env.host.now())
+        .with("entry", entry.id.as_str())
+        .with("kind", entry.behaviour.kind().as_str())
+        .with("count", entry.count)
+        .with("offers", entry.offers().collect::<Vec<_>>())
+        .with("priority", entry.priority.unwrap_or_default() as u8);
+    if let Some(group) = &entry.group {
+        event = event.with("group", group.as_str());
+    }
+    if let Some(location) = entry.location {
+        event = event.with("location", vec![location.latitude, location.longitude]);
+    }
+    if !entry.metadata.is_empty() {
+        let metadata = entry.metadata.iter().map(|(key, value)| (key.clone(), value.as_str().into()));
+        event = event.with("metadata", Value::Object(metadata.collect()));
+    }
+    event
+}
+
+async fn spawn(
+    env: &Env,
+    entry: &AgentEntry,
+    ids: Vec<AgentId>,
+    options: &AgentOptions,
+) -> Result<Vec<AgentHandle>, SpawnError> {
+    let (host, env) = (&env.host, env.clone());
     match entry.behaviour.clone() {
         Behaviour::Hasher(hasher) => {
             let make = move |_: &Me| Hasher::new(env.clone(), hasher.chunk);
-            host.spawn_many(ids, options, make).await.map(drop)
+            host.spawn_unregistered(ids, options, make).await.map(handles)
         }
         Behaviour::Runner(_) => {
-            host.spawn_many(ids, options, move |_| Runner::new(env.clone())).await.map(drop)
+            let make = move |_: &Me| Runner::new(env.clone());
+            host.spawn_unregistered(ids, options, make).await.map(handles)
         }
         Behaviour::Counter(_) => {
             let make = move |me: &Me| Counter::new(env.clone(), me.id.clone());
-            host.spawn_many(ids, options, make).await.map(drop)
+            host.spawn_unregistered(ids, options, make).await.map(handles)
         }
         Behaviour::Logger(logger) => {
             let make = move |me: &Me| Logger::new(env.clone(), me.id.clone(), logger.level);
-            host.spawn_many(ids, options, make).await.map(drop)
+            host.spawn_unregistered(ids, options, make).await.map(handles)
         }
         Behaviour::Relay(relay) => {
             let make = move |me: &Me| Relay::new(env.clone(), me.id.clone(), relay.to.clone());
-            host.spawn_many(ids, options, make).await.map(drop)
+            host.spawn_unregistered(ids, options, make).await.map(handles)
         }
         Behaviour::Ticker(ticker) => {
             let make = move |me: &Me| Ticker::new(env.clone(), me.id.clone(), ticker.clone());
-            host.spawn_many(ids, options, make).await.map(drop)
+            host.spawn_unregistered(ids, options, make).await.map(handles)
         }
     }
+}
+
+fn handles<A: Agent>(agents: Vec<AgentRef<A>>) -> Vec<AgentHandle> {
+    agents.iter().map(AgentRef::handle).collect()
 }
 
 fn options(entry: &AgentEntry) -> AgentOptions {
     AgentOptions {
         inbox: InboxConfig {
-            capacity: u32::try_from(entry.inbox.capacity).unwrap_or(InboxConfig::MAX_CAPACITY),
-            overflow: match entry.inbox.overflow {
-                Overflow::Wait => OverflowPolicy::Wait,
-                Overflow::Reject => OverflowPolicy::Reject,
-                Overflow::DropOldest => OverflowPolicy::DropOldest,
-                Overflow::DropNewest => OverflowPolicy::DropNewest,
-            },
+            capacity: entry.inbox.capacity,
+            overflow: entry.inbox.overflow,
             ..InboxConfig::default()
         },
         supervision: supervision(&entry.supervision),
         group: entry.group.clone(),
+        priority: entry.priority.unwrap_or_default(),
         capabilities: entry.capabilities.clone(),
         metadata: entry.metadata.iter().map(|(key, value)| (key.clone(), value.clone())).collect(),
         location: entry.location.map(|location| (location.latitude, location.longitude)),
@@ -159,11 +180,7 @@ fn options(entry: &AgentEntry) -> AgentOptions {
 
 fn supervision(manifest: &Supervision) -> supervisor::Supervision {
     supervisor::Supervision {
-        policy: match manifest.policy {
-            Policy::Permanent => RestartPolicy::Permanent,
-            Policy::Transient => RestartPolicy::Transient,
-            Policy::Temporary => RestartPolicy::Temporary,
-        },
+        policy: manifest.policy,
         intensity: Intensity { restarts: manifest.restarts, within: manifest.within },
         backoff: supervisor::Backoff {
             initial: manifest.backoff.initial,
@@ -206,4 +223,20 @@ pub(super) async fn subscribe_all(env: &Env) -> Result<(), HostError> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::manifest::Variables;
+
+    #[test]
+    fn all_agents_of_a_manifest_may_wait_at_once() {
+        let waiting = |count: usize| {
+            let text = format!(r#"{{"name": "n", "agents": [{{"kind": "counter", "count": {count}}}]}}"#);
+            registration(&Manifest::parse(&text, "test.json", &Variables::default()).unwrap()).capacity
+        };
+        assert_eq!(waiting(1), RegistrarOptions::default().batcher.capacity);
+        assert_eq!(waiting(3_000_000), 3_000_000);
+    }
 }

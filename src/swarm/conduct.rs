@@ -101,7 +101,7 @@ fn builder(world: &Arc<World>, seed: u64, arbiters: usize, trace: Trace) -> Host
         ..MonitorOptions::default()
     };
     let builder = Host::builder()
-        .registration(agents::registration(&world.manifest.registration))
+        .registration(agents::registration(&world.manifest))
         .tasks(tasks)
         .monitor(monitor)
         .tap(move |event| {

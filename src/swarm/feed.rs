@@ -9,11 +9,14 @@
 //!
 //! **Invariant.** At most [`window`] tasks are open that depend on no other entry.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use phalanx_actors::{
     agent::{Capability, TaskId},
-    coordinator::{self, TaskSpec},
+    coordinator::TaskSpec,
 };
 use tokio::sync::mpsc;
 
@@ -25,7 +28,7 @@ use super::{
 };
 use crate::{
     Host, HostError,
-    manifest::{ForEach, TaskEntry, TaskType},
+    manifest::{ForEach, TaskEntry},
 };
 
 /// How many tasks are submitted at once.
@@ -39,6 +42,8 @@ const MAX_EDGES: u64 = 50_000_000;
 pub(super) struct Fed {
     /// What went wrong, in sentences.
     pub(super) failures: Vec<String>,
+    /// How many tasks were submitted, by their type.
+    pub(super) by_type: BTreeMap<&'static str, u64>,
     /// The first tasks that no other task depends on.
     pub(super) leaves: Vec<TaskId>,
 }
@@ -157,6 +162,7 @@ pub(super) async fn feed(world: &Arc<World>, host: &Host) -> Result<Fed, HostErr
                 }
             }
             made += tasks.len() as u64;
+            *fed.by_type.entry(entry.task_type.as_str()).or_default() += tasks.len() as u64;
             if made.saturating_mul(on.len() as u64) > MAX_EDGES {
                 let many = on.len();
                 fed.failures.push(format!(
@@ -214,25 +220,13 @@ fn spec(world: &World, number: usize, item: &Item, on: &[TaskId]) -> Result<Task
     let (id, _) = named.map_err(|error| format!("a task of {} has no good id: {error}", entry.id))?;
     let needs = entry.capabilities().map(|need| Capability::new(need).expect("the manifest's are names"));
     Ok(TaskSpec::new(id)
-        .of_type(task_type(entry.task_type))
+        .of_type(entry.task_type)
         .with_priority(entry.priority)
         .after(on.iter().cloned())
         .needing(needs)
         .with_payload(payload(world, number, item))
         .within(entry.timeout)
         .retrying(entry.retries))
-}
-
-const fn task_type(word: TaskType) -> coordinator::TaskType {
-    match word {
-        TaskType::Work => coordinator::TaskType::Work,
-        TaskType::Synchronization => coordinator::TaskType::Synchronization,
-        TaskType::ResourceAllocation => coordinator::TaskType::ResourceAllocation,
-        TaskType::WorkflowCoordination => coordinator::TaskType::WorkflowCoordination,
-        TaskType::DataSync => coordinator::TaskType::DataSync,
-        TaskType::EventCoordination => coordinator::TaskType::EventCoordination,
-        TaskType::LoadBalancing => coordinator::TaskType::LoadBalancing,
-    }
 }
 
 #[cfg(test)]

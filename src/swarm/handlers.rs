@@ -13,13 +13,13 @@ use std::{
     },
 };
 
-use phalanx_actors::monitor::{self, AddHandler, Event, EventKind, HandlerSpec};
+use phalanx_actors::monitor::{AddHandler, Event, HandlerSpec, Severity};
 use wildmatch::WildMatch;
 
 use super::world::World;
 use crate::{
     Host, HostError,
-    manifest::{EventType, HandlerEntry, Reaction, Severity},
+    manifest::{HandlerEntry, Reaction},
     report::HandlerSection,
 };
 
@@ -61,9 +61,8 @@ impl Handlers {
                 }
             };
             let call = running.call(entry);
-            let spec = HandlerSpec::new(&entry.name)
-                .kinds(entry.events.iter().map(|event| kind(*event)))
-                .at_least(severity(entry.severity));
+            let spec =
+                HandlerSpec::new(&entry.name).kinds(entry.events.iter().copied()).at_least(entry.severity);
             let added = host.protocols().monitor.send(AddHandler::function(spec, call)).await;
             added.map_err(|_| HostError::NoAnswer("monitor"))?;
             handlers.running.push(running);
@@ -157,32 +156,9 @@ impl Running {
 fn log(handler: &str, event: &Event) {
     let (line, name) = (event.to_json(), &*event.name);
     match event.severity {
-        monitor::Severity::Debug => tracing::debug!(handler, name, "{line}"),
-        monitor::Severity::Info => tracing::info!(handler, name, "{line}"),
-        monitor::Severity::Warning => tracing::warn!(handler, name, "{line}"),
-        monitor::Severity::Error | monitor::Severity::Critical => tracing::error!(handler, name, "{line}"),
-    }
-}
-
-const fn kind(word: EventType) -> EventKind {
-    match word {
-        EventType::HealthCheck => EventKind::HealthCheck,
-        EventType::PerformanceMetric => EventKind::PerformanceMetric,
-        EventType::ErrorAlert => EventKind::ErrorAlert,
-        EventType::ResourceUsage => EventKind::ResourceUsage,
-        EventType::ThroughputMetric => EventKind::ThroughputMetric,
-        EventType::LatencyMetric => EventKind::LatencyMetric,
-        EventType::SystemEvent => EventKind::SystemEvent,
-        EventType::CustomMetric => EventKind::CustomMetric,
-    }
-}
-
-const fn severity(word: Severity) -> monitor::Severity {
-    match word {
-        Severity::Debug => monitor::Severity::Debug,
-        Severity::Info => monitor::Severity::Info,
-        Severity::Warning => monitor::Severity::Warning,
-        Severity::Error => monitor::Severity::Error,
-        Severity::Critical => monitor::Severity::Critical,
+        Severity::Debug => tracing::debug!(handler, name, "{line}"),
+        Severity::Info => tracing::info!(handler, name, "{line}"),
+        Severity::Warning => tracing::warn!(handler, name, "{line}"),
+        Severity::Error | Severity::Critical => tracing::error!(handler, name, "{line}"),
     }
 }

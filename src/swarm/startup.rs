@@ -2,9 +2,7 @@
 
 use std::sync::Arc;
 
-use phalanx_actors::initializer::{
-    self, Body, CancelStartUp, PhaseMode, StartupOptions, StartupOutcome, StartupReport,
-};
+use phalanx_actors::initializer::{self, Body, CancelStartUp, StartupOptions, StartupOutcome, StartupReport};
 
 use super::{
     bodies,
@@ -12,7 +10,7 @@ use super::{
 };
 use crate::{
     HostError,
-    manifest::{DependencyType, OnFailure, Phase, Phases, StartupTask},
+    manifest::{OnFailure, StartupTask},
 };
 
 /// Carries out start-up, if there is any to do; when the run is told to stop, what has not started is left out.
@@ -23,10 +21,7 @@ pub(super) async fn carry_out(env: &Env) -> Result<Option<StartupReport>, HostEr
     }
     let options = StartupOptions {
         workers: startup.workers,
-        phases: match startup.phases {
-            Phases::Labels => PhaseMode::Labels,
-            Phases::Strict => PhaseMode::Strict,
-        },
+        phases: startup.phases,
         fail_fast: startup.on_failure == OnFailure::Abort,
         ..StartupOptions::default()
     };
@@ -56,33 +51,13 @@ fn task(world: &Arc<World>, entry: &StartupTask) -> (initializer::StartupTask, B
     let task = initializer::StartupTask {
         name: entry.name.clone(),
         ..initializer::StartupTask::new(entry.id.clone())
-            .in_phase(phase(entry.phase))
+            .in_phase(entry.phase)
             .after(entry.depends_on.iter().cloned())
-            .depended_on_as(dependency(entry.dependency))
+            .depended_on_as(entry.dependency)
             .with_priority(entry.priority)
             .taking(entry.estimate)
             .within(entry.timeout)
             .retrying(entry.retries)
     };
     (task, bodies::startup(world.clone(), entry.body.clone(), entry.estimate))
-}
-
-const fn phase(word: Phase) -> initializer::Phase {
-    match word {
-        Phase::DependencyResolution => initializer::Phase::DependencyResolution,
-        Phase::ResourceAllocation => initializer::Phase::ResourceAllocation,
-        Phase::CoreInitialization => initializer::Phase::CoreInitialization,
-        Phase::ServiceStartup => initializer::Phase::ServiceStartup,
-        Phase::IntegrationTesting => initializer::Phase::IntegrationTesting,
-        Phase::Ready => initializer::Phase::Ready,
-    }
-}
-
-const fn dependency(word: DependencyType) -> initializer::DependencyType {
-    match word {
-        DependencyType::Required => initializer::DependencyType::Required,
-        DependencyType::Optional => initializer::DependencyType::Optional,
-        DependencyType::Blocking => initializer::DependencyType::Blocking,
-        DependencyType::NonBlocking => initializer::DependencyType::NonBlocking,
-    }
 }

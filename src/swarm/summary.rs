@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use phalanx_actors::{
-    agent::Timestamp,
+    agent::{TaskId, Timestamp},
     coordinator::{TaskReport, TaskState},
     initializer::{StartupOutcome, StartupReport, StartupStatus},
     monitor::HealthSummary,
@@ -32,9 +32,9 @@ pub(super) fn report(
 ) -> RunReport {
     let Course { startup, registration, fed, interrupted, handlers } = course;
     let mut failures = Vec::new();
-    failures.extend(startup.iter().flat_map(startup_failures));
+    failures.extend(startup.iter().flat_map(|startup| startup_failures(world, startup)));
     failures.extend(fed.failures);
-    let tasks = tasks_section(world, tasks, &mut failures);
+    let tasks = tasks_section(world, tasks, fed.by_type, &mut failures);
     let (handlers, unwritten) = handlers.end(world);
     failures.extend(unwritten);
     if let Some(shed) =
@@ -70,13 +70,14 @@ pub(super) fn report(
     RunReport {
         schema: SCHEMA,
         name: world.manifest.name.clone(),
+        description: world.manifest.description.clone(),
         outcome,
         failures,
         simulated: world.simulated,
         seed,
         arbiters,
         duration_us: host.at.micros(),
-        startup: startup.map(startup_section),
+        startup: startup.map(|startup| startup_section(world, startup)),
         registration,
         agents: AgentsSection {
             by_kind,
@@ -124,7 +125,7 @@ fn health_section(summary: HealthSummary) -> HealthSection {
 }
 
 /// The required tasks that did not complete, without those that were only skipped because of them.
-fn startup_failures(report: &StartupReport) -> Vec<String> {
+fn startup_failures(world: &World, report: &StartupReport) -> Vec<String> {
     if report.outcome != Some(StartupOutcome::Failed) {
         return Vec::new();
     }
@@ -135,12 +136,18 @@ fn startup_failures(report: &StartupReport) -> Vec<String> {
     failed
         .map(|task| {
             let why = task.fault.as_ref().map(ToString::to_string).unwrap_or_default();
-            format!("start-up task {} failed: {why}", task.task)
+            format!("start-up task {} failed: {why}", name(world, &task.task))
         })
         .collect()
 }
 
-fn startup_section(report: StartupReport) -> StartupSection {
+/// The name for people of a start-up task.
+fn name(world: &World, id: &TaskId) -> String {
+    let task = world.manifest.startup.tasks.iter().find(|task| task.id == *id);
+    task.map_or_else(|| id.to_string(), |task| task.name.clone())
+}
+
+fn startup_section(world: &World, report: StartupReport) -> StartupSection {
     let ended = report.ended.unwrap_or(report.began);
     let mut steps = report.executed_path;
     steps.retain(|step| step.started <= step.until);
@@ -161,6 +168,7 @@ fn startup_section(report: StartupReport) -> StartupSection {
         critical_path: steps
             .into_iter()
             .map(|step| StepSection {
+                name: name(world, &step.task),
                 task: step.task.to_string(),
                 started_us: step.started.micros(),
                 ended_us: step.until.micros(),
@@ -178,7 +186,12 @@ fn startup_section(report: StartupReport) -> StartupSection {
     }
 }
 
-fn tasks_section(world: &World, tasks: Tasks, failures: &mut Vec<String>) -> TasksSection {
+fn tasks_section(
+    world: &World,
+    tasks: Tasks,
+    by_type: BTreeMap<&'static str, u64>,
+    failures: &mut Vec<String>,
+) -> TasksSection {
     let Tasks { metrics, failed, leaves } = tasks;
     let reason =
         |task: &TaskReport| task.fault.as_ref().map_or_else(|| word(&task.state), ToString::to_string);
@@ -196,6 +209,7 @@ fn tasks_section(world: &World, tasks: Tasks, failures: &mut Vec<String>) -> Tas
     let duration = metrics.first_submitted.zip(last_end).map(|(first, last)| last.since(first));
     TasksSection {
         totals: metrics,
+        by_type,
         not_completed: failed
             .iter()
             .map(|task| FailedTask { task: task.task.to_string(), reason: reason(task) })

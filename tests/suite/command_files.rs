@@ -58,6 +58,7 @@ fn a_full_disk_ends_with_four() {
     let folder = Folder::new();
     let (code, out, err) = folder.run(&["naps.json", "--trace", "/dev/full"]);
     assert!(code == Some(4) && err.contains("phalanx: the trace cannot be written: "), "{code:?} {err}");
+    assert!(err.contains("make room, or choose another file than /dev/full\n"), "{err}");
     assert!(out.contains("naps: succeeded in "), "{out}");
     let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
     let output = folder.command(&["naps.json"]).stdout(full).output().unwrap();

@@ -79,7 +79,7 @@ fn a_wrong_command_line_ends_with_two_and_says_what_would_be_right() {
     let folder = Folder::new();
     for (arguments, parts) in [
         (&["naps.json", "--sead", "7"][..], &["--sead", "similar argument", "--seed"][..]),
-        (&["naps.json", "--seed", "x"], &["--seed", "invalid digit"]),
+        (&["naps.json", "--seed", "x"], &["--seed", "a whole number from 0 to"]),
         (&["naps.json", "--report", "r.txt"], &["r.txt", ".json", ".md"]),
         (&["naps.json", "--set", "x"], &["--set"]),
         (&["naps.json", "--trace", "t", "--report", "./naps.json"], &["./naps.json", "the manifest itself"]),

@@ -390,6 +390,7 @@ fn every_event_on_the_page_is_one_that_the_code_tells() {
         include_str!("../../actors/src/registrar/event.rs"),
         include_str!("../../actors/src/router/event.rs"),
         include_str!("../../src/host/sample.rs"),
+        include_str!("../../src/swarm/agents.rs"),
         include_str!("../../src/swarm/world.rs"),
     ];
     let page = page();

@@ -1,6 +1,7 @@
 //! The behaviours of the command and the host, a module each.
 
 mod command;
+mod command_bad;
 mod command_files;
 mod command_interrupt;
 mod command_run;
@@ -14,6 +15,7 @@ mod manifest_random;
 mod manifest_schema;
 mod support;
 mod swarm_checksum;
+mod swarm_effects;
 mod swarm_ends;
 mod swarm_keys;
 mod swarm_simulate;

@@ -144,6 +144,46 @@ fn the_reader_knows_exactly_the_keys_of_the_schema() {
 }
 
 #[test]
+fn descriptions_are_prose_and_no_code() {
+    fn look(value: &Value, found: &mut Vec<String>) {
+        match value {
+            Value::Object(all) => {
+                found.extend(all.get("description").and_then(Value::as_str).map(str::to_owned));
+                all.values().for_each(|value| look(value, found));
+            }
+            Value::Array(all) => all.iter().for_each(|value| look(value, found)),
+            _ => {}
+        }
+    }
+    let mut descriptions = Vec::new();
+    look(&schema(), &mut descriptions);
+    assert!(descriptions.len() > 150, "{}", descriptions.len());
+    for text in descriptions {
+        assert!(!["```", "# ", "\n", "[`"].iter().any(|code| text.contains(code)), "{text}");
+    }
+}
+
+#[test]
+fn every_word_is_described() {
+    fn look(value: &Value, words: &mut Vec<(String, bool)>) {
+        match value {
+            Value::Object(all) => {
+                if let Some(word) = all.get("const").and_then(Value::as_str) {
+                    words.push((word.to_owned(), all.contains_key("description")));
+                }
+                all.iter().filter(|(key, _)| *key != "if").for_each(|(_, value)| look(value, words));
+            }
+            Value::Array(all) => all.iter().for_each(|value| look(value, words)),
+            _ => {}
+        }
+    }
+    let mut words = Vec::new();
+    look(&schema(), &mut words);
+    assert!(words.len() > 50, "{words:?}");
+    assert!(words.iter().all(|(_, described)| *described), "{words:?}");
+}
+
+#[test]
 fn every_key_is_described() {
     fn look(value: &Value, place: &str, missing: &mut Vec<String>) {
         if let Some(Value::Object(properties)) = value.get("properties") {

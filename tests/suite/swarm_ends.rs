@@ -264,7 +264,16 @@ fn a_trace_that_cannot_be_written_is_told_with_the_report_of_the_run() {
 }
 
 #[test]
-fn the_example_names_only_files_that_are_there() {
-    let example = Path::new("examples/checksum/swarm.json");
-    assert!(phalanx::manifest::check(example, &Variables::default()).is_ok());
+fn the_examples_name_only_files_that_are_there() {
+    for example in ["examples/checksum/swarm.json", "examples/tour/swarm.json"] {
+        assert!(phalanx::manifest::check(Path::new(example), &Variables::default()).is_ok(), "{example}");
+    }
+}
+
+#[test]
+fn the_tour_of_all_sections_runs_as_it_stands() {
+    let report = simulate(include_str!("../../examples/tour/swarm.json"));
+    assert_eq!(report.outcome, Outcome::Succeeded, "{:?}", report.failures);
+    assert_eq!((report.agents.restarts, report.tasks.totals.completed), (1, 5));
+    assert!(report.routes.iter().all(|route| route.ledger.delivered > 0), "{:?}", report.routes);
 }

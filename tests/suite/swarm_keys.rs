@@ -8,9 +8,9 @@ use std::{
 use phalanx::{
     manifest::{Manifest, Variables},
     report::{Outcome, RouteSection, RunReport},
-    swarm::{self, RunOptions, Stop},
+    swarm::{self, Progress, RunOptions, Stop},
 };
-use serde_json::Value;
+use serde_json::{Value, json};
 
 #[derive(Clone, Default)]
 struct Written(Arc<Mutex<Vec<u8>>>);
@@ -25,7 +25,7 @@ impl Write for Written {
 }
 
 /// A run and its events.
-fn traced(body: &str) -> (RunReport, Vec<Value>) {
+pub(crate) fn traced(body: &str) -> (RunReport, Vec<Value>) {
     let text = format!("{{\"name\": \"n\", {body}}}");
     let manifest = Manifest::parse(&text, "test.json", &Variables::default()).unwrap();
     let written = Written::default();
@@ -67,10 +67,11 @@ fn tasks_in_order(events: &[Value]) -> Vec<&str> {
 #[test]
 fn name_seed_and_duration_are_in_the_report() {
     let report = succeeds(
-        r#""seed": 18446744073709551615, "agents": [{"kind": "runner"}],
+        r#""$schema": "schema.json", "description": "what it is for", "seed": 18446744073709551615, "agents": [{"kind": "runner"}],
         "tasks": [{"id": "t", "do": {"sleep": {"for": "90s"}}, "timeout": "2m"}]"#,
     );
     assert_eq!((report.name.as_str(), report.seed), ("n", u64::MAX));
+    assert_eq!(report.description, "what it is for");
     assert!((90_000_000..91_000_000).contains(&report.duration_us), "{}", report.duration_us);
 }
 
@@ -86,6 +87,19 @@ fn start_up_keeps_to_its_workers_and_phases() {
     assert_eq!(startup(r#""workers": 8"#), 4);
     assert_eq!(startup(r#""workers": 1"#), 9);
     assert_eq!(startup(r#""phases": "strict""#), 5);
+}
+
+#[test]
+fn start_up_tasks_are_called_by_their_name_for_people() {
+    let task = r#"{"id": "a", "name": "load settings", "estimate": "3s", "timeout": "2s", "do": {"read_file": {"path": "x"}}},
+        {"id": "b", "name": "look around", "do": {"sleep": {"for": "4s"}}}"#;
+    let run = |on_failure: &str| {
+        simulate(&format!(r#""startup": {{"on_failure": "{on_failure}", "tasks": [{task}]}}"#))
+    };
+    let report = run("continue");
+    assert_eq!(report.failures, ["start-up task load settings failed: timed out after 2s"]);
+    let path = report.startup.unwrap().critical_path;
+    assert_eq!((path[0].task.as_str(), path[0].name.as_str()), ("b", "look around"));
 }
 
 #[test]
@@ -118,6 +132,15 @@ fn agents_have_the_ids_capabilities_and_number_of_their_entry() {
     for id in ["r-0", "r-1", "r-2", "special"] {
         assert!(started.contains(&id), "{started:?}");
     }
+    let spawned: Vec<_> = named(&events, "swarm.agents_spawned").map(|event| &event["data"]).collect();
+    assert_eq!(
+        spawned,
+        [
+            &json!({"entry": "r-{index}", "kind": "runner", "count": 3, "offers": ["run"], "priority": 2}),
+            &json!({"entry": "special", "kind": "runner", "count": 1, "offers": ["run", "fast"], "priority": 2,
+                "location": [1.0, 2.0], "metadata": {"a": "b"}}),
+        ]
+    );
 }
 
 #[test]
@@ -131,13 +154,71 @@ fn registration_forms_batches_as_the_strategy_says() {
     };
     assert_eq!(batches(r#""strategy": "streaming""#).0, 61);
     assert_eq!(batches(r#""strategy": "fixed_size", "batch": 20"#).0, 4);
+    assert_eq!(batches(r#""strategy": "fixed_size""#).0, 7);
+    let (_, took) = batches(r#""strategy": "fixed_size", "batch": 60, "window": "2s""#);
+    assert!((2_000_000..2_100_000).contains(&took), "the 61st waits for its window: {took} us");
     let (adaptive, _) = batches(r#""strategy": "adaptive""#);
     assert!((4..=13).contains(&adaptive), "{adaptive}");
+    let (small, _) = batches(r#""strategy": "adaptive", "batch": 2"#);
+    assert!(small >= 31, "{small}");
     let (timed, took) = batches(r#""strategy": "time_based", "window": "3s""#);
     assert!(timed == 1 && (3_000_000..3_100_000).contains(&took), "{timed} in {took} us");
+    let (timed, took) = batches(r#""strategy": "time_based", "window": "3s", "batch": 10"#);
+    assert!(timed == 7 && (3_000_000..3_100_000).contains(&took), "{timed} in {took} us");
     let (urgent, took) = batches(r#""strategy": "priority_based", "threshold": "normal""#);
     assert!(urgent <= 2 && took < 1_000_000, "{urgent} in {took} us");
-    assert!(batches(r#""strategy": "priority_based", "threshold": "high""#).1 >= 5_000_000);
+    assert!(batches(r#""strategy": "priority_based", "batch": 7"#).0 >= 9);
+    let (_, took) = batches(r#""strategy": "priority_based", "threshold": "high""#);
+    assert!((5_000_000..5_100_000).contains(&took), "{took} us");
+    let (_, took) = batches(r#""strategy": "priority_based", "threshold": "high", "window": "2s""#);
+    assert!((2_000_000..2_100_000).contains(&took), "{took} us");
+}
+
+/// The batches of agents and when each was registered, in seconds.
+fn registered(events: &[Value]) -> Vec<(&Value, u64)> {
+    named(events, "registrar.batch_registered")
+        .map(|event| (&event["data"]["first"], event["at"].as_u64().unwrap() / 1_000_000))
+        .collect()
+}
+
+#[test]
+fn the_most_urgent_agents_are_registered_first() {
+    let agents = r#""agents": [{"kind": "counter", "id": "late", "priority": "low"}, {"kind": "counter", "id": "usual"},
+        {"kind": "counter", "id": "first", "priority": 5}]"#;
+    let (_, events) =
+        traced(&format!(r#""registration": {{"strategy": "time_based", "window": "3s"}}, {agents}"#));
+    assert_eq!(registered(&events), [(&json!(["first", "usual", "late"]), 3)]);
+    let (_, events) = traced(&format!(
+        r#""registration": {{"strategy": "priority_based", "threshold": "high", "batch": 2, "window": "4s"}}, {agents}"#
+    ));
+    assert_eq!(registered(&events), [(&json!(["first", "usual"]), 0), (&json!(["late"]), 4)]);
+}
+
+#[test]
+fn a_large_entry_is_registered_within_one_window() {
+    let report = succeeds(
+        r#""registration": {"strategy": "time_based", "window": "3s"}, "agents": [{"kind": "counter", "count": 20001}]"#,
+    );
+    assert_eq!((report.registration.completed, report.registration.batches), (20_001, 20));
+    let took = report.registration.duration_us;
+    assert!((3_000_000..3_500_000).contains(&took), "{took} us");
+}
+
+#[test]
+fn a_run_that_is_told_to_stop_while_agents_wait_for_their_window_ends_at_once() {
+    let text = r#"{"name": "n", "agents": [{"kind": "counter", "id": "patient"}, {"kind": "counter", "priority": "high"}],
+        "registration": {"strategy": "priority_based", "threshold": "high", "batch": 1, "window": "9d"}}"#;
+    let manifest = Manifest::parse(text, "test.json", &Variables::default()).unwrap();
+    let stop = Stop::default();
+    let (asked, options) = (stop.clone(), RunOptions { simulate: true, ..RunOptions::default() });
+    let tell = move |progress| {
+        if let Progress::Registration { registered: 1, .. } = progress {
+            asked.now();
+        }
+    };
+    let report = swarm::run(&manifest, options, tell, stop).unwrap();
+    assert_eq!((report.outcome, report.registration.completed), (Outcome::Interrupted, 1));
+    assert!(report.duration_us < 60_000_000, "{} us", report.duration_us);
 }
 
 #[test]
@@ -287,6 +368,7 @@ fn tasks_keep_to_dependencies_priorities_and_the_number_that_may_run() {
             {"id": "low", "depends_on": ["first"], "priority": "low", "do": {"sleep": {"for": "1s"}}}]"#,
     );
     assert_eq!(report.outcome, Outcome::Succeeded, "{:?}", report.failures);
+    assert_eq!(report.tasks.by_type, [("data_sync", 2), ("work", 3)].into());
     assert_eq!(tasks_in_order(&events), ["first", "part-0", "part-1", "last", "low"]);
     assert_eq!(report.tasks.duration_us, 5_000_000);
 }

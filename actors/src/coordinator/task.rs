@@ -17,9 +17,10 @@ use crate::{
 
 /// What sort of task one is.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum TaskType {
-    /// Work for its own sake. The default.
+    /// Work for its own sake.
     #[default]
     Work,
     /// Agents come to a common point.
@@ -34,6 +35,21 @@ pub enum TaskType {
     EventCoordination,
     /// Work is spread evenly.
     LoadBalancing,
+}
+
+impl TaskType {
+    /// The name as it stands in JSON.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            TaskType::Work => "work",
+            TaskType::Synchronization => "synchronization",
+            TaskType::ResourceAllocation => "resource_allocation",
+            TaskType::WorkflowCoordination => "workflow_coordination",
+            TaskType::DataSync => "data_sync",
+            TaskType::EventCoordination => "event_coordination",
+            TaskType::LoadBalancing => "load_balancing",
+        }
+    }
 }
 
 /// Where a task stands.

@@ -4,10 +4,11 @@ use serde::{Deserialize, Serialize};
 
 /// What happens to a message for which an inbox has no room.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum OverflowPolicy {
-    /// The sender waits: `tell_waiting` until there is room, a publisher until what it published has been taken in.
-    /// A plain `tell` is refused.
+    /// The sender waits: a publisher until what it published has been taken in, `tell_waiting` until there is room. A
+    /// plain `tell` is refused.
     Wait,
     /// The message is refused.
     #[default]

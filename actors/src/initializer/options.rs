@@ -9,12 +9,13 @@ use crate::agent::Timestamp;
 
 /// What phases mean for the order of start.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum PhaseMode {
-    /// Only dependencies count; phases group tasks for people. The default, and the fastest.
+    /// Nothing: a task starts when its dependencies are done, and phases group tasks for people. The fastest.
     #[default]
     Labels,
-    /// A phase's tasks start only when all waited-for tasks of the earlier phases have ended.
+    /// Everything: a phase's tasks start only when all waited-for tasks of the earlier phases have ended.
     Strict,
 }
 

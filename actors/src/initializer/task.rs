@@ -15,13 +15,14 @@ use crate::agent::{Priority, TaskId};
 /// assert_eq!(Phase::ServiceStartup.to_string(), "service_startup");
 /// ```
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Phase {
     /// What everything else stands on is looked for.
     DependencyResolution,
     /// Memory, files, ports and connections are taken.
     ResourceAllocation,
-    /// The core is set up. The default.
+    /// The core is set up.
     #[default]
     CoreInitialization,
     /// Services and agents start.
@@ -62,11 +63,12 @@ impl fmt::Display for Phase {
     }
 }
 
-/// How a task is depended upon; a property of the task that others name among their dependencies.
+/// What a task means to those that depend on it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum DependencyType {
-    /// The task must complete or start-up fails; its dependants wait for it and are skipped if it fails. The default.
+    /// The task must complete or start-up fails; its dependants wait for it and are skipped if it fails.
     #[default]
     Required,
     /// Its dependants wait for it; its failure is reported and tolerated.

@@ -2,9 +2,9 @@
 //!
 //! | strategy | a batch is due when | at most |
 //! | --- | --- | --- |
-//! | `fixed_size` | `size` requests wait, or one has waited for [`LINGER`] | `size` |
-//! | `time_based` | one has waited for `window` | [`MAX_BATCH`] |
-//! | `priority_based` | one of the class `threshold` or above waits, or any has waited for [`PATIENCE`] | [`MAX_BATCH`] |
+//! | `fixed_size` | `size` requests wait, or one has waited for `linger` | `size` |
+//! | `time_based` | one has waited for `window` | `size` |
+//! | `priority_based` | one of the class `threshold` or above waits, or any has waited for `patience` | `size` |
 //! | `adaptive` | one waits and no batch is in flight, or `size` wait, or one has waited for [`LINGER`] | `size` |
 //! | `streaming` | one waits | 1 |
 //!
@@ -18,11 +18,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::agent::Priority;
 
-/// How long a request waits at most for a batch to fill.
+/// How long a request waits for a batch to fill, unless the strategy says otherwise.
 pub const LINGER: Duration = Duration::from_millis(1);
-/// How long a request of a low class waits at most for a more urgent one, under `priority_based`.
+/// How long a request of a low class waits for a more urgent one, unless the strategy says otherwise.
 pub const PATIENCE: Duration = Duration::from_secs(5);
-/// How large a batch is at most where the strategy itself sets no size.
+/// How large a batch is at most, unless the strategy says otherwise.
 pub const MAX_BATCH: usize = 1024;
 
 /// When a batch is due, and how large it may be.
@@ -32,17 +32,32 @@ pub enum Strategy {
     /// Batches of one size.
     FixedSize {
         /// Which; 10 by default.
+        #[serde(default = "ten")]
         size: usize,
+        /// How long a request waits at most for its batch to fill; [`LINGER`] by default.
+        #[serde(default = "linger")]
+        linger: Duration,
     },
     /// A batch per window of time.
     TimeBased {
         /// How long it is; 5 s by default.
+        #[serde(default = "window")]
         window: Duration,
+        /// How many one batch has at most, the next following at once; [`MAX_BATCH`] by default.
+        #[serde(default = "max_batch")]
+        size: usize,
     },
     /// A batch as soon as something urgent waits.
     PriorityBased {
         /// The class that counts as urgent, and all above; normal by default.
+        #[serde(default)]
         threshold: Priority,
+        /// How long a request of a lower class waits at most; [`PATIENCE`] by default.
+        #[serde(default = "patience")]
+        patience: Duration,
+        /// How many one batch has at most, the most urgent; [`MAX_BATCH`] by default.
+        #[serde(default = "max_batch")]
+        size: usize,
     },
     /// Batches whose size follows how long they take.
     Adaptive {
@@ -65,14 +80,35 @@ impl Default for Strategy {
 
 impl Strategy {
     /// Fixed size with its default.
-    pub const FIXED_SIZE: Strategy = Strategy::FixedSize { size: 10 };
+    pub const FIXED_SIZE: Strategy = Strategy::FixedSize { size: ten(), linger: LINGER };
     /// Time-based with its default.
-    pub const TIME_BASED: Strategy = Strategy::TimeBased { window: Duration::from_secs(5) };
+    pub const TIME_BASED: Strategy = Strategy::TimeBased { window: window(), size: MAX_BATCH };
     /// Priority-based with its default.
-    pub const PRIORITY_BASED: Strategy = Strategy::PriorityBased { threshold: Priority::Normal };
+    pub const PRIORITY_BASED: Strategy =
+        Strategy::PriorityBased { threshold: Priority::Normal, patience: PATIENCE, size: MAX_BATCH };
     /// Adaptive with its default.
     pub const ADAPTIVE: Strategy =
         Strategy::Adaptive { min: 5, max: MAX_BATCH, target: Duration::from_millis(5) };
+}
+
+const fn ten() -> usize {
+    10
+}
+
+const fn linger() -> Duration {
+    LINGER
+}
+
+const fn window() -> Duration {
+    Duration::from_secs(5)
+}
+
+const fn patience() -> Duration {
+    PATIENCE
+}
+
+const fn max_batch() -> usize {
+    MAX_BATCH
 }
 
 const FIRST_SIZE: usize = 20;
@@ -88,8 +124,9 @@ pub(super) struct Pace {
 impl Pace {
     pub(super) fn new(strategy: Strategy) -> Self {
         let size = match strategy {
-            Strategy::FixedSize { size } => size.max(1),
-            Strategy::TimeBased { .. } | Strategy::PriorityBased { .. } => MAX_BATCH,
+            Strategy::FixedSize { size, .. }
+            | Strategy::TimeBased { size, .. }
+            | Strategy::PriorityBased { size, .. } => size.max(1),
             Strategy::Adaptive { min, max, .. } => FIRST_SIZE.min(max).max(min).max(1),
             Strategy::Streaming => 1,
         };
@@ -105,15 +142,16 @@ impl Pace {
         let is_due = match self.strategy {
             Strategy::FixedSize { .. } => waiting >= self.size,
             Strategy::TimeBased { .. } => false,
-            Strategy::PriorityBased { threshold } => most_urgent >= threshold,
+            Strategy::PriorityBased { threshold, .. } => most_urgent >= threshold,
             Strategy::Adaptive { .. } => !is_busy || waiting >= self.size,
             Strategy::Streaming => true,
         };
         match self.strategy {
             _ if is_due => Duration::ZERO,
-            Strategy::TimeBased { window } => window,
-            Strategy::PriorityBased { .. } => PATIENCE,
-            _ => LINGER,
+            Strategy::FixedSize { linger, .. } => linger,
+            Strategy::TimeBased { window, .. } => window,
+            Strategy::PriorityBased { patience, .. } => patience,
+            Strategy::Adaptive { .. } | Strategy::Streaming => LINGER,
         }
     }
 
@@ -150,7 +188,8 @@ mod tests {
     #[test]
     fn absurd_sizes_still_make_batches() {
         for strategy in [
-            Strategy::FixedSize { size: 0 },
+            Strategy::FixedSize { size: 0, linger: Duration::ZERO },
+            Strategy::TimeBased { window: Duration::ZERO, size: 0 },
             Strategy::Adaptive { min: 0, max: 0, target: Duration::ZERO },
             Strategy::Adaptive { min: 9, max: 3, target: Duration::ZERO },
         ] {

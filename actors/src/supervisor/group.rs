@@ -11,8 +11,9 @@ use serde::{Deserialize, Serialize};
 use super::policy::{Decision, RestartLog, Supervision};
 use crate::agent::{ExitReason, GroupName, Timestamp};
 
-/// Which children are restarted when one of them ends.
+/// Which members of a group are restarted when one of them ends.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Strategy {
     /// The one that ended.

@@ -8,16 +8,17 @@ use serde::{Deserialize, Serialize};
 
 use crate::agent::{ExitReason, Timestamp};
 
-/// Which ends of an incarnation are followed by a restart.
+/// When an agent is restarted.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum RestartPolicy {
-    /// Every end, unless the agent was told to stop.
+    /// However it ended, unless it was told to stop.
     Permanent,
-    /// Abnormal ends only.
+    /// After a panic, not after it stopped by itself.
     #[default]
     Transient,
-    /// None.
+    /// Never.
     Temporary,
 }
 

@@ -30,11 +30,22 @@ pub(super) struct UnknownForm;
 
 /// A file that a run is to write cannot be written.
 #[derive(Debug, thiserror::Error)]
-#[error("the {what} {} cannot be written: {source}; choose another file or mend its permissions", path.display())]
+#[error("the {what} {} cannot be written: {}; choose another file or mend its permissions", path.display(), plain(source))]
 pub(super) struct Unwritable {
     what: &'static str,
     path: PathBuf,
     source: io::Error,
+}
+
+/// An error in words that do not differ between systems where they are common.
+fn plain(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::NotFound => "its folder is not there".to_owned(),
+        io::ErrorKind::NotADirectory => "what should be its folder is a file".to_owned(),
+        io::ErrorKind::IsADirectory => "it is a directory".to_owned(),
+        io::ErrorKind::PermissionDenied => "permission denied".to_owned(),
+        _ => error.to_string(),
+    }
 }
 
 impl ReportFile {

@@ -70,7 +70,7 @@ pub(super) struct Run {
     #[arg(long)]
     simulate: bool,
     /// The seed of all randomness, a whole number [default: the manifest's].
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = seed)]
     seed: Option<u64>,
     /// Write every event to a file, one JSON object a line, in order [default: no trace].
     #[arg(long, value_name = "FILE")]
@@ -104,7 +104,17 @@ impl Run {
             Ok(report) => Ok(self.report(&report, Exit::Well, output, console)),
             Err(error) => {
                 let exit = if let RunError::Trace { .. } = error { Exit::Io } else { Exit::Failed };
-                let exit = sorry(console, &error, exit);
+                let exit = match &self.trace {
+                    Some(path) if exit == Exit::Io => {
+                        let path = path.display();
+                        sorry(
+                            console,
+                            &format!("{error}; make room, or choose another file than {path}"),
+                            exit,
+                        )
+                    }
+                    _ => sorry(console, &error, exit),
+                };
                 match error {
                     RunError::Trace { report, .. } => Ok(self.report(&report, exit, output, console)),
                     _ => Err(exit),
@@ -158,6 +168,11 @@ impl Run {
         }
         exits.into_iter().find(|exit| *exit != Exit::Well).unwrap_or(Exit::Well)
     }
+}
+
+/// Reads a seed.
+fn seed(text: &str) -> Result<u64, String> {
+    text.parse().map_err(|_| format!("a whole number from 0 to {} is expected", u64::MAX))
 }
 
 /// Says what went wrong, and answers how to end.

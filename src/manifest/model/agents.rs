@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use phalanx_actors::agent::{Capability, GroupName};
+use phalanx_actors::{
+    agent::{Capability, GroupName, Priority},
+    inbox::OverflowPolicy,
+};
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -15,24 +18,10 @@ use crate::manifest::{
     decode::{At, Decode, Decoder, Fields, Spanned},
     fault::{Code, quote},
     marks::{AgentMark, section},
-    schema::NameText,
+    schema::{NameText, PriorityWord},
     template::{IdTemplate, InvalidTemplate},
-    values::{bad_name, words},
+    values::bad_name,
 };
-
-words! {
-    /// What happens to a message that finds its inbox full.
-    Overflow, "overflow policy", {
-        /// The sender waits. The default.
-        Wait = "wait",
-        /// The sender is refused.
-        Reject = "reject",
-        /// The oldest message is dropped.
-        DropOldest = "drop_oldest",
-        /// The message itself is dropped.
-        DropNewest = "drop_newest",
-    }
-}
 
 /// A place on Earth.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, JsonSchema)]
@@ -52,14 +41,14 @@ pub struct Location {
 pub struct Inbox {
     /// How many messages it holds, 1 to 1000000. Default: 1024.
     #[schemars(range(min = 1, max = 1_000_000))]
-    pub capacity: usize,
+    pub capacity: u32,
     /// What happens to a message that finds it full. Default: wait.
-    pub overflow: Overflow,
+    pub overflow: OverflowPolicy,
 }
 
 impl Default for Inbox {
     fn default() -> Self {
-        Self { capacity: 1024, overflow: Overflow::Wait }
+        Self { capacity: 1024, overflow: OverflowPolicy::Wait }
     }
 }
 
@@ -79,6 +68,11 @@ pub struct AgentEntry {
     /// What they offer beside the capability of their kind. Default: none.
     #[schemars(default, with = "Vec<NameText>")]
     pub capabilities: Vec<Capability>,
+    /// How urgent their registration is, low (1) to critical (5), where agents wait to be registered together:
+    /// under `fixed_size`, `time_based` and `priority_based`. Default: normal.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<PriorityWord>")]
+    pub priority: Option<Priority>,
     /// Where they are. Default: nowhere.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub location: Option<Location>,
@@ -153,6 +147,8 @@ impl Decode for AgentEntry {
         let capabilities =
             fields.or::<Vec<Spanned<Capability>>>(cx, "capabilities", Vec::new()).unwrap_or_default();
         cx.distinct(&capabilities, "capabilities");
+        cx.marks.priorities.extend(fields.key("priority"));
+        let priority = fields.optional(cx, "priority");
         let location = fields.optional(cx, "location");
         let metadata = fields.or(cx, "metadata", BTreeMap::new());
         let inbox = fields.or(cx, "inbox", Inbox::default());
@@ -190,6 +186,7 @@ impl Decode for AgentEntry {
             id: id?,
             count: count?,
             capabilities: capabilities.into_iter().map(|offer| offer.value).collect(),
+            priority: priority?,
             location: location?,
             metadata: metadata?,
             inbox: inbox?,

@@ -1,36 +1,52 @@
 //! [`Behaviour`]: the built-in kinds of agents and the parameters of each.
 
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
 use phalanx_actors::agent::TopicName;
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::manifest::{
     decode::{At, Decoder, Fields, Spanned},
     schema::{DurationText, NameText},
-    values::{Positive, words, write_duration},
+    values::{Positive, write_duration},
 };
 
-words! {
-    /// The kinds of agents that are built in.
-    KindWord, "kind", {
-        /// Takes the SHA-256 of files and of hashes. Offers `sha256`.
-        Hasher = "hasher",
-        /// Counts the messages of the topics it subscribes to. Offers `count`.
-        Counter = "counter",
-        /// Publishes what it gets on another topic. Offers `relay`.
-        Relay = "relay",
-        /// Publishes a tick at a fixed interval. Offers `tick`.
-        Ticker = "ticker",
-        /// Writes what it gets to the log. Offers `log`.
-        Logger = "logger",
-        /// Runs programs, waits for ports, reads files, sleeps. Offers `run`.
-        Runner = "runner",
-    }
+/// The kinds of agents that are built in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum KindWord {
+    /// Takes the SHA-256 of files and of hashes. Offers `sha256`.
+    Hasher,
+    /// Counts the messages of the topics it subscribes to. Offers `count`.
+    Counter,
+    /// Publishes what it gets on another topic. Offers `relay`.
+    Relay,
+    /// Publishes a tick at a fixed interval. Offers `tick`.
+    Ticker,
+    /// Writes what it gets to the log. Offers `log`.
+    Logger,
+    /// Runs programs, waits for ports, reads files, sleeps. Offers `run`.
+    Runner,
 }
 
 impl KindWord {
+    /// All of them, in order.
+    pub const ALL: [KindWord; 6] =
+        [Self::Hasher, Self::Counter, Self::Relay, Self::Ticker, Self::Logger, Self::Runner];
+
+    /// The word as a manifest has it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Hasher => "hasher",
+            Self::Counter => "counter",
+            Self::Relay => "relay",
+            Self::Ticker => "ticker",
+            Self::Logger => "logger",
+            Self::Runner => "runner",
+        }
+    }
+
     /// The capability of the kind's own.
     pub const fn capability(self) -> &'static str {
         match self {
@@ -44,19 +60,25 @@ impl KindWord {
     }
 }
 
-words! {
-    /// How loud a log line is.
-    Level, "level", {
-        /// For tracing.
-        Trace = "trace",
-        /// For debugging.
-        Debug = "debug",
-        /// The default.
-        Info = "info",
-        /// Something to look at.
-        Warn = "warn",
-        /// Something failed.
-        Error = "error",
+/// How loud a log line is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Level {
+    /// Every step.
+    Trace,
+    /// Of use to who looks for a fault.
+    Debug,
+    /// The normal course.
+    Info,
+    /// Something to look at.
+    Warn,
+    /// Something failed.
+    Error,
+}
+
+impl fmt::Display for KindWord {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
     }
 }
 
@@ -230,6 +252,6 @@ pub(super) fn read_behaviour(
 impl KindWord {
     /// The kind whose own capability this is.
     pub(in crate::manifest) fn that_offers(capability: &str) -> Option<Self> {
-        Self::ALL.iter().copied().find(|kind| kind.capability() == capability)
+        Self::ALL.into_iter().find(|kind| kind.capability() == capability)
     }
 }

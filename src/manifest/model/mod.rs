@@ -7,19 +7,18 @@ mod agents;
 mod body;
 mod kinds;
 mod monitor;
+mod registration;
 mod startup;
 mod supervision;
 mod swarm;
 mod tasks;
 
-pub use agents::{AgentEntry, Inbox, Location, Overflow};
+pub use agents::{AgentEntry, Inbox, Location};
 pub use body::{Body, CombineHashes, HashFile, ReadFile, Run, Sleep, WaitForPort};
 pub use kinds::{Behaviour, Counter, Hasher, KindWord, Level, Logger, Relay, Runner, Ticker};
-pub use monitor::{
-    Append, Count, EventType, Fault as PlannedFault, HandlerEntry, Kill, Log, Monitor, Reaction, Severity,
-    When,
-};
-pub use startup::{DependencyType, OnFailure, Phase, Phases, Startup, StartupTask};
-pub use supervision::{Backoff, Group, Policy, Strategy, Supervision};
-pub use swarm::{BatchStrategy, Coordinator, Manifest, Registration, Subscriber, TopicEntry};
-pub use tasks::{ForEach, TaskEntry, TaskType};
+pub use monitor::{Append, Count, Fault as PlannedFault, HandlerEntry, Kill, Log, Monitor, Reaction, When};
+pub use registration::{BatchStrategy, Registration};
+pub use startup::{OnFailure, Startup, StartupTask};
+pub use supervision::{Backoff, Group, Supervision};
+pub use swarm::{Coordinator, Manifest, Subscriber, TopicEntry};
+pub use tasks::{ForEach, TaskEntry};

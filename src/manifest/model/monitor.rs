@@ -2,7 +2,10 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use phalanx_actors::agent::AgentId;
+use phalanx_actors::{
+    agent::AgentId,
+    monitor::{EventKind, Severity},
+};
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -10,46 +13,8 @@ use crate::manifest::{
     decode::{At, Decode, Decoder, Fields, Spanned},
     fault::Code,
     schema::{DurationText, NameText},
-    values::{Filled, Line, words, write_duration},
+    values::{Filled, Line, write_duration},
 };
-
-words! {
-    /// What an event is about.
-    EventType, "event type", {
-        /// Whether someone is well.
-        HealthCheck = "health_check",
-        /// How fast something is.
-        PerformanceMetric = "performance_metric",
-        /// Something failed.
-        ErrorAlert = "error_alert",
-        /// How much of something is used.
-        ResourceUsage = "resource_usage",
-        /// How much gets done.
-        ThroughputMetric = "throughput_metric",
-        /// How long something takes.
-        LatencyMetric = "latency_metric",
-        /// Something about the host.
-        SystemEvent = "system_event",
-        /// Anything else.
-        CustomMetric = "custom_metric",
-    }
-}
-
-words! {
-    /// How grave an event is.
-    Severity, "severity", {
-        /// For debugging. The default of handlers: everything.
-        Debug = "debug",
-        /// To know.
-        Info = "info",
-        /// To look at.
-        Warning = "warning",
-        /// Something failed.
-        Error = "error",
-        /// Everything may fail.
-        Critical = "critical",
-    }
-}
 
 /// What happens on events.
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
@@ -79,7 +44,7 @@ pub struct HandlerEntry {
     pub name: String,
     /// The events it gets. Default: all.
     #[schemars(default)]
-    pub events: Vec<EventType>,
+    pub events: Vec<EventKind>,
     /// The least severity of the events it gets. Default: debug, which is all.
     #[schemars(default = "everything")]
     pub severity: Severity,
@@ -185,7 +150,7 @@ impl Decode for HandlerEntry {
     fn decode(cx: &mut Decoder<'_>, at: At<'_>) -> Option<Self> {
         let mut fields = Fields::open(cx, at, "a handler")?;
         let name = fields.required::<Spanned<HandlerName>>(cx, "name", "\"alerts\"");
-        let events = fields.or::<Vec<Spanned<EventType>>>(cx, "events", Vec::new());
+        let events = fields.or::<Vec<Spanned<EventKind>>>(cx, "events", Vec::new());
         let severity = fields.or(cx, "severity", everything());
         let source = fields.or(cx, "source", Filled(any()));
         let priority = fields.integer(cx, "priority", (0, 1000), one());

@@ -2,68 +2,29 @@
 
 use std::time::Duration;
 
-use phalanx_actors::agent::{Priority, TaskId};
+use phalanx_actors::{
+    agent::{Priority, TaskId},
+    initializer::{DependencyType, Phase, PhaseMode},
+};
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::Body;
 use crate::manifest::{
     decode::{At, Decode, Decoder, Fields, Spanned},
     marks::{StartupMark, section},
     schema::{DurationText, NameText, PriorityWord, StartupBody},
-    values::{Line, Positive, words, write_duration},
+    values::{Line, Positive, write_duration},
 };
 
-words! {
-    /// The phases of start-up, in order.
-    Phase, "phase", {
-        /// What others depend on is found and read.
-        DependencyResolution = "dependency_resolution",
-        /// Files, ports and memory are reserved.
-        ResourceAllocation = "resource_allocation",
-        /// The core comes up. The default.
-        CoreInitialization = "core_initialization",
-        /// Services come up.
-        ServiceStartup = "service_startup",
-        /// The parts are tried together.
-        IntegrationTesting = "integration_testing",
-        /// The last touch before work starts.
-        Ready = "ready",
-    }
-}
-
-words! {
-    /// What a start-up task means to those that depend on it.
-    DependencyType, "dependency type", {
-        /// It must succeed before its dependants run. The default.
-        Required = "required",
-        /// Its dependants wait for it, and run even when it failed.
-        Optional = "optional",
-        /// It runs alone, and must succeed.
-        Blocking = "blocking",
-        /// Nobody waits for it.
-        NonBlocking = "non_blocking",
-    }
-}
-
-words! {
-    /// What the phases of start-up order.
-    Phases, "order of phases", {
-        /// Nothing: a task starts when its dependencies are done; phases are labels for reports.
-        Labels = "labels",
-        /// Everything: a phase starts when the one before it is done.
-        Strict = "strict",
-    }
-}
-
-words! {
-    /// What happens when a required start-up task fails.
-    OnFailure, "way to take a failure", {
-        /// The run ends.
-        Abort = "abort",
-        /// The run goes on without the tasks that depend on it.
-        Continue = "continue",
-    }
+/// What happens when a required start-up task fails.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum OnFailure {
+    /// The run ends.
+    Abort,
+    /// The run goes on without the tasks that depend on it.
+    Continue,
 }
 
 /// The tasks that run before the first agent.
@@ -74,7 +35,7 @@ pub struct Startup {
     #[schemars(range(min = 1, max = 1024))]
     pub workers: usize,
     /// What the phases order. Default: labels.
-    pub phases: Phases,
+    pub phases: PhaseMode,
     /// What happens when a required task fails. Default: abort.
     pub on_failure: OnFailure,
     /// The tasks. Default: none.
@@ -83,7 +44,7 @@ pub struct Startup {
 
 impl Default for Startup {
     fn default() -> Self {
-        Self { workers: 8, phases: Phases::Labels, on_failure: OnFailure::Abort, tasks: Vec::new() }
+        Self { workers: 8, phases: PhaseMode::Labels, on_failure: OnFailure::Abort, tasks: Vec::new() }
     }
 }
 

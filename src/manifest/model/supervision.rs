@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use phalanx_actors::agent::GroupName;
+use phalanx_actors::{
+    agent::GroupName,
+    supervisor::{RestartPolicy, Strategy},
+};
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -11,39 +14,15 @@ use crate::manifest::{
     fault::Code,
     marks::{GroupMark, section},
     schema::{DurationText, NameText},
-    values::{Positive, words, write_duration},
+    values::{Positive, write_duration},
 };
-
-words! {
-    /// When an agent is rebuilt.
-    Policy, "restart policy", {
-        /// Always. The default.
-        Permanent = "permanent",
-        /// After a panic, not after it stopped by itself.
-        Transient = "transient",
-        /// Never.
-        Temporary = "temporary",
-    }
-}
-
-words! {
-    /// Which members of a group are rebuilt with the one that failed.
-    Strategy, "strategy", {
-        /// None. The default.
-        OneForOne = "one_for_one",
-        /// All.
-        OneForAll = "one_for_all",
-        /// Those started after it.
-        RestForOne = "rest_for_one",
-    }
-}
 
 /// How an agent is rebuilt after a panic.
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 #[schemars(default, deny_unknown_fields)]
 pub struct Supervision {
     /// When it is rebuilt. Default: permanent.
-    pub policy: Policy,
+    pub policy: RestartPolicy,
     /// How many restarts within the window are borne, 0 to 1000000. Default: 3.
     #[schemars(range(max = 1_000_000))]
     pub restarts: u32,
@@ -58,7 +37,7 @@ pub struct Supervision {
 impl Default for Supervision {
     fn default() -> Self {
         let (restarts, within) = RESTARTS;
-        Self { policy: Policy::Permanent, restarts, within, backoff: Backoff::default() }
+        Self { policy: RestartPolicy::Permanent, restarts, within, backoff: Backoff::default() }
     }
 }
 

@@ -1,18 +1,19 @@
 //! [`Manifest`]: the whole, and its smaller parts.
 
-use std::time::Duration;
-
-use phalanx_actors::agent::{AgentId, Capability, GroupName, Priority, TopicName};
+use phalanx_actors::agent::{AgentId, Capability, GroupName, TopicName};
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::{AgentEntry, Group, KindWord, Monitor, PlannedFault, Startup, TaskEntry};
+use super::{
+    AgentEntry, Group, KindWord, Monitor, PlannedFault, Registration, Startup, TaskEntry,
+    registration::{Keys, check_priorities},
+};
 use crate::manifest::{
     decode::{At, Decode, Decoder, Fields, Spanned},
     fault::Code,
     marks::section,
-    schema::{DurationText, NameText, PriorityWord},
-    values::{Line, Positive, words, write_duration},
+    schema::NameText,
+    values::Line,
 };
 
 /// A swarm: what starts up, which agents there are, what they hear and what they do.
@@ -45,7 +46,7 @@ pub struct Manifest {
     #[schemars(default)]
     pub groups: Vec<Group>,
     /// How the agents are registered.
-    #[schemars(default)]
+    #[schemars(default, with = "Keys")]
     pub registration: Registration,
     /// The topics and who hears them. Default: none.
     #[schemars(default)]
@@ -62,51 +63,6 @@ pub struct Manifest {
     /// What goes wrong on purpose. Default: nothing.
     #[schemars(default)]
     pub faults: Vec<PlannedFault>,
-}
-
-words! {
-    /// How registration requests are put into batches.
-    BatchStrategy, "registration strategy", {
-        /// Half of those waiting, between 5 and 20. The default.
-        Adaptive = "adaptive",
-        /// Always `batch` of them.
-        FixedSize = "fixed_size",
-        /// All that come within `window`.
-        TimeBased = "time_based",
-        /// `batch` of them, those of at least `threshold` first.
-        PriorityBased = "priority_based",
-        /// Each by itself.
-        Streaming = "streaming",
-    }
-}
-
-/// How the agents are registered.
-#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
-#[schemars(default, deny_unknown_fields)]
-pub struct Registration {
-    /// How requests are put into batches. Default: adaptive.
-    pub strategy: BatchStrategy,
-    /// The size of a batch, for `fixed_size` and `priority_based`, 1 to 1000000. Default: 10.
-    #[schemars(range(min = 1, max = 1_000_000))]
-    pub batch: usize,
-    /// How long a batch stays open, for `time_based`. Default: 5s.
-    #[serde(serialize_with = "write_duration")]
-    #[schemars(with = "DurationText")]
-    pub window: Duration,
-    /// The least priority that goes first, for `priority_based`. Default: normal.
-    #[schemars(with = "PriorityWord")]
-    pub threshold: Priority,
-}
-
-impl Default for Registration {
-    fn default() -> Self {
-        Self {
-            strategy: BatchStrategy::Adaptive,
-            batch: 10,
-            window: Duration::from_secs(5),
-            threshold: Priority::Normal,
-        }
-    }
 }
 
 /// One topic and who hears it.
@@ -176,6 +132,9 @@ impl Decode for Manifest {
         let monitor = fields.or(cx, "monitor", Monitor::default());
         let faults = fields.or(cx, "faults", Vec::new());
         fields.close(cx);
+        if let Some(registration) = &registration {
+            check_priorities(cx, registration);
+        }
         Some(Self {
             schema: schema?,
             name: name?.0,
@@ -192,19 +151,6 @@ impl Decode for Manifest {
             monitor: monitor?,
             faults: faults?,
         })
-    }
-}
-
-impl Decode for Registration {
-    fn decode(cx: &mut Decoder<'_>, at: At<'_>) -> Option<Self> {
-        let mut fields = Fields::open(cx, at, "`registration`")?;
-        let defaults = Self::default();
-        let strategy = fields.or(cx, "strategy", defaults.strategy);
-        let batch = fields.integer(cx, "batch", (1, 1_000_000), defaults.batch);
-        let window = fields.or(cx, "window", Positive(defaults.window));
-        let threshold = fields.or(cx, "threshold", defaults.threshold);
-        fields.close(cx);
-        Some(Self { strategy: strategy?, batch: batch?, window: window?.0, threshold: threshold? })
     }
 }
 

@@ -2,7 +2,10 @@
 
 use std::{ffi::OsStr, path::PathBuf, time::Duration};
 
-use phalanx_actors::agent::{Capability, InvalidName, MAX_NAME_BYTES, Priority, TaskId};
+use phalanx_actors::{
+    agent::{Capability, InvalidName, MAX_NAME_BYTES, Priority, TaskId},
+    coordinator::TaskType,
+};
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -17,28 +20,8 @@ use crate::manifest::{
     marks::{Outside, TaskMark, section},
     schema::{DurationText, NameText, PriorityWord},
     template::{INDEX, PATH, item_text},
-    values::{Positive, words, write_duration},
+    values::{Positive, write_duration},
 };
-
-words! {
-    /// What sort of work a task is, for reports and metrics.
-    TaskType, "task type", {
-        /// Plain work. The default.
-        Work = "work",
-        /// Brings others to the same point.
-        Synchronization = "synchronization",
-        /// Hands out what is scarce.
-        ResourceAllocation = "resource_allocation",
-        /// Moves a workflow on.
-        WorkflowCoordination = "workflow_coordination",
-        /// Brings data to the same state.
-        DataSync = "data_sync",
-        /// Answers events.
-        EventCoordination = "event_coordination",
-        /// Spreads load.
-        LoadBalancing = "load_balancing",
-    }
-}
 
 /// What one entry makes many tasks from, by its one key.
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]

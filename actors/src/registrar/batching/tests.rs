@@ -50,12 +50,25 @@ fn each_strategy_makes_batches_when_it_should() {
     assert!(sizes(&mut timed, at(5009)).is_empty());
     assert_eq!(sizes(&mut timed, at(5010)), [1024, 976]);
 
-    let mut urgent = batcher(Strategy::PriorityBased { threshold: Priority::High });
+    let mut urgent = batcher(Strategy::PriorityBased {
+        threshold: Priority::High,
+        patience: Duration::from_secs(5),
+        size: 3,
+    });
     offer_all(&mut urgent, 0..3, at(0));
     assert_eq!((sizes(&mut urgent, at(4999)), urgent.next_deadline()), (vec![], Some(at(5000))));
     urgent.offer(submission(9, Priority::High), at(4999));
     let batch = urgent.next_batch(at(4999)).unwrap();
-    assert_eq!(batch.iter().map(|one| one.payload).collect::<Vec<_>>(), [9, 0, 1, 2]);
+    assert_eq!(batch.iter().map(|one| one.payload).collect::<Vec<_>>(), [9, 0, 1]);
+
+    let mut small = batcher(Strategy::TimeBased { window: Duration::from_millis(7), size: 2 });
+    offer_all(&mut small, 0..5, at(0));
+    assert!(sizes(&mut small, at(6)).is_empty());
+    assert_eq!(sizes(&mut small, at(7)), [2, 2, 1], "those beyond the size follow at once");
+
+    let mut patient = batcher(Strategy::FixedSize { size: 4, linger: Duration::from_millis(30) });
+    offer_all(&mut patient, 0..6, at(0));
+    assert_eq!((sizes(&mut patient, at(29)), sizes(&mut patient, at(30))), (vec![4], vec![2]));
 
     let mut streaming = batcher(Strategy::Streaming);
     offer_all(&mut streaming, 0..3, at(0));
@@ -155,7 +168,7 @@ fn step() -> impl Generator<Value = Step> {
 
 fn strategies() -> impl Generator<Value = Strategy> {
     prop_oneof![
-        (1_usize..12).prop_map(|size| Strategy::FixedSize { size }),
+        (1_usize..12).prop_map(|size| Strategy::FixedSize { size, linger: Duration::from_millis(2) }),
         Just(Strategy::TIME_BASED),
         Just(Strategy::PRIORITY_BASED),
         Just(Strategy::Adaptive { min: 2, max: 30, target: Duration::from_millis(3) }),

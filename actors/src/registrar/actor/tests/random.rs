@@ -43,8 +43,8 @@ fn strategies() -> impl Strategy<Value = Batches> {
     prop_oneof![
         Just(Batches::ADAPTIVE),
         Just(Batches::Streaming),
-        Just(Batches::FixedSize { size: 3 }),
-        Just(Batches::TimeBased { window: Duration::from_millis(300) }),
+        Just(Batches::FixedSize { size: 3, linger: Duration::from_millis(1) }),
+        Just(Batches::TimeBased { window: Duration::from_millis(300), size: 5 }),
     ]
 }
 
