@@ -3,6 +3,7 @@
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use serde_json::Value;
+use tokio_util::sync::CancellationToken;
 
 use super::{
     event::{Effect, TaskEvent},
@@ -57,8 +58,8 @@ impl TaskGraph {
         Ok(())
     }
 
-    /// Removes an agent that left or died; what it was working on counts as failed attempts and is queued again at
-    /// once. `false` if it is not enrolled.
+    /// Removes an agent that left or died; what it was working on is recalled, counts as failed attempts and is queued
+    /// again at once. `false` if it is not enrolled.
     pub fn withdraw(&mut self, agent: &AgentId, now: Timestamp, effects: &mut Vec<Effect>) -> bool {
         let Some((number, executing, missing)) = self.pool.withdraw(agent.as_str()) else { return false };
         if let Some(until) = self.pool.agents[number as usize].paused.take() {
@@ -72,8 +73,11 @@ impl TaskGraph {
         for needs in missing {
             effects.push(Effect::Event(TaskEvent::CapabilityMissing { at: now, needs }));
         }
+        if std::mem::take(&mut self.pool.agents[number as usize].releasing) > 0 {
+            self.recalled.retain(|_, of| *of != number);
+        }
         for task in executing {
-            self.tasks[task as usize].agent = NONE;
+            effects.push(self.take_back(task).1);
             let fault = TaskFault::AgentLeft { agent: agent.clone() };
             self.attempt_failed(task, fault, now, effects);
         }
@@ -81,7 +85,8 @@ impl TaskGraph {
         true
     }
 
-    /// Notes an agent's answer to an attempt; `false` if that attempt had ended otherwise before.
+    /// Notes an agent's answer to an attempt; `false` if that attempt had ended otherwise before. Then the answer is
+    /// counted, and the slot is free again if it was still taken.
     pub fn attempt_ended(
         &mut self,
         task: &TaskId,
@@ -92,6 +97,7 @@ impl TaskGraph {
     ) -> bool {
         let Some(task) = self.executing(task, attempt) else {
             self.totals.stale += 1;
+            self.released(task, attempt, result.is_ok(), now, effects);
             return false;
         };
         match result {
@@ -144,7 +150,7 @@ impl TaskGraph {
                 Timer::Task(task) => {
                     self.tasks[task as usize].timer = None;
                     if self.tasks[task as usize].stage == Stage::Executing {
-                        effects.push(self.recall(task));
+                        self.recall(task, effects);
                         let after = Duration::from_micros(self.tasks[task as usize].timeout);
                         self.attempt_failed(task, TaskFault::TimedOut { after }, now, effects);
                     } else {
@@ -166,7 +172,7 @@ impl TaskGraph {
         while self
             .options
             .max_concurrent
-            .is_none_or(|most| self.totals.stages[Stage::Executing as usize] < most)
+            .is_none_or(|most| self.totals.stages[Stage::Executing as usize] + self.recalled.len() < most)
         {
             let Some((task, agent)) = self.pool.best() else { break };
             self.dispatch(task, agent, now, effects);
@@ -185,6 +191,8 @@ impl TaskGraph {
         record.agent = agent;
         record.attempts += 1;
         record.started.get_or_insert(now);
+        let cancellation = CancellationToken::new();
+        record.cancellation = Some(cancellation.clone());
         let (attempt, deadline) = (record.attempts, now.plus(Duration::from_micros(record.timeout)));
         self.set_timer(task, deadline);
         let (id, record) = self.tasks.get_index(task as usize).expect("the task exists");
@@ -203,6 +211,7 @@ impl TaskGraph {
             payload: record.payload.clone().expect("it is kept until the task ends"),
             details: record.details.clone(),
             inputs: inputs.collect(),
+            cancellation,
         };
         effects.push(Effect::Event(TaskEvent::TaskStarted { at: now, task: id.clone(), agent, attempt }));
         effects.push(Effect::Dispatch(Box::new(assignment)));
@@ -245,16 +254,52 @@ impl TaskGraph {
     /// Takes an executing task from its agent, if that is still there.
     pub(super) fn put_down(&mut self, task: u32) {
         self.stop_timer(task);
-        let agent = std::mem::replace(&mut self.tasks[task as usize].agent, NONE);
+        let record = &mut self.tasks[task as usize];
+        record.cancellation = None;
+        let agent = std::mem::replace(&mut record.agent, NONE);
         if agent != NONE {
             self.pool.change(agent, |slot| _ = slot.executing.remove(&task));
         }
     }
 
-    pub(super) fn recall(&self, task: u32) -> Effect {
-        let (id, record) = self.tasks.get_index(task as usize).expect("the task exists");
-        let agent = self.pool.agents[record.agent as usize].id.clone();
-        Effect::Recall { task: id.clone(), agent, attempt: record.attempts }
+    /// Gives up the attempt that executes. Its agent's slot stays taken until the agent lets go.
+    pub(super) fn recall(&mut self, task: u32, effects: &mut Vec<Effect>) {
+        let (agent, recall) = self.take_back(task);
+        self.pool.change(agent, |slot| {
+            slot.executing.remove(&task);
+            slot.releasing += 1;
+        });
+        if let Effect::Recall { task, attempt, .. } = &recall {
+            self.recalled.insert((task.clone(), *attempt), agent);
+        }
+        effects.push(recall);
+    }
+
+    /// Takes an executing task from its agent, which is left to the caller; the agent and what it is to be told.
+    fn take_back(&mut self, task: u32) -> (u32, Effect) {
+        self.stop_timer(task);
+        let (id, record) = self.tasks.get_index_mut(task as usize).expect("the task exists");
+        let number = std::mem::replace(&mut record.agent, NONE);
+        let cancellation = record.cancellation.take().expect("an attempt has one while it executes");
+        let agent = self.pool.agents[number as usize].id.clone();
+        (number, Effect::Recall { task: id.clone(), agent, attempt: record.attempts, cancellation })
+    }
+
+    /// Frees the slot of an attempt that was given up, if it is still taken.
+    fn released(
+        &mut self,
+        task: &TaskId,
+        attempt: u32,
+        done: bool,
+        now: Timestamp,
+        effects: &mut Vec<Effect>,
+    ) {
+        if let Some(agent) = self.recalled.remove(&(task.clone(), attempt)) {
+            self.pool.change(agent, |slot| slot.releasing -= 1);
+            let (task, agent) = (task.clone(), self.pool.agents[agent as usize].id.clone());
+            effects.push(Effect::Event(TaskEvent::AttemptReleased { at: now, task, agent, attempt, done }));
+            self.pump(now, effects);
+        }
     }
 
     /// The number of a task if this very attempt executes.

@@ -4,6 +4,7 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use serde::Serialize;
 use serde_json::Value;
+use tokio_util::sync::CancellationToken;
 
 use super::task::{Assignment, TaskFault, TaskState};
 use crate::{
@@ -16,7 +17,7 @@ use crate::{
 pub enum Effect {
     /// Hand an attempt to its agent.
     Dispatch(Box<Assignment>),
-    /// Tell an agent that an attempt was given up; its answer no longer counts.
+    /// Give an attempt up: cancel its token. Its answer no longer counts, but frees the slot.
     Recall {
         /// The task.
         task: TaskId,
@@ -24,6 +25,8 @@ pub enum Effect {
         agent: AgentId,
         /// The attempt.
         attempt: u32,
+        /// The token of its assignment.
+        cancellation: CancellationToken,
     },
     /// Tell what happened.
     Event(TaskEvent),
@@ -74,6 +77,20 @@ pub enum TaskEvent {
         fault: TaskFault,
         /// The earliest next attempt.
         next: Timestamp,
+    },
+    /// An agent let go of an attempt that had been given up before; what it answered counts for nothing but its slot,
+    /// which is free again.
+    AttemptReleased {
+        /// When.
+        at: Timestamp,
+        /// The task.
+        task: TaskId,
+        /// The agent.
+        agent: AgentId,
+        /// Which dispatch.
+        attempt: u32,
+        /// Whether the agent had done it all the same.
+        done: bool,
     },
     /// A task ended.
     TaskEnded {
@@ -170,6 +187,8 @@ pub struct TaskMetrics {
     pub retried: u64,
     /// Answers to attempts that had been given up.
     pub stale: u64,
+    /// Attempts that were given up and that their agents have not let go of; each takes a slot.
+    pub releasing: usize,
     /// Agents enrolled.
     pub agents: usize,
     /// The average time from submission to completion, as whole microseconds \[us\].

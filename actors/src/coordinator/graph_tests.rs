@@ -192,22 +192,64 @@ fn a_late_attempt_is_recalled_and_its_answer_no_longer_counts() {
     let mut bench = Bench::with_agents(&[("a", &[], 1)]);
     bench.submit(vec![task("t", &[]).retrying(0), task("next", &["t"])]).unwrap();
     assert_eq!(bench.graph.next_deadline(), Some(seconds(30)));
-    bench.effects.clear();
+    let cancellation = bench.dispatched()[0].cancellation.clone();
     bench.advance(seconds(30));
-    let recall = Effect::Recall { task: id("t"), agent: agent("a"), attempt: 1 };
+    let recall = Effect::Recall { task: id("t"), agent: agent("a"), attempt: 1, cancellation };
     assert_eq!(bench.effects[0], recall);
     assert_eq!((bench.state("t"), bench.state("next")), (TaskState::TimedOut, TaskState::Failed));
     assert!(!bench.answer("t", 1, Ok(Value::Null)));
+    assert_eq!(bench.graph.metrics().stale, 1);
     let fault = bench.graph.report(&id("next")).unwrap().fault.unwrap();
     assert_eq!(fault.to_string(), "task t did not complete");
+}
+
+#[test]
+fn a_recalled_attempt_takes_its_slot_and_its_share_of_the_limit_until_its_agent_lets_go() {
+    let mut bench = Bench::new(GraphOptions { max_concurrent: Some(2), ..GraphOptions::default() });
+    for name in ["a", "b", "c"] {
+        bench.graph.enroll(agent(name), offers(&[]), 1, bench.now, &mut bench.effects).unwrap();
+    }
+    bench.submit(vec![task("t", &[]).retrying(1), task("u", &[]), task("v", &[])]).unwrap();
+    assert_eq!(bench.pairs(), [pair("t", "a"), pair("u", "b")]);
+    assert!(bench.graph.cancel(&id("u"), "not needed", bench.now, &mut bench.effects));
+    assert_eq!(
+        (bench.pairs().len(), bench.graph.metrics().releasing),
+        (0, 1),
+        "c is free, but the limit is not"
+    );
+    assert!(!bench.answer("u", 1, Ok(Value::Null)));
+    let released = |task: &str, name: &str, at: Timestamp, done: bool| {
+        let (task, agent) = (id(task), agent(name));
+        Effect::Event(TaskEvent::AttemptReleased { at, task, agent, attempt: 1, done })
+    };
+    assert!(bench.effects.contains(&released("u", "b", bench.now, true)));
+    assert_eq!(bench.pairs(), [pair("v", "c")]);
+    bench.answer("v", 1, Ok(Value::Null));
+    bench.advance(seconds(30));
+    bench.advance(seconds(31));
+    assert_eq!(
+        bench.pairs(),
+        [pair("t", "b")],
+        "the next attempt does not wait for the last one to be let go"
+    );
+    assert!(!bench.answer("t", 1, Err("late".to_owned())), "nor is its answer taken for that of the next");
+    assert!(bench.effects.contains(&released("t", "a", bench.now, false)));
+    assert_eq!((bench.state("t"), bench.graph.metrics().releasing), (TaskState::Executing, 0));
+    assert!(bench.answer("t", 2, Ok(Value::Null)));
+    assert!(!bench.answer("t", 1, Ok(Value::Null)), "a second answer to the same attempt frees nothing more");
+    assert_eq!(bench.graph.metrics().stale, 3);
 }
 
 #[test]
 fn the_tasks_of_an_agent_that_left_are_given_to_another_one_and_count_as_attempts() {
     let mut bench = Bench::with_agents(&[("a", &[], 2), ("b", &[], 2)]);
     bench.submit(vec![task("t", &[]).retrying(1), task("u", &[]).retrying(0)]).unwrap();
-    assert_eq!(bench.pairs(), [pair("t", "a"), pair("u", "b")]);
+    let assigned = bench.dispatched();
+    assert_eq!((assigned[0].agent.as_str(), assigned[1].agent.as_str()), ("a", "b"));
     bench.graph.withdraw(&agent("a"), bench.now, &mut bench.effects);
+    let cancellation = assigned[0].cancellation.clone();
+    let recall = Effect::Recall { task: id("t"), agent: agent("a"), attempt: 1, cancellation };
+    assert!(bench.effects.contains(&recall), "it may live on without being enrolled");
     assert_eq!(bench.pairs(), [pair("t", "b")]);
     bench.graph.withdraw(&agent("b"), bench.now, &mut bench.effects);
     bench.graph.verify().unwrap();
@@ -267,6 +309,8 @@ fn cancelling_a_task_fails_its_dependants_and_cancelling_all_ends_everything() {
     assert!(!bench.graph.cancel(&id("a"), "not needed", bench.now, &mut bench.effects));
     assert!(!bench.graph.cancel(&id("z"), "unknown", bench.now, &mut bench.effects));
     assert_eq!((bench.state("a"), bench.state("b")), (TaskState::Cancelled, TaskState::Failed));
+    assert_eq!(bench.state("c"), TaskState::Queued, "its agent has not let go of a");
+    assert!(!bench.answer("a", 1, Err("let go".to_owned())));
     assert_eq!(bench.state("c"), TaskState::Executing);
     assert_eq!(bench.graph.cancel_all("shutdown", bench.now, &mut bench.effects), 2);
     bench.graph.verify().unwrap();

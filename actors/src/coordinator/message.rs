@@ -15,19 +15,16 @@ use crate::agent::{AgentId, Capability, TaskId, Timestamp};
 
 /// The way to an agent that does tasks.
 ///
-/// Neither method may wait: the coordinator calls them from inside its handlers. The end of an assignment is
-/// reported to the coordinator as [`TaskEnded`] with the assignment's attempt.
+/// An assignment that was taken takes one of the agent's slots until the coordinator is told [`TaskEnded`] with its
+/// attempt, whatever came of it, also when it was given up and its
+/// [`cancellation`](Assignment::cancellation) was cancelled: only who works on it knows when the agent has really let go.
+/// An agent that never lets go keeps the slot until it is withdrawn.
 pub trait Worker: Send + Sync {
-    /// Hands an attempt to the agent.
+    /// Hands an attempt to the agent. Must not wait: the coordinator calls it from inside its handlers.
     ///
     /// # Errors
     /// [`Refused`] when the agent does not take it; it is then given to another one or later.
     fn assign(&self, assignment: Assignment) -> Result<(), Refused>;
-
-    /// Tells the agent that an attempt was given up. By default it is not told, and its answer is ignored.
-    fn recall(&self, task: &TaskId, attempt: u32) {
-        _ = (task, attempt);
-    }
 }
 
 /// Why an agent did not take an assignment.
@@ -68,7 +65,8 @@ pub struct Enroll {
 #[rtype(result = "bool")]
 pub struct Withdraw(pub AgentId);
 
-/// An agent's answer to an assignment; `false` if that attempt had been given up before.
+/// An agent's answer to an assignment; `false` if that attempt had been given up before. Then it is counted as stale and
+/// frees the slot, and its result is dropped.
 #[derive(Debug, Clone, Message)]
 #[rtype(result = "bool")]
 pub struct TaskEnded {

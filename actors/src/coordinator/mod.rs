@@ -1,7 +1,7 @@
 //! Who does what, when: the actor that shares out tasks to agents by capability and load.
 //!
 //! ```text
-//! Submit, CancelTask --> TaskGraph (state machine) --assign, recall--> Worker of each agent
+//! Submit, CancelTask --> TaskGraph (state machine) --assign, cancel--> Worker of each agent
 //! Enroll, Withdraw --->     ^                                             |
 //!                           +------------ TaskEnded, TasksEnded ----------+     events --> sink, subscribers
 //! ```
@@ -10,7 +10,7 @@
 //! inside a handler, and knows neither mailboxes nor inboxes: a [`Worker`] delivers as it sees fit.
 //!
 //! **Invariant.** Every task ends exactly once and everyone who awaits it is answered; every assignment that is not
-//! answered in time is recalled and repeated or given up; see [`TaskGraph`] for the rest.
+//! answered in time is recalled and repeated or given up, and takes its slot until its agent lets go; see [`TaskGraph`] for the rest.
 //!
 //! **Restart.** All that matters lives in the [`SharedTasks`] given to the constructor: graph, workers, unperformed
 //! effects, open answers, subscribers. A new instance on the same cell takes over in `started()`: it performs what was
@@ -58,6 +58,7 @@ pub use message::{
 };
 pub use submit::{SubmitError, SubmitErrors};
 pub use task::{Assignment, TaskDetails, TaskFault, TaskSpec, TaskState, TaskType};
+pub use tokio_util::sync::CancellationToken;
 pub use work::{InboxWorker, Work};
 
 struct Subscriber {
@@ -133,14 +134,7 @@ impl Coordinator {
             let Some(effect) = self.state.borrow_mut().outbox.pop_front() else { break };
             match effect {
                 Effect::Dispatch(assignment) => self.assign(*assignment),
-                Effect::Recall { task, agent, attempt } => {
-                    let worker = self.state.borrow().workers.get(&agent).cloned();
-                    if let Some(worker) = worker
-                        && catch_unwind(AssertUnwindSafe(|| worker.recall(&task, attempt))).is_err()
-                    {
-                        tracing::warn!(%task, %agent, attempt, "a worker panicked on a recall");
-                    }
-                }
+                Effect::Recall { cancellation, .. } => cancellation.cancel(),
                 Effect::Event(event) => self.tell(event),
             }
         }

@@ -15,6 +15,7 @@ enum Op {
     Withdraw { agent: usize },
     Answer { which: Index, ok: bool },
     Stale { which: Index },
+    Late { which: Index, ok: bool },
     Refuse { which: Index },
     Cancel { which: Index },
     Advance { millis: u64 },
@@ -66,14 +67,23 @@ struct Model {
     now: Timestamp,
     limit: Option<usize>,
     dispatched: Vec<(usize, usize, u32)>,
+    /// Attempts given up, with the agents that have not let go of them.
+    recalled: Vec<(usize, u32, usize)>,
 }
 
 impl Model {
-    fn executing(&self, agent: usize) -> usize {
-        self.tasks
-            .iter()
-            .filter(|t| matches!(t.stage, Stage::Executing { agent: a, .. } if a == agent))
-            .count()
+    /// How many slots of an agent are taken.
+    fn taken(&self, agent: usize) -> usize {
+        let executing = |t: &&Task| matches!(t.stage, Stage::Executing { agent: a, .. } if a == agent);
+        let releasing = self.recalled.iter().filter(|(_, _, a)| *a == agent).count();
+        self.tasks.iter().filter(executing).count() + releasing
+    }
+
+    /// Gives up what a task executes, if it does.
+    fn recall(&mut self, task: usize) {
+        if let Stage::Executing { agent, .. } = self.tasks[task].stage {
+            self.recalled.push((task, self.tasks[task].attempts, agent));
+        }
     }
 
     /// Lets failures and completions reach whom they concern, then hands out work, all by looking at everything.
@@ -98,7 +108,7 @@ impl Model {
         }
         loop {
             let running = self.tasks.iter().filter(|t| matches!(t.stage, Stage::Executing { .. })).count();
-            if self.limit.is_some_and(|limit| running >= limit) {
+            if self.limit.is_some_and(|limit| running + self.recalled.len() >= limit) {
                 break;
             }
             let mut ready: Vec<usize> =
@@ -112,11 +122,11 @@ impl Model {
                         agent.present
                             && agent.paused.is_none()
                             && agent.offers & needs == needs
-                            && self.executing(*a) < agent.slots
+                            && self.taken(*a) < agent.slots
                     })
                     .min_by(|a, b| {
                         // Slots are at most 3, so sixths are exact.
-                        let load = |a: usize| self.executing(a) * 6 / self.agents[a].slots;
+                        let load = |a: usize| self.taken(a) * 6 / self.agents[a].slots;
                         let key = |a: usize| (load(a), self.agents[a].dispatched, a);
                         key(*a).cmp(&key(*b))
                     })
@@ -148,6 +158,7 @@ impl Model {
         for task in 0..self.tasks.len() {
             match self.tasks[task].stage {
                 Stage::Executing { due, .. } if due <= self.now => {
+                    self.recall(task);
                     self.fail(task, TaskState::TimedOut, false);
                 }
                 Stage::Backoff { due } if due <= self.now => self.tasks[task].stage = Stage::Ready,
@@ -157,6 +168,17 @@ impl Model {
         for agent in &mut self.agents {
             agent.paused = agent.paused.filter(|until| *until > self.now);
         }
+    }
+
+    /// Whether an attempt was given up: yes while its agent holds on to it, no while it executes, and else unknown here.
+    fn is_recalled(&self, task: &TaskId, attempt: u32) -> Option<bool> {
+        if self.recalled.iter().any(|(t, a, _)| (id(*t), *a) == (task.clone(), attempt)) {
+            return Some(true);
+        }
+        let executes = |(number, t): (usize, &Task)| {
+            id(number) == *task && t.attempts == attempt && matches!(t.stage, Stage::Executing { .. })
+        };
+        self.tasks.iter().enumerate().any(executes).then_some(false)
     }
 
     fn state(&self, task: usize) -> TaskState {
@@ -228,6 +250,7 @@ fn apply(op: Op, graph: &mut TaskGraph, model: &mut Model, effects: &mut Vec<Eff
             assert_eq!(graph.withdraw(&agent_id(agent), now, effects), found.is_some());
             if let Some(found) = found {
                 model.agents[found].present = false;
+                model.recalled.retain(|(_, _, agent)| *agent != found);
                 for task in executing {
                     if matches!(model.tasks[task].stage, Stage::Executing { agent, .. } if agent == found) {
                         model.fail(task, TaskState::Failed, true);
@@ -249,6 +272,12 @@ fn apply(op: Op, graph: &mut TaskGraph, model: &mut Model, effects: &mut Vec<Eff
             let task = which.index(model.tasks.len());
             let attempt = model.tasks[task].attempts + u32::from(model.state(task) == TaskState::Executing);
             assert!(!graph.attempt_ended(&id(task), attempt, Ok(Value::Null), now, effects));
+            model.recalled.retain(|(t, a, _)| (*t, *a) != (task, attempt));
+        }
+        Op::Late { which, ok } if !model.recalled.is_empty() => {
+            let (task, attempt, _) = model.recalled.remove(which.index(model.recalled.len()));
+            let result = if ok { Ok(Value::from(task)) } else { Err("late".to_owned()) };
+            assert!(!graph.attempt_ended(&id(task), attempt, result, now, effects));
         }
         Op::Refuse { which } if !executing.is_empty() => {
             let task = executing[which.index(executing.len())];
@@ -262,6 +291,7 @@ fn apply(op: Op, graph: &mut TaskGraph, model: &mut Model, effects: &mut Vec<Eff
             let open = !model.state(task).ended();
             assert_eq!(graph.cancel(&id(task), "test", now, effects), open);
             if open {
+                model.recall(task);
                 model.tasks[task].stage = Stage::Ended(TaskState::Cancelled);
             }
         }
@@ -298,6 +328,7 @@ fn op() -> impl Strategy<Value = Op> {
         1 => (0usize..5).prop_map(|agent| Op::Withdraw { agent }),
         8 => (any::<Index>(), prop::bool::weighted(0.7)).prop_map(|(which, ok)| Op::Answer { which, ok }),
         1 => any::<Index>().prop_map(|which| Op::Stale { which }),
+        2 => (any::<Index>(), any::<bool>()).prop_map(|(which, ok)| Op::Late { which, ok }),
         1 => any::<Index>().prop_map(|which| Op::Refuse { which }),
         1 => any::<Index>().prop_map(|which| Op::Cancel { which }),
         3 => (0u64..300).prop_map(|millis| Op::Advance { millis }),
@@ -322,7 +353,7 @@ proptest! {
     ) {
         let mut graph = TaskGraph::new(GraphOptions { max_concurrent: limit, ..GraphOptions::default() });
         let mut model = Model { limit, ..Model::default() };
-        let (mut ends, mut effects) = (BTreeSet::new(), Vec::new());
+        let (mut ends, mut effects, mut tokens) = (BTreeSet::new(), Vec::new(), Vec::new());
         for op in ops {
             let shown = format!("{op:?}");
             apply(op, &mut graph, &mut model, &mut effects);
@@ -337,6 +368,12 @@ proptest! {
                 .collect();
             prop_assert_eq!(dispatches(&effects), expected, "after {}", shown);
             for effect in effects.drain(..) {
+                if let Effect::Recall { cancellation, .. } = &effect {
+                    cancellation.cancel();
+                }
+                if let Effect::Dispatch(assignment) = &effect {
+                    tokens.push(((assignment.task.clone(), assignment.attempt), assignment.cancellation.clone()));
+                }
                 if let Effect::Event(TaskEvent::TaskEnded { task, fault, .. }) = effect {
                     if let Some(TaskFault::Dependency { because_of }) = fault {
                         let root = graph.report(&because_of).unwrap().fault;
@@ -346,7 +383,13 @@ proptest! {
                     prop_assert!(ends.insert(task), "a task ends once");
                 }
             }
+            // A token is cancelled exactly when its attempt was given up.
             let metrics = graph.metrics();
+            prop_assert_eq!(metrics.releasing, model.recalled.len());
+            for ((task, attempt), token) in &tokens {
+                let gone = model.is_recalled(task, *attempt);
+                prop_assert!(gone.is_none_or(|gone| gone == token.is_cancelled()), "{} {}", task, attempt);
+            }
             prop_assert_eq!(metrics.open() + ends.len(), metrics.submitted);
         }
     }

@@ -26,7 +26,7 @@ pub(super) type ReadyKey = (Reverse<Priority>, u32);
 /// The place of a free agent: the least loaded, then the least used, then the earliest enrolled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct LoadKey {
-    executing: u32,
+    taken: u32,
     slots: u32,
     dispatched: u64,
     pub(super) agent: u32,
@@ -34,7 +34,7 @@ pub(super) struct LoadKey {
 
 impl Ord for LoadKey {
     fn cmp(&self, other: &Self) -> Ordering {
-        let load = |a: &Self, b: &Self| u64::from(a.executing) * u64::from(b.slots);
+        let load = |a: &Self, b: &Self| u64::from(a.taken) * u64::from(b.slots);
         load(self, other)
             .cmp(&load(other, self))
             .then(self.dispatched.cmp(&other.dispatched))
@@ -55,6 +55,8 @@ pub(super) struct AgentSlot {
     pub(super) offers: BTreeSet<Capability>,
     pub(super) slots: u32,
     pub(super) executing: BTreeSet<u32>,
+    /// How many attempts it has not let go of that were given up.
+    pub(super) releasing: u32,
     pub(super) dispatched: u64,
     /// Until when it gets no task, having refused one.
     pub(super) paused: Option<Timestamp>,
@@ -65,12 +67,17 @@ pub(super) struct AgentSlot {
 
 impl AgentSlot {
     pub(super) fn free(&self) -> bool {
-        self.present && self.paused.is_none() && self.executing.len() < self.slots as usize
+        self.present && self.paused.is_none() && self.taken() < self.slots
+    }
+
+    /// How many of its slots are taken.
+    pub(super) fn taken(&self) -> u32 {
+        u32::try_from(self.executing.len()).expect("at most `slots` tasks") + self.releasing
     }
 
     fn key(&self, agent: u32) -> LoadKey {
-        let executing = u32::try_from(self.executing.len()).expect("at most `slots` tasks");
-        LoadKey { executing, slots: self.slots, dispatched: self.dispatched, agent }
+        let taken = self.taken();
+        LoadKey { taken, slots: self.slots, dispatched: self.dispatched, agent }
     }
 }
 
@@ -182,6 +189,7 @@ impl Pool {
             offers,
             slots,
             executing,
+            releasing: 0,
             dispatched: 0,
             paused: None,
             present: true,

@@ -86,6 +86,7 @@ impl TaskGraph {
             dispatched: self.totals.dispatched,
             retried: self.totals.retried,
             stale: self.totals.stale,
+            releasing: self.recalled.len(),
             agents: self.pool.by_id.len(),
             average_latency: std::time::Duration::from_micros(u64::try_from(average).unwrap_or(u64::MAX)),
             first_submitted: self.totals.first_submitted,
@@ -128,6 +129,7 @@ impl TaskGraph {
         check(stage.ended() || (stage == Stage::Pending) == (open > 0), "pending and open disagree")?;
         check(class.ready.contains(&record.key(number)) == (stage == Stage::Ready), "queue disagrees")?;
         check((record.agent != NONE) == (stage == Stage::Executing), "agent disagrees")?;
+        check(record.cancellation.is_some() == (stage == Stage::Executing), "token disagrees")?;
         let timed = matches!(stage, Stage::Executing | Stage::Backoff);
         check(record.timer.is_some() == timed, "timer disagrees")?;
         check(record.payload.is_some() != stage.ended(), "payload disagrees")?;
@@ -147,8 +149,9 @@ impl TaskGraph {
         if executing != self.totals.stages[Stage::Executing as usize] {
             return Err(format!("agents execute {executing} tasks"));
         }
-        if self.options.max_concurrent.is_some_and(|most| executing > most) {
-            return Err(format!("{executing} tasks execute, more than allowed"));
+        let taken = executing + self.recalled.len();
+        if self.options.max_concurrent.is_some_and(|most| taken > most) {
+            return Err(format!("{taken} attempts take slots, more than allowed"));
         }
         let mut stranded = 0;
         for (number, class) in (0u32..).zip(&pool.classes) {
@@ -175,7 +178,13 @@ impl TaskGraph {
         if (stranded, open) != (pool.stranded, pool.open.len()) {
             return Err(format!("{stranded} of {ready} ready tasks are stranded, {open} classes open"));
         }
-        match pool.agents.iter().find(|agent| agent.executing.len() > agent.slots as usize) {
+        for (number, agent) in (0u32..).zip(&pool.agents) {
+            let releasing = self.recalled.values().filter(|of| **of == number).count();
+            if releasing != agent.releasing as usize {
+                return Err(format!("agent {} lets go of {releasing} attempts", agent.id));
+            }
+        }
+        match pool.agents.iter().find(|agent| agent.taken() > agent.slots) {
             Some(agent) => Err(format!("agent {} works beyond its slots", agent.id)),
             None => Ok(()),
         }

@@ -3,6 +3,7 @@
 use std::{cmp::Reverse, sync::Arc};
 
 use serde_json::Value;
+use tokio_util::sync::CancellationToken;
 
 use super::{
     pool::ReadyKey,
@@ -98,6 +99,8 @@ pub(super) struct Record {
     pub(super) result: Option<Arc<Value>>,
     pub(super) fault: Option<Box<TaskFault>>,
     pub(super) details: Option<Arc<TaskDetails>>,
+    /// Cancels the attempt that executes.
+    pub(super) cancellation: Option<CancellationToken>,
     /// How long one attempt may take \[us\].
     pub(super) timeout: u64,
     pub(super) submitted: Timestamp,

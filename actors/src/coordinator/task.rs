@@ -9,6 +9,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use tokio_util::sync::CancellationToken;
 
 use crate::{
     agent::{AgentId, Capability, Priority, TaskId, Timestamp},
@@ -256,6 +257,10 @@ pub struct Assignment {
     pub details: Option<Arc<TaskDetails>>,
     /// What the completed tasks before it returned, in the order the task names them.
     pub inputs: Arc<[(TaskId, Arc<Value>)]>,
+    /// Cancelled when the attempt is given up: it was late, its task was cancelled, or its agent was withdrawn. Whoever
+    /// works on it lets go then, and answers all the same: only the answer frees the agent's slot.
+    #[serde(skip)]
+    pub cancellation: CancellationToken,
 }
 
 #[cfg(test)]
