@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use phalanx_actors::{
     agent::Timestamp,
-    coordinator::{TaskReport, TaskState},
+    coordinator::{TaskFault, TaskReport},
     initializer::{StartupOutcome, StartupReport, StartupStatus},
 };
 use serde_json::Value;
@@ -159,7 +159,9 @@ fn tasks_section(world: &World, tasks: Tasks, failures: &mut Vec<String>) -> Tas
         |task: &TaskReport| task.fault.as_ref().map_or_else(|| word(&task.state), ToString::to_string);
     let not_completed = metrics.failed + metrics.timed_out + metrics.cancelled;
     // Where one task failed because of another, that one says why.
-    let root = failed.iter().find(|task| matches!(task.state, TaskState::Failed | TaskState::TimedOut));
+    let follows =
+        |fault: &TaskFault| matches!(fault, TaskFault::Dependency { .. } | TaskFault::Cancelled { .. });
+    let root = failed.iter().find(|task| !task.fault.as_ref().is_some_and(follows));
     if let Some(first) = root.or(failed.first()) {
         let (of, task) = (metrics.submitted, &first.task);
         failures.push(format!(

@@ -53,8 +53,6 @@ pub(super) struct Figures {
     pub(super) abandoned: Vec<LostAgent>,
     /// Agents that are no more.
     pub(super) gone: BTreeSet<AgentId>,
-    /// What ready tasks need that no agent offers any more.
-    pub(super) missing: Option<String>,
     pub(super) draining: bool,
     pub(super) notes: Vec<String>,
     /// Notes that were not shown yet.
@@ -154,11 +152,6 @@ impl Tally {
         self.change(|figures| figures.submitted -= tasks);
     }
 
-    /// Forgets that a capability is missing, for what needs it is seen to.
-    pub(super) fn found(&self) {
-        self.change(|figures| figures.missing = None);
-    }
-
     pub(super) fn drain(&self) {
         self.change(|figures| figures.draining = true);
     }
@@ -210,7 +203,9 @@ impl Tally {
                 let needs = event.data.get("needs").and_then(Value::as_array);
                 let needs =
                     needs.into_iter().flatten().filter_map(Value::as_str).collect::<Vec<_>>().join(", ");
-                self.change(|figures| figures.missing = Some(needs));
+                let lacking =
+                    if needs.is_empty() { "does tasks".to_owned() } else { format!("offers {needs}") };
+                self.note(format!("no agent is left that {lacking}: the tasks that need one are cancelled"));
             }
             names::AGENT_PANICKED => self.change(|figures| {
                 let Some(agent) = &event.agent else { return };

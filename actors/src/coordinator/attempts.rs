@@ -61,7 +61,7 @@ impl TaskGraph {
     /// Removes an agent that left or died; what it was working on is recalled, counts as failed attempts and is queued
     /// again at once. `false` if it is not enrolled.
     pub fn withdraw(&mut self, agent: &AgentId, now: Timestamp, effects: &mut Vec<Effect>) -> bool {
-        let Some((number, executing, missing)) = self.pool.withdraw(agent.as_str()) else { return false };
+        let Some((number, executing, bereft)) = self.pool.withdraw(agent.as_str()) else { return false };
         if let Some(until) = self.pool.agents[number as usize].paused.take() {
             self.timers.remove(&(until, Timer::Agent(number)));
         }
@@ -70,8 +70,8 @@ impl TaskGraph {
             agent: agent.clone(),
             executing: executing.len(),
         }));
-        for needs in missing {
-            effects.push(Effect::Event(TaskEvent::CapabilityMissing { at: now, needs }));
+        for class in bereft {
+            self.bereave(class, now, effects);
         }
         if std::mem::take(&mut self.pool.agents[number as usize].releasing) > 0 {
             self.recalled.retain(|_, of| *of != number);

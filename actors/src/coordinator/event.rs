@@ -108,7 +108,7 @@ pub enum TaskEvent {
         /// Why it did not complete, if so.
         fault: Option<TaskFault>,
     },
-    /// Tasks are ready that no enrolled agent can do; told once until one enrols.
+    /// Tasks are waiting that no enrolled agent can do; told once until one enrols.
     CapabilityMissing {
         /// When.
         at: Timestamp,

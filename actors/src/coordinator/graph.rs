@@ -53,6 +53,17 @@ use crate::{
     support::micros,
 };
 
+/// What becomes of a ready task while no enrolled agent offers all it needs.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Unserved {
+    /// It waits until one enrols. The default.
+    #[default]
+    Wait,
+    /// It is cancelled at once, as [`TaskFault::Unserved`]: for those who know that no other agent will come. An agent that
+    /// waits for its restart is still enrolled.
+    Cancel,
+}
+
 /// How a task graph shares out work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct GraphOptions {
@@ -64,6 +75,8 @@ pub struct GraphOptions {
     pub retry_at_most: Duration,
     /// How long an agent that refused a task gets no other one; 10 ms unless said.
     pub refusal_pause: Duration,
+    /// What becomes of tasks that nobody can do; they wait unless said.
+    pub unserved: Unserved,
 }
 
 impl Default for GraphOptions {
@@ -73,6 +86,7 @@ impl Default for GraphOptions {
             retry_after: Duration::from_millis(100),
             retry_at_most: Duration::from_secs(10),
             refusal_pause: Duration::from_millis(10),
+            unserved: Unserved::default(),
         }
     }
 }
@@ -312,8 +326,11 @@ impl TaskGraph {
                     let because_of = self.root(task);
                     let fault = TaskFault::Dependency { because_of };
                     queue.push_back((link.task(), TaskState::Failed, Some(fault)));
-                } else if self.tasks[link.task() as usize].open == 0 && !self.doomed(link.task()) {
-                    self.make_ready(link.task(), now, effects);
+                } else if self.tasks[link.task() as usize].open == 0
+                    && !self.doomed(link.task())
+                    && let Some(fault) = self.queue(link.task(), now, effects)
+                {
+                    queue.push_back((link.task(), TaskState::Cancelled, Some(fault)));
                 }
             }
         }
@@ -356,10 +373,57 @@ impl TaskGraph {
         }));
     }
 
+    /// Queues a task that is ready, or cancels it when nobody can do it and such tasks do not wait.
     pub(super) fn make_ready(&mut self, task: u32, now: Timestamp, effects: &mut Vec<Effect>) {
+        if let Some(fault) = self.queue(task, now, effects) {
+            self.end(task, TaskState::Cancelled, Some(fault), now, effects);
+        }
+    }
+
+    /// Queues a task that is ready; why it has to be cancelled instead, if so.
+    fn queue(&mut self, task: u32, now: Timestamp, effects: &mut Vec<Effect>) -> Option<TaskFault> {
+        let class = self.tasks[task as usize].class;
+        if let Some((needs, first)) = self.pool.lack(class) {
+            if first {
+                let needs = BTreeSet::clone(&needs);
+                effects.push(Effect::Event(TaskEvent::CapabilityMissing { at: now, needs }));
+            }
+            if self.options.unserved == Unserved::Cancel {
+                return Some(TaskFault::Unserved { needs });
+            }
+        }
         self.move_to(task, Stage::Ready);
-        let missing = self.pool.queue(self.tasks[task as usize].class, self.key(task));
-        effects.extend(missing.map(|needs| Effect::Event(TaskEvent::CapabilityMissing { at: now, needs })));
+        self.pool.queue(class, self.key(task));
+        None
+    }
+
+    /// Tells that nobody can do the waiting tasks of a class any more, and cancels them when such tasks do not wait.
+    pub(super) fn bereave(&mut self, class: u32, now: Timestamp, effects: &mut Vec<Effect>) {
+        let slot = &self.pool.classes[class as usize];
+        let mut waiting: Vec<u32> = slot.ready.iter().map(|(_, task)| *task).collect();
+        let retried = self.timers.iter().filter_map(|(_, timer)| match timer {
+            Timer::Task(task) => Some(*task),
+            Timer::Agent(_) => None,
+        });
+        waiting.extend(retried.filter(|task| {
+            let record = &self.tasks[*task as usize];
+            record.stage == Stage::Backoff && record.class == class
+        }));
+        if waiting.is_empty() {
+            return;
+        }
+        let Some((needs, first)) = self.pool.lack(class) else { return };
+        if first {
+            let needs = BTreeSet::clone(&needs);
+            effects.push(Effect::Event(TaskEvent::CapabilityMissing { at: now, needs }));
+        }
+        if self.options.unserved == Unserved::Cancel {
+            for task in waiting {
+                self.stop(task, effects);
+                let fault = TaskFault::Unserved { needs: needs.clone() };
+                self.end(task, TaskState::Cancelled, Some(fault), now, effects);
+            }
+        }
     }
 
     /// The task that failed first on the way to this one.

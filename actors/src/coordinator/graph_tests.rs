@@ -168,6 +168,56 @@ fn a_ready_task_waits_while_nobody_can_do_it_and_is_queued_when_someone_can() {
 }
 
 #[test]
+fn a_task_that_nobody_can_do_is_cancelled_at_once_when_told_so_whether_it_waits_runs_or_comes_later() {
+    let mut bench = Bench::new(GraphOptions { unserved: Unserved::Cancel, ..GraphOptions::default() });
+    for (name, capability) in [("a", "hash"), ("b", "hash"), ("c", "cook")] {
+        bench.graph.enroll(agent(name), offers(&[capability]), 1, bench.now, &mut bench.effects).unwrap();
+    }
+    let hash = |name: &str, after: &[&str]| task(name, after).needing(offers(&["hash"]));
+    let dinner = task("dinner", &[]).needing(offers(&["cook"]));
+    bench.submit(vec![hash("t", &[]), hash("u", &[]), hash("queued", &[]), dinner]).unwrap();
+    bench.submit(vec![hash("next", &["dinner"]), task("all", &["queued"])]).unwrap();
+    bench.graph.withdraw(&agent("a"), bench.now, &mut bench.effects);
+    bench.answer("u", 1, Err("try again".to_owned()));
+    assert_eq!((bench.state("u"), bench.state("queued")), (TaskState::Waiting, TaskState::Queued));
+    assert_eq!(bench.state("t"), TaskState::Executing, "there is still b");
+    bench.graph.withdraw(&agent("b"), bench.now, &mut bench.effects);
+    bench.graph.verify().unwrap();
+    for name in ["t", "u", "queued"] {
+        let report = bench.graph.report(&id(name)).unwrap();
+        let why = report.fault.unwrap().to_string();
+        assert_eq!(
+            (report.state, &*why),
+            (TaskState::Cancelled, "no agent is left that offers hash"),
+            "{name}"
+        );
+    }
+    let because = bench.graph.report(&id("all")).unwrap().fault.unwrap().to_string();
+    assert_eq!(because, "task queued did not complete");
+    assert_eq!((bench.state("dinner"), bench.state("next")), (TaskState::Executing, TaskState::Pending));
+    bench.answer("dinner", 1, Ok(Value::Null));
+    assert_eq!(bench.state("next"), TaskState::Cancelled);
+    bench.submit(vec![hash("late", &[])]).unwrap();
+    assert_eq!((bench.state("late"), bench.graph.open()), (TaskState::Cancelled, 0));
+    let missing = |effect: &&Effect| matches!(effect, Effect::Event(TaskEvent::CapabilityMissing { .. }));
+    assert_eq!(bench.effects.iter().filter(missing).count(), 1, "it is told once");
+}
+
+#[test]
+fn a_line_of_100_000_tasks_that_nobody_can_do_is_cancelled_without_recursion() {
+    let mut bench = Bench::new(GraphOptions { unserved: Unserved::Cancel, ..GraphOptions::default() });
+    bench.graph.enroll(agent("a"), offers(&["cook"]), 1, bench.now, &mut bench.effects).unwrap();
+    let mut line = vec![task("t0", &[]).needing(offers(&["cook"]))];
+    line.extend((1..100_000usize).map(|n| {
+        let before = id(&format!("t{}", n - 1));
+        TaskSpec::new(id(&format!("t{n}"))).following([before]).needing(offers(&["hash"]))
+    }));
+    bench.submit(line).unwrap();
+    bench.answer("t0", 1, Ok(Value::Null));
+    assert_eq!((bench.graph.metrics().cancelled, bench.graph.open()), (99_999, 0));
+}
+
+#[test]
 fn a_failed_attempt_is_repeated_after_a_doubling_wait_until_none_is_left() {
     let mut bench = Bench::with_agents(&[("a", &[], 1)]);
     bench.submit(vec![task("t", &[]).retrying(2)]).unwrap();

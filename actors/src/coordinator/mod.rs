@@ -51,7 +51,7 @@ mod task;
 mod work;
 pub use attempts::EnrollError;
 pub use event::{Effect, TaskEvent, TaskMetrics, TaskReport};
-pub use graph::{GraphOptions, TaskGraph};
+pub use graph::{GraphOptions, TaskGraph, Unserved};
 pub use message::{
     AwaitAll, AwaitError, AwaitTask, CancelAll, CancelTask, Enroll, QueryTask, QueryTasks, Refused, Submit,
     SubscribeTasks, TaskEnded, TaskProgress, TaskTotals, TasksEnded, Withdraw, Worker,

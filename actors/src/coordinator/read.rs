@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::{
     event::{TaskMetrics, TaskReport},
-    graph::{TaskGraph, Timer},
+    graph::{TaskGraph, Timer, Unserved},
     record::{NONE, Stage},
     task::TaskState,
 };
@@ -183,6 +183,9 @@ impl TaskGraph {
             if releasing != agent.releasing as usize {
                 return Err(format!("agent {} lets go of {releasing} attempts", agent.id));
             }
+        }
+        if stranded > 0 && self.options.unserved == Unserved::Cancel {
+            return Err(format!("{stranded} tasks wait that should have been cancelled"));
         }
         match pool.agents.iter().find(|agent| agent.taken() > agent.slots) {
             Some(agent) => Err(format!("agent {} works beyond its slots", agent.id)),

@@ -53,7 +53,7 @@ pub enum TaskState {
     Completed,
     /// Its last attempt failed, or a dependency did not complete.
     Failed,
-    /// Withdrawn by the one who asked.
+    /// Withdrawn by the one who asked, or given up because no agent is left that can do it.
     Cancelled,
     /// Its last attempt took too long.
     TimedOut,
@@ -103,6 +103,11 @@ pub enum TaskFault {
         /// The task that failed, timed out or was cancelled first.
         because_of: TaskId,
     },
+    /// No enrolled agent offers all it needs, and such tasks do not wait.
+    Unserved {
+        /// What it needs.
+        needs: Arc<BTreeSet<Capability>>,
+    },
     /// It was withdrawn.
     Cancelled {
         /// Why.
@@ -117,6 +122,16 @@ impl fmt::Display for TaskFault {
             Self::TimedOut { after } => write!(f, "timed out after {after:?}"),
             Self::AgentLeft { agent } => write!(f, "agent {agent} left while it worked on it"),
             Self::Dependency { because_of } => write!(f, "task {because_of} did not complete"),
+            Self::Unserved { needs } => {
+                f.write_str("no agent is left that ")?;
+                if needs.is_empty() {
+                    return f.write_str("does tasks");
+                }
+                for (at, need) in needs.iter().enumerate() {
+                    write!(f, "{}{need}", if at == 0 { "offers " } else { ", " })?;
+                }
+                Ok(())
+            }
             Self::Cancelled { because } => write!(f, "cancelled: {because}"),
         }
     }
