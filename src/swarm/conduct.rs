@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use phalanx_actors::{
-    agent::{AgentId, TaskId, Timestamp},
+    agent::{AgentId, Timestamp},
     coordinator::{CancelAll, GraphOptions, QueryTask, QueryTasks, TaskMetrics, TaskReport, Unserved},
     initializer::StartupReport,
     monitor::MonitorOptions,
@@ -48,7 +48,6 @@ pub(super) struct Course {
 /// What is asked of the coordinator before it is gone.
 pub(super) struct Tasks {
     pub(super) metrics: TaskMetrics,
-    pub(super) failed: Vec<TaskReport>,
     pub(super) leaves: Vec<TaskReport>,
 }
 
@@ -91,6 +90,8 @@ fn builder(world: &Arc<World>, seed: u64, arbiters: usize, trace: Trace) -> Host
         max_concurrent: Some(world.manifest.coordinator.max_concurrent),
         // All agents are enrolled before the first task is submitted, and no other ones come.
         unserved: Unserved::Cancel,
+        // Whatever is asked for later is kept.
+        history: 0,
         ..GraphOptions::default()
     };
     let builder = Host::builder()
@@ -192,18 +193,10 @@ async fn registration(host: &Host, began: Timestamp) -> Result<RegistrationSecti
 
 /// Asks for all of the tasks that the report names.
 async fn tasks(env: &Env, course: &Course) -> Tasks {
-    let failed = env.world.tally.read().failed_tasks.clone();
-    Tasks {
-        metrics: metrics(&env.host).await,
-        failed: reports(&env.host, failed).await,
-        leaves: reports(&env.host, course.fed.leaves.clone()).await,
+    let coordinator = &env.host.protocols().coordinator;
+    let mut leaves = Vec::new();
+    for leaf in &course.fed.leaves {
+        leaves.extend(coordinator.send(QueryTask(leaf.clone())).await.into_iter().flatten());
     }
-}
-
-async fn reports(host: &Host, tasks: Vec<TaskId>) -> Vec<TaskReport> {
-    let mut reports = Vec::new();
-    for task in tasks {
-        reports.extend(host.protocols().coordinator.send(QueryTask(task)).await.ok().flatten());
-    }
-    reports
+    Tasks { metrics: metrics(&env.host).await, leaves }
 }

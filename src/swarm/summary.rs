@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 
 use phalanx_actors::{
     agent::Timestamp,
-    coordinator::{TaskFault, TaskReport},
     initializer::{StartupOutcome, StartupReport, StartupStatus},
 };
 use serde_json::Value;
@@ -154,29 +153,18 @@ fn startup_section(report: StartupReport) -> StartupSection {
 }
 
 fn tasks_section(world: &World, tasks: Tasks, failures: &mut Vec<String>) -> TasksSection {
-    let Tasks { metrics, failed, leaves } = tasks;
-    let reason =
-        |task: &TaskReport| task.fault.as_ref().map_or_else(|| word(&task.state), ToString::to_string);
+    let Tasks { metrics, leaves } = tasks;
+    let figures = world.tally.read();
     let not_completed = metrics.failed + metrics.timed_out + metrics.cancelled;
     // Where one task failed because of another, that one says why.
-    let follows =
-        |fault: &TaskFault| matches!(fault, TaskFault::Dependency { .. } | TaskFault::Cancelled { .. });
-    let root = failed.iter().find(|task| !task.fault.as_ref().is_some_and(follows));
-    if let Some(first) = root.or(failed.first()) {
-        let (of, task) = (metrics.submitted, &first.task);
-        failures.push(format!(
-            "{not_completed} of {of} tasks did not complete, the first {task}: {}",
-            reason(first)
-        ));
+    if let Some(first) = figures.failed_first.as_ref().or(figures.failed_tasks.first()) {
+        let (of, FailedTask { task, reason }) = (metrics.submitted, first);
+        failures.push(format!("{not_completed} of {of} tasks did not complete, the first {task}: {reason}"));
     }
-    let last_end = world.tally.read().last_end;
-    let duration = metrics.first_submitted.zip(last_end).map(|(first, last)| last.since(first));
+    let duration = metrics.first_submitted.zip(figures.last_end).map(|(first, last)| last.since(first));
     TasksSection {
         totals: metrics,
-        not_completed: failed
-            .iter()
-            .map(|task| FailedTask { task: task.task.to_string(), reason: reason(task) })
-            .collect(),
+        not_completed: figures.failed_tasks.clone(),
         results: leaves
             .into_iter()
             .filter_map(|task| Some((task.task.to_string(), Value::clone(task.result.as_deref()?))))

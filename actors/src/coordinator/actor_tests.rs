@@ -212,10 +212,46 @@ fn requests_that_cannot_be_met_are_answered_with_a_typed_error() {
         assert_eq!(errors.faults(), [SubmitError::OnItself { task: id("t") }]);
         let unknown = coordinator.send(AwaitTask(id("t"))).await.unwrap().unwrap_err();
         assert_eq!(unknown.to_string(), "task t does not exist: submit it first");
-        assert_eq!(coordinator.send(QueryTask(id("t"))).await.unwrap(), None);
+        let never = UnknownTask { task: id("t"), forgotten: 0 };
+        assert_eq!(coordinator.send(QueryTask(id("t"))).await.unwrap(), Err(never));
         let cancel = CancelTask { task: id("t"), because: "no need".to_owned() };
         assert!(!coordinator.send(cancel).await.unwrap());
         assert_eq!(coordinator.send(AwaitAll).await.unwrap().unwrap().metrics.submitted, 0);
+    });
+}
+
+#[test]
+fn who_awaits_a_task_hears_of_its_end_and_who_asks_after_it_was_forgotten_is_told_so() {
+    paused(async {
+        let options = GraphOptions { history: 0, ..GraphOptions::default() };
+        let (coordinator, _) = start(&Rc::new(RefCell::new(TasksState::new(options))), &clock());
+        let manner = Manner::Works { after: Duration::from_millis(5), to: coordinator.clone() };
+        enroll(&coordinator, "a", 9, Hand::new(manner)).await;
+        submit(&coordinator, vec![task("t", &[]), task("kept", &[]).kept()]).await.unwrap();
+        let ended = coordinator.send(AwaitTask(id("t"))).await.unwrap().unwrap();
+        assert_eq!(ended.result.unwrap().as_str(), Some("a"));
+        let unknown = UnknownTask { task: id("t"), forgotten: 1 };
+        assert_eq!(coordinator.send(QueryTask(id("t"))).await.unwrap(), Err(unknown.clone()));
+        let error = coordinator.send(AwaitTask(id("t"))).await.unwrap().unwrap_err();
+        assert_eq!(error, AwaitError::Unknown(unknown));
+        assert_eq!(
+            error.to_string(),
+            "task t is not known: it was never submitted, or is one of 1 that ended and were forgotten; ask sooner, keep \
+             the task, or raise the history"
+        );
+        let refused = submit(&coordinator, vec![task("u", &["t"])]).await.unwrap_err();
+        assert_eq!(
+            refused.to_string(),
+            "task u depends on t, which is not known; it does not exist or is one of 1 that ended and were forgotten: keep \
+             it until its dependants are submitted"
+        );
+        submit(&coordinator, vec![task("v", &["kept"])]).await.unwrap();
+        assert_eq!(coordinator.send(ForgetTasks(vec![id("kept"), id("t")])).await.unwrap(), 1);
+        assert!(coordinator.send(QueryTask(id("kept"))).await.unwrap().is_ok(), "v still needs it");
+        assert_eq!(coordinator.send(AwaitTask(id("v"))).await.unwrap().unwrap().state, TaskState::Completed);
+        assert!(coordinator.send(QueryTask(id("kept"))).await.unwrap().is_err());
+        let metrics = coordinator.send(QueryTasks).await.unwrap().metrics;
+        assert_eq!((metrics.submitted, metrics.completed, metrics.open()), (3, 3, 0), "totals stay exact");
     });
 }
 

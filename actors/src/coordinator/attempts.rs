@@ -74,7 +74,11 @@ impl TaskGraph {
             self.bereave(class, now, effects);
         }
         if std::mem::take(&mut self.pool.agents[number as usize].releasing) > 0 {
-            self.recalled.retain(|_, of| *of != number);
+            let held =
+                self.recalled.iter().filter(|(_, of)| **of == number).map(|(attempt, _)| attempt.clone());
+            for attempt in held.collect::<Vec<_>>() {
+                self.unhold(&attempt);
+            }
         }
         for task in executing {
             effects.push(self.take_back(task).1);
@@ -103,7 +107,7 @@ impl TaskGraph {
         match result {
             Ok(value) => {
                 self.put_down(task);
-                self.tasks[task as usize].result = Some(Arc::new(value));
+                self.tasks[task].result = Some(Arc::new(value));
                 self.end(task, TaskState::Completed, None, now, effects);
             }
             Err(error) => self.attempt_failed(task, TaskFault::Failed { error }, now, effects),
@@ -122,7 +126,7 @@ impl TaskGraph {
         effects: &mut Vec<Effect>,
     ) -> bool {
         let Some(number) = self.executing(task, attempt) else { return false };
-        let agent = self.tasks[number as usize].agent;
+        let agent = self.tasks[number].agent;
         self.put_down(number);
         let until = now.plus(self.options.refusal_pause);
         if let Some(earlier) = self.pool.agents[agent as usize].paused {
@@ -148,10 +152,10 @@ impl TaskGraph {
             match timer {
                 Timer::Agent(agent) => self.pool.change(agent, |slot| slot.paused = None),
                 Timer::Task(task) => {
-                    self.tasks[task as usize].timer = None;
-                    if self.tasks[task as usize].stage == Stage::Executing {
+                    self.tasks[task].timer = None;
+                    if self.tasks[task].stage == Stage::Executing {
                         self.recall(task, effects);
-                        let after = Duration::from_micros(self.tasks[task as usize].timeout);
+                        let after = Duration::from_micros(self.tasks[task].timeout);
                         self.attempt_failed(task, TaskFault::TimedOut { after }, now, effects);
                     } else {
                         self.make_ready(task, now, effects);
@@ -180,14 +184,14 @@ impl TaskGraph {
     }
 
     fn dispatch(&mut self, task: u32, agent: u32, now: Timestamp, effects: &mut Vec<Effect>) {
-        self.pool.unqueue(self.tasks[task as usize].class, self.key(task));
+        self.pool.unqueue(self.tasks[task].class, self.key(task));
         self.pool.change(agent, |slot| {
             slot.executing.insert(task);
             slot.dispatched += 1;
         });
         self.move_to(task, Stage::Executing);
         self.totals.dispatched += 1;
-        let record = &mut self.tasks[task as usize];
+        let record = &mut self.tasks[task];
         record.agent = agent;
         record.attempts += 1;
         record.started.get_or_insert(now);
@@ -195,14 +199,14 @@ impl TaskGraph {
         record.cancellation = Some(cancellation.clone());
         let (attempt, deadline) = (record.attempts, now.plus(Duration::from_micros(record.timeout)));
         self.set_timer(task, deadline);
-        let (id, record) = self.tasks.get_index(task as usize).expect("the task exists");
+        let record = &self.tasks[task];
         let agent = self.pool.agents[agent as usize].id.clone();
         let inputs = record.dependencies.iter().filter_map(|link| {
-            let (id, on) = self.tasks.get_index(link.task() as usize)?;
-            Some((id.clone(), on.result.clone()?))
+            let on = &self.tasks[link.task()];
+            Some((on.id.clone(), on.result.clone()?))
         });
         let assignment = Assignment {
-            task: id.clone(),
+            task: record.id.clone(),
             agent: agent.clone(),
             attempt,
             task_type: record.task_type,
@@ -213,14 +217,19 @@ impl TaskGraph {
             inputs: inputs.collect(),
             cancellation,
         };
-        effects.push(Effect::Event(TaskEvent::TaskStarted { at: now, task: id.clone(), agent, attempt }));
+        effects.push(Effect::Event(TaskEvent::TaskStarted {
+            at: now,
+            task: record.id.clone(),
+            agent,
+            attempt,
+        }));
         effects.push(Effect::Dispatch(Box::new(assignment)));
     }
 
     /// Queues a task for its next attempt, or ends it when it has none left.
     fn attempt_failed(&mut self, task: u32, fault: TaskFault, now: Timestamp, effects: &mut Vec<Effect>) {
         self.put_down(task);
-        let (id, record) = self.tasks.get_index_mut(task as usize).expect("the task exists");
+        let record = &mut self.tasks[task];
         record.failures += 1;
         let (failures, attempt) = (record.failures, record.attempts);
         if failures > record.max_retries {
@@ -238,7 +247,7 @@ impl TaskGraph {
         record.fault = Some(Box::new(fault.clone()));
         effects.push(Effect::Event(TaskEvent::TaskRetried {
             at: now,
-            task: id.clone(),
+            task: record.id.clone(),
             attempt,
             fault,
             next,
@@ -254,7 +263,7 @@ impl TaskGraph {
     /// Takes an executing task from its agent, if that is still there.
     pub(super) fn put_down(&mut self, task: u32) {
         self.stop_timer(task);
-        let record = &mut self.tasks[task as usize];
+        let record = &mut self.tasks[task];
         record.cancellation = None;
         let agent = std::mem::replace(&mut record.agent, NONE);
         if agent != NONE {
@@ -269,6 +278,7 @@ impl TaskGraph {
             slot.executing.remove(&task);
             slot.releasing += 1;
         });
+        self.tasks[task].releasing += 1;
         if let Effect::Recall { task, attempt, .. } = &recall {
             self.recalled.insert((task.clone(), *attempt), agent);
         }
@@ -278,11 +288,11 @@ impl TaskGraph {
     /// Takes an executing task from its agent, which is left to the caller; the agent and what it is to be told.
     fn take_back(&mut self, task: u32) -> (u32, Effect) {
         self.stop_timer(task);
-        let (id, record) = self.tasks.get_index_mut(task as usize).expect("the task exists");
+        let record = &mut self.tasks[task];
         let number = std::mem::replace(&mut record.agent, NONE);
         let cancellation = record.cancellation.take().expect("an attempt has one while it executes");
         let agent = self.pool.agents[number as usize].id.clone();
-        (number, Effect::Recall { task: id.clone(), agent, attempt: record.attempts, cancellation })
+        (number, Effect::Recall { task: record.id.clone(), agent, attempt: record.attempts, cancellation })
     }
 
     /// Frees the slot of an attempt that was given up, if it is still taken.
@@ -294,7 +304,7 @@ impl TaskGraph {
         now: Timestamp,
         effects: &mut Vec<Effect>,
     ) {
-        if let Some(agent) = self.recalled.remove(&(task.clone(), attempt)) {
+        if let Some(agent) = self.unhold(&(task.clone(), attempt)) {
             self.pool.change(agent, |slot| slot.releasing -= 1);
             let (task, agent) = (task.clone(), self.pool.agents[agent as usize].id.clone());
             effects.push(Effect::Event(TaskEvent::AttemptReleased { at: now, task, agent, attempt, done }));
@@ -302,10 +312,19 @@ impl TaskGraph {
         }
     }
 
+    /// Strikes off an attempt that was given up; the agent that held on to it.
+    fn unhold(&mut self, attempt: &(TaskId, u32)) -> Option<u32> {
+        let agent = self.recalled.remove(attempt)?;
+        let task = self.number(&attempt.0).expect("a task is known while an agent holds on to it");
+        self.tasks[task].releasing -= 1;
+        self.tasks.retire(task);
+        Some(agent)
+    }
+
     /// The number of a task if this very attempt executes.
     fn executing(&self, task: &TaskId, attempt: u32) -> Option<u32> {
         self.number(task).filter(|&n| {
-            let record = &self.tasks[n as usize];
+            let record = &self.tasks[n];
             record.stage == Stage::Executing && record.attempts == attempt
         })
     }

@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use crate::agent::{AgentId, Capability, Priority};
 use serde_json::Value;
 
@@ -72,7 +74,7 @@ impl Bench {
             Effect::Dispatch(assignment) => Some(*assignment),
             _ => None,
         };
-        std::mem::take(&mut self.effects).into_iter().filter_map(dispatched).collect()
+        take(&mut self.effects).into_iter().filter_map(dispatched).collect()
     }
 
     fn pairs(&mut self) -> Vec<(String, String)> {
@@ -366,6 +368,75 @@ fn cancelling_a_task_fails_its_dependants_and_cancelling_all_ends_everything() {
     bench.graph.verify().unwrap();
     assert_eq!((bench.state("c"), bench.state("d")), (TaskState::Cancelled, TaskState::Cancelled));
     assert_eq!(bench.graph.next_deadline(), None);
+}
+
+fn with_history(history: usize, slots: u32) -> Bench {
+    let mut bench = Bench::new(GraphOptions { history, ..GraphOptions::default() });
+    bench.graph.enroll(agent("a"), offers(&[]), slots, bench.now, &mut bench.effects).unwrap();
+    bench
+}
+
+#[test]
+fn what_is_known_is_bounded_by_what_is_open_and_the_history_however_many_tasks_there_were() {
+    let mut bench = with_history(20, 8);
+    for round in 0..500 {
+        let names: Vec<String> = (0..10).map(|n| format!("{round}/{n}")).collect();
+        let on: Vec<&str> = names.iter().map(String::as_str).collect();
+        bench.submit(names.iter().map(|name| task(name, &[])).collect()).unwrap();
+        bench.submit(vec![task(&format!("{round}/all"), &on)]).unwrap();
+        while let [first, ..] = &bench.dispatched()[..] {
+            let mut next = first.task.to_string();
+            loop {
+                bench.answer(&next, 1, Ok(Value::from(round)));
+                let Some(assigned) = bench.dispatched().into_iter().next() else { break };
+                next = assigned.task.to_string();
+            }
+            for name in &names {
+                bench.answer(name, 1, Ok(Value::Null));
+            }
+        }
+        bench.graph.trim();
+        bench.graph.verify().unwrap();
+        assert!(bench.graph.known() <= 11 + 20, "round {round}: {} tasks are known", bench.graph.known());
+    }
+    let metrics = bench.graph.metrics();
+    assert_eq!(metrics.submitted, 5_500);
+    assert_eq!(metrics.open() + metrics.completed, 5_500);
+    assert_eq!(bench.graph.known() as u64 + bench.graph.forgotten(), 5_500);
+}
+
+#[test]
+fn a_task_is_forgotten_only_when_nothing_refers_to_it() {
+    let mut bench = with_history(0, 1);
+    bench.submit(vec![task("x", &[]), task("y", &["x"]), TaskSpec::new(id("z")).kept()]).unwrap();
+    let cancelled = TaskSpec::new(id("cancelled")).following([id("y")]);
+    bench.submit(vec![cancelled, task("late", &["z"]).retrying(0)]).unwrap();
+    let known = |bench: &mut Bench| {
+        bench.graph.trim();
+        bench.graph.verify().unwrap();
+        bench.graph.states().map(|(task, _)| task.to_string()).collect::<Vec<_>>().join(" ")
+    };
+    bench.answer("x", 1, Ok(Value::from("X")));
+    bench.graph.cancel(&id("cancelled"), "not needed", bench.now, &mut bench.effects);
+    assert_eq!(known(&mut bench), "x y z cancelled late", "y needs x, and cancelled stands in the list of y");
+    assert_eq!(*bench.dispatched().last().unwrap().inputs, [(id("x"), Arc::new(Value::from("X")))]);
+    bench.answer("y", 1, Ok(Value::Null));
+    assert_eq!(known(&mut bench), "z late");
+    bench.answer("z", 1, Ok(Value::Null));
+    assert_eq!(known(&mut bench), "z late", "z was to be kept");
+    // Numbers of forgotten tasks are used again, so nothing may be left that points to them.
+    bench.submit((0..9).map(|n| task(&format!("new{n}"), &[])).collect()).unwrap();
+    assert_eq!(bench.graph.open(), 10);
+    bench.graph.cancel(&id("late"), "not needed", bench.now, &mut bench.effects);
+    assert!(known(&mut bench).starts_with("z late new0"), "its agent has not let go of it");
+    bench.answer("late", 1, Ok(Value::Null));
+    assert!(known(&mut bench).starts_with("z new0"));
+    assert_eq!(bench.graph.forget(&[id("z"), id("z"), id("x")]), 1);
+    assert!(known(&mut bench).starts_with("new0"));
+    assert_eq!(bench.graph.cancel_all("shutdown", bench.now, &mut bench.effects), 9);
+    bench.graph.withdraw(&agent("a"), bench.now, &mut bench.effects);
+    assert_eq!(known(&mut bench), "");
+    assert_eq!(bench.graph.forgotten(), 14);
 }
 
 #[test]

@@ -18,6 +18,8 @@ enum Op {
     Late { which: Index, ok: bool },
     Refuse { which: Index },
     Cancel { which: Index },
+    CancelAll,
+    Forget { which: Index },
     Advance { millis: u64 },
 }
 
@@ -29,6 +31,7 @@ struct Draft {
     follows: Vec<Index>,
     retries: u32,
     timeout: u64,
+    kept: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -170,6 +173,18 @@ impl Model {
         }
     }
 
+    /// Whether a task must be known: it has not ended, is kept, has an attempt that was not let go of, or is linked to a task
+    /// that has not ended, in either direction.
+    fn is_needed(&self, task: usize) -> bool {
+        let links = |t: &Task| t.on.iter().chain(&t.follows).copied().collect::<Vec<_>>();
+        let open = |t: usize| !matches!(self.tasks[t].stage, Stage::Ended(_));
+        open(task)
+            || self.tasks[task].draft.kept
+            || self.recalled.iter().any(|(t, _, _)| *t == task)
+            || self.tasks.iter().enumerate().any(|(n, t)| open(n) && links(t).contains(&task))
+            || links(&self.tasks[task]).into_iter().any(open)
+    }
+
     /// Whether an attempt was given up: yes while its agent holds on to it, no while it executes, and else unknown here.
     fn is_recalled(&self, task: &TaskId, attempt: u32) -> Option<bool> {
         if self.recalled.iter().any(|(t, a, _)| (id(*t), *a) == (task.clone(), attempt)) {
@@ -219,11 +234,14 @@ fn apply(op: Op, graph: &mut TaskGraph, model: &mut Model, effects: &mut Vec<Eff
             for (at, draft) in drafts.into_iter().enumerate() {
                 let number = first + at;
                 let pick = |all: &[Index]| -> Vec<usize> {
-                    if number == 0 { Vec::new() } else { all.iter().map(|i| i.index(number)).collect() }
+                    let is_known = |n: &usize| *n >= first || graph.state(&id(*n)).is_some();
+                    let some = all.iter().filter(|_| number > 0).map(|i| i.index(number));
+                    some.filter(is_known).collect()
                 };
                 let (on, follows) = (pick(&draft.on), pick(&draft.follows));
                 specs.push(TaskSpec {
                     needs: capabilities(draft.needs),
+                    keep: draft.kept,
                     ..TaskSpec::new(id(number))
                         .with_priority(Priority::try_from(draft.priority).unwrap())
                         .after(on.iter().copied().map(id))
@@ -295,6 +313,19 @@ fn apply(op: Op, graph: &mut TaskGraph, model: &mut Model, effects: &mut Vec<Eff
                 model.tasks[task].stage = Stage::Ended(TaskState::Cancelled);
             }
         }
+        Op::CancelAll => {
+            let open: Vec<usize> = (0..model.tasks.len()).filter(|n| !model.state(*n).ended()).collect();
+            assert_eq!(graph.cancel_all("test", now, effects), open.len());
+            for task in open {
+                model.recall(task);
+                model.tasks[task].stage = Stage::Ended(TaskState::Cancelled);
+            }
+        }
+        Op::Forget { which } if !model.tasks.is_empty() => {
+            let task = which.index(model.tasks.len());
+            let kept = std::mem::take(&mut model.tasks[task].draft.kept);
+            assert_eq!(graph.forget(&[id(task)]), usize::from(kept));
+        }
         Op::Advance { millis } => {
             model.now = now.plus(Duration::from_millis(millis));
             graph.advance(model.now, effects);
@@ -308,14 +339,15 @@ fn apply(op: Op, graph: &mut TaskGraph, model: &mut Model, effects: &mut Vec<Eff
 fn draft() -> impl Strategy<Value = Draft> {
     let some = || prop::collection::vec(any::<Index>(), 0..3);
     let needs = prop_oneof![3 => Just(0u8), 3 => Just(1), 1 => Just(2), 1 => Just(3), 1 => Just(4)];
-    (1u8..=5, needs, some(), some(), 0u32..3, 1u64..400).prop_map(
-        |(priority, needs, on, follows, retries, timeout)| Draft {
+    (1u8..=5, needs, some(), some(), 0u32..3, 1u64..400, prop::bool::weighted(0.1)).prop_map(
+        |(priority, needs, on, follows, retries, timeout, kept)| Draft {
             priority,
             needs,
             on,
             follows,
             retries,
             timeout,
+            kept,
         },
     )
 }
@@ -331,6 +363,8 @@ fn op() -> impl Strategy<Value = Op> {
         2 => (any::<Index>(), any::<bool>()).prop_map(|(which, ok)| Op::Late { which, ok }),
         1 => any::<Index>().prop_map(|which| Op::Refuse { which }),
         1 => any::<Index>().prop_map(|which| Op::Cancel { which }),
+        1 => prop::bool::weighted(0.2).prop_map(|all| if all { Op::CancelAll } else { Op::Advance { millis: 1 } }),
+        1 => any::<Index>().prop_map(|which| Op::Forget { which }),
         3 => (0u64..300).prop_map(|millis| Op::Advance { millis }),
     ]
 }
@@ -350,16 +384,20 @@ proptest! {
     fn any_sequence_of_operations_goes_as_the_model_says(
         ops in prop::collection::vec(op(), 1..60),
         limit in prop::option::weighted(0.3, 1usize..4),
+        history in 0usize..8,
     ) {
-        let mut graph = TaskGraph::new(GraphOptions { max_concurrent: limit, ..GraphOptions::default() });
+        let mut graph = TaskGraph::new(GraphOptions { max_concurrent: limit, history, ..GraphOptions::default() });
         let mut model = Model { limit, ..Model::default() };
         let (mut ends, mut effects, mut tokens) = (BTreeSet::new(), Vec::new(), Vec::new());
         for op in ops {
             let shown = format!("{op:?}");
             apply(op, &mut graph, &mut model, &mut effects);
             prop_assert_eq!(graph.verify(), Ok(()), "after {}", shown);
-            for (number, (_, state)) in graph.states().enumerate() {
-                prop_assert_eq!(state, model.state(number), "task {} after {}", number, shown);
+            for number in 0..model.tasks.len() {
+                match graph.state(&id(number)) {
+                    Some(state) => prop_assert_eq!(state, model.state(number), "task {} after {}", number, shown),
+                    None => prop_assert!(!model.is_needed(number), "task {} was forgotten before {}", number, shown),
+                }
             }
             let expected: Vec<_> = model
                 .dispatched
@@ -376,13 +414,20 @@ proptest! {
                 }
                 if let Effect::Event(TaskEvent::TaskEnded { task, fault, .. }) = effect {
                     if let Some(TaskFault::Dependency { because_of }) = fault {
-                        let root = graph.report(&because_of).unwrap().fault;
-                        let first = !matches!(root, None | Some(TaskFault::Dependency { .. }));
+                        // One that failed long ago may be forgotten.
+                        let root = graph.report(&because_of);
+                        let first = root.is_none_or(|root| {
+                            !matches!(root.fault, None | Some(TaskFault::Dependency { .. }))
+                        });
                         prop_assert!(first, "{} is not where it began", because_of);
                     }
                     prop_assert!(ends.insert(task), "a task ends once");
                 }
             }
+            graph.trim();
+            prop_assert_eq!(graph.verify(), Ok(()), "trimmed after {}", shown);
+            let needed = (0..model.tasks.len()).filter(|task| model.is_needed(*task)).count();
+            prop_assert!(graph.known() <= needed + history, "after {}", shown);
             // A token is cancelled exactly when its attempt was given up.
             let metrics = graph.metrics();
             prop_assert_eq!(metrics.releasing, model.recalled.len());

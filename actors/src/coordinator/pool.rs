@@ -21,8 +21,8 @@ use rustc_hash::FxHashMap;
 
 use crate::agent::{AgentId, Capability, Priority, Timestamp};
 
-/// The place of a ready task: the most urgent, then the earliest submitted.
-pub(super) type ReadyKey = (Reverse<Priority>, u32);
+/// The place of a ready task: the most urgent, then the earliest submitted; with its number.
+pub(super) type ReadyKey = (Reverse<Priority>, u64, u32);
 
 /// The place of a free agent: the least loaded, then the least used, then the earliest enrolled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -163,7 +163,7 @@ impl Pool {
 
     /// The most urgent ready task that has a free capable agent, and the best agent for it.
     pub(super) fn best(&self) -> Option<(u32, u32)> {
-        let &((_, task), class) = self.open.first()?;
+        let &((_, _, task), class) = self.open.first()?;
         let agent = self.classes[class as usize].free.first().expect("an open class has a free agent").agent;
         Some((task, agent))
     }

@@ -1,17 +1,20 @@
-//! How one task is kept: a flat record, linked to its dependants through one list of edges.
+//! How one task is kept: a flat record, linked to what it depends on and to what depends on it.
 
-use std::{cmp::Reverse, sync::Arc};
+use std::{cmp::Reverse, sync::Arc, time::Duration};
 
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
 use super::{
     pool::ReadyKey,
-    task::{TaskDetails, TaskFault, TaskState, TaskType},
+    task::{TaskDetails, TaskFault, TaskSpec, TaskState, TaskType},
 };
-use crate::agent::{Priority, Timestamp};
+use crate::{
+    agent::{Priority, TaskId, Timestamp},
+    support::micros,
+};
 
-/// The end of a list of edges, and no agent.
+/// No agent.
 pub(super) const NONE: u32 = u32::MAX;
 
 /// Where a task stands, as far as it alone knows: whether a ready task is queued or waiting depends on the agents.
@@ -67,20 +70,20 @@ impl Link {
     }
 }
 
-/// One entry in a list of dependants.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Edge {
-    pub(super) dependant: Link,
-    pub(super) next: u32,
-}
-
 /// One task.
 #[derive(Debug)]
 pub(super) struct Record {
-    /// The newest edge to a dependant.
-    pub(super) head: u32,
-    /// How many dependencies have not ended.
+    pub(super) id: TaskId,
+    /// How many tasks were submitted before it.
+    pub(super) sequence: u64,
+    /// What waits for it, in the order of submission; empty once it has ended.
+    pub(super) dependants: Vec<Link>,
+    /// In how many lists of dependants it stands: how many dependencies have not ended.
     pub(super) open: u32,
+    /// How often it is a dependency of tasks that have not ended.
+    pub(super) referrers: u32,
+    /// How many of its attempts were given up and not let go of.
+    pub(super) releasing: u32,
     /// The class of its needs.
     pub(super) class: u32,
     /// The agent that works on it.
@@ -93,7 +96,10 @@ pub(super) struct Record {
     pub(super) stage: Stage,
     pub(super) priority: Priority,
     pub(super) task_type: TaskType,
-    /// What it waits for, in the order it was named.
+    /// Somebody asked for it to be kept.
+    pub(super) keep: bool,
+    pub(super) in_history: bool,
+    /// What it waits for, in the order it was named; empty once it has ended.
     pub(super) dependencies: Box<[Link]>,
     pub(super) payload: Option<Arc<Value>>,
     pub(super) result: Option<Arc<Value>>,
@@ -111,21 +117,67 @@ pub(super) struct Record {
 }
 
 impl Record {
+    /// A task as it was submitted, not yet linked to others.
+    pub(super) fn new(task: TaskSpec, sequence: u64, class: u32, now: Timestamp) -> Self {
+        let plain = task.description.is_empty()
+            && task.metadata.is_empty()
+            && task.estimated_duration == Duration::ZERO;
+        Self {
+            id: task.id,
+            sequence,
+            dependants: Vec::new(),
+            open: 0,
+            referrers: 0,
+            releasing: 0,
+            class,
+            agent: NONE,
+            attempts: 0,
+            failures: 0,
+            max_retries: task.max_retries,
+            stage: Stage::Pending,
+            priority: task.priority,
+            task_type: task.task_type,
+            keep: task.keep,
+            in_history: false,
+            dependencies: Box::default(),
+            payload: Some(Arc::new(task.payload)),
+            result: None,
+            fault: None,
+            cancellation: None,
+            details: (!plain).then(|| {
+                Arc::new(TaskDetails {
+                    description: task.description,
+                    metadata: task.metadata,
+                    estimated_duration: task.estimated_duration,
+                })
+            }),
+            timeout: micros(task.timeout),
+            submitted: now,
+            started: None,
+            ended: None,
+            timer: None,
+        }
+    }
+
     /// Its place among ready tasks.
     pub(super) fn key(&self, task: u32) -> ReadyKey {
-        (Reverse(self.priority), task)
+        (Reverse(self.priority), self.sequence, task)
+    }
+
+    /// Whether it has ended and nothing refers to it.
+    pub(super) fn may_be_forgotten(&self) -> bool {
+        self.stage.ended() && !self.keep && self.open == 0 && self.referrers == 0 && self.releasing == 0
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::agent::TaskId;
 
     #[test]
-    fn a_task_takes_at_most_200_bytes_besides_its_texts_and_an_edge_8() {
-        assert!(size_of::<(u64, TaskId, Record)>() <= 200, "{}", size_of::<(u64, TaskId, Record)>());
-        assert_eq!((size_of::<Edge>(), size_of::<Link>()), (8, 4));
+    fn a_task_takes_at_most_224_bytes_besides_its_texts_and_a_link_4() {
+        assert!(size_of::<Record>() <= 224, "{}", size_of::<Record>());
+        assert_eq!(size_of::<Link>(), 4);
     }
 
     #[test]

@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     agent::{AgentId, Capability, Priority, TaskId, Timestamp},
-    support::as_micros,
+    support::{as_micros, from_micros},
 };
 
 /// What sort of task one is.
@@ -79,7 +79,7 @@ impl TaskState {
 }
 
 /// Why a task, or one attempt, did not complete.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "reason", rename_all = "snake_case")]
 pub enum TaskFault {
     /// The agent reported an error.
@@ -90,7 +90,7 @@ pub enum TaskFault {
     /// An attempt took longer than allowed.
     TimedOut {
         /// What was allowed, as whole microseconds \[us\].
-        #[serde(rename = "after_us", serialize_with = "as_micros")]
+        #[serde(rename = "after_us", serialize_with = "as_micros", deserialize_with = "from_micros")]
         after: Duration,
     },
     /// The agent left while it worked on the task.
@@ -150,7 +150,7 @@ impl fmt::Display for TaskFault {
 /// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct TaskSpec {
-    /// Its identity, unique on the coordinator.
+    /// Its identity, unique among the tasks that the coordinator knows.
     pub id: TaskId,
     /// What sort of task it is.
     pub task_type: TaskType,
@@ -174,6 +174,10 @@ pub struct TaskSpec {
     pub max_retries: u32,
     /// How long it is expected to take; nothing unless said.
     pub estimated_duration: Duration,
+    /// Whether it stays known after its end until [`ForgetTasks`](super::ForgetTasks) names it: for those who will submit
+    /// tasks that depend on it, or ask for its result, much later. Otherwise it is forgotten when nothing refers to it and
+    /// [`history`](super::GraphOptions::history) more recent tasks have ended.
+    pub keep: bool,
 }
 
 impl TaskSpec {
@@ -192,6 +196,7 @@ impl TaskSpec {
             timeout: Duration::from_secs(30),
             max_retries: 3,
             estimated_duration: Duration::ZERO,
+            keep: false,
         }
     }
 
@@ -226,6 +231,11 @@ impl TaskSpec {
     /// Sets what the agent is to work on.
     pub fn with_payload(self, payload: Value) -> Self {
         Self { payload, ..self }
+    }
+
+    /// Keeps it after its end until it is named by [`ForgetTasks`](super::ForgetTasks).
+    pub fn kept(self) -> Self {
+        Self { keep: true, ..self }
     }
 
     /// Limits the time of one attempt.
@@ -290,5 +300,21 @@ mod tests {
             ["pending", "queued", "executing", "waiting", "completed", "failed", "cancelled", "timed_out"]
         );
         assert_eq!(serde_json::to_value(TaskType::WorkflowCoordination).unwrap(), "workflow_coordination");
+    }
+
+    #[test]
+    fn faults_are_read_as_they_were_written() {
+        let faults = [
+            TaskFault::Failed { error: "no".to_owned() },
+            TaskFault::TimedOut { after: Duration::from_millis(5) },
+            TaskFault::AgentLeft { agent: AgentId::new("a").unwrap() },
+            TaskFault::Dependency { because_of: TaskId::new("t").unwrap() },
+            TaskFault::Unserved { needs: Arc::new([Capability::new("hash").unwrap()].into()) },
+            TaskFault::Cancelled { because: "enough".into() },
+        ];
+        for fault in faults {
+            let written = serde_json::to_value(&fault).unwrap();
+            assert_eq!(serde_json::from_value::<TaskFault>(written).unwrap(), fault);
+        }
     }
 }
