@@ -4,7 +4,7 @@
 //! files below, numbers ──batches of 256──> coordinator, while fewer than the window are open
 //! ```
 //!
-//! A task that has ended is kept as long as tasks may come that depend on it, with its result: about 300 bytes, its id and
+//! A task that has ended is kept as long as tasks may come that depend on it, with its result: about 150 bytes, its id and
 //! the result. Of those that no other entry depends on, the first [`NAMED`] are kept for the report. What has not been
 //! submitted costs nothing; a listing of files is read as it is needed.
 //!

@@ -152,10 +152,10 @@ impl TaskGraph {
             match timer {
                 Timer::Agent(agent) => self.pool.change(agent, |slot| slot.paused = None),
                 Timer::Task(task) => {
-                    self.tasks[task].timer = None;
+                    self.tasks[task].plan_mut().timer = None;
                     if self.tasks[task].stage == Stage::Executing {
                         self.recall(task, effects);
-                        let after = Duration::from_micros(self.tasks[task].timeout);
+                        let after = Duration::from_micros(self.tasks[task].plan().timeout);
                         self.attempt_failed(task, TaskFault::TimedOut { after }, now, effects);
                     } else {
                         self.make_ready(task, now, effects);
@@ -184,7 +184,7 @@ impl TaskGraph {
     }
 
     fn dispatch(&mut self, task: u32, agent: u32, now: Timestamp, effects: &mut Vec<Effect>) {
-        self.pool.unqueue(self.tasks[task].class, self.key(task));
+        self.pool.unqueue(self.tasks[task].plan().class, self.key(task));
         self.pool.change(agent, |slot| {
             slot.executing.insert(task);
             slot.dispatched += 1;
@@ -196,12 +196,13 @@ impl TaskGraph {
         record.attempts += 1;
         record.started.get_or_insert(now);
         let cancellation = CancellationToken::new();
-        record.cancellation = Some(cancellation.clone());
-        let (attempt, deadline) = (record.attempts, now.plus(Duration::from_micros(record.timeout)));
+        record.plan_mut().cancellation = Some(cancellation.clone());
+        let (attempt, deadline) = (record.attempts, now.plus(Duration::from_micros(record.plan().timeout)));
         self.set_timer(task, deadline);
         let record = &self.tasks[task];
         let agent = self.pool.agents[agent as usize].id.clone();
-        let inputs = record.dependencies.iter().filter_map(|link| {
+        let plan = record.plan();
+        let inputs = plan.dependencies.iter().filter_map(|link| {
             let on = &self.tasks[link.task()];
             Some((on.id.clone(), on.result.clone()?))
         });
@@ -209,11 +210,11 @@ impl TaskGraph {
             task: record.id.clone(),
             agent: agent.clone(),
             attempt,
-            task_type: record.task_type,
-            priority: record.priority,
+            task_type: plan.task_type,
+            priority: plan.priority,
             deadline,
-            payload: record.payload.clone().expect("it is kept until the task ends"),
-            details: record.details.clone(),
+            payload: plan.payload.clone(),
+            details: plan.details.clone(),
             inputs: inputs.collect(),
             cancellation,
         };
@@ -232,7 +233,7 @@ impl TaskGraph {
         let record = &mut self.tasks[task];
         record.failures += 1;
         let (failures, attempt) = (record.failures, record.attempts);
-        if failures > record.max_retries {
+        if failures > record.plan().max_retries {
             let state = match fault {
                 TaskFault::TimedOut { .. } => TaskState::TimedOut,
                 _ => TaskState::Failed,
@@ -264,7 +265,7 @@ impl TaskGraph {
     pub(super) fn put_down(&mut self, task: u32) {
         self.stop_timer(task);
         let record = &mut self.tasks[task];
-        record.cancellation = None;
+        record.plan_mut().cancellation = None;
         let agent = std::mem::replace(&mut record.agent, NONE);
         if agent != NONE {
             self.pool.change(agent, |slot| _ = slot.executing.remove(&task));
@@ -290,7 +291,8 @@ impl TaskGraph {
         self.stop_timer(task);
         let record = &mut self.tasks[task];
         let number = std::mem::replace(&mut record.agent, NONE);
-        let cancellation = record.cancellation.take().expect("an attempt has one while it executes");
+        let cancellation =
+            record.plan_mut().cancellation.take().expect("an attempt has one while it executes");
         let agent = self.pool.agents[number as usize].id.clone();
         (number, Effect::Recall { task: record.id.clone(), agent, attempt: record.attempts, cancellation })
     }

@@ -30,8 +30,8 @@
 //!
 //! Every call takes O(log n) for each task and edge it touches, without recursion. An ended task is known as long as
 //! something may refer to it ([`Store`]) and a while longer ([`GraphOptions::history`]); totals count all there ever were.
-//! A known task takes about 300 bytes (its record, id, and place in the index) plus 8 bytes for each dependency until it
-//! ends, its payload until it ends, and its result.
+//! A known task takes about 150 bytes (its record, id, and place in the index) and its result; until it ends as much again,
+//! its payload, and 8 bytes for each dependency.
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -168,11 +168,11 @@ impl TaskGraph {
             let dependency = &mut self.tasks[on];
             dependency.referrers += 1;
             if !dependency.stage.ended() {
-                dependency.dependants.push(Link::new(task, soft));
+                dependency.plan_mut().dependants.push(Link::new(task, soft));
                 self.tasks[task].open += 1;
             }
         }
-        self.tasks[task].dependencies = links.into();
+        self.tasks[task].plan_mut().dependencies = links.into();
     }
 
     /// Queues a new task without open dependencies, or fails it for one that did not complete.
@@ -181,7 +181,7 @@ impl TaskGraph {
         if record.stage != Stage::Pending {
             return;
         }
-        let failed = record.dependencies.iter().find(|link| {
+        let failed = record.plan().dependencies.iter().find(|link| {
             let stage = self.tasks[link.task()].stage;
             !link.soft() && stage.ended() && stage != Stage::Completed
         });
@@ -220,8 +220,8 @@ impl TaskGraph {
         for (_, task) in &open {
             self.stop(*task, effects);
             let fault = TaskFault::Cancelled { because: because.clone() };
-            self.settle(*task, TaskState::Cancelled, Some(fault), now, effects);
-            for link in take(&mut self.tasks[*task].dependants) {
+            let dependants = self.settle(*task, TaskState::Cancelled, Some(fault), now, effects);
+            for link in dependants {
                 self.wait_less(link.task());
             }
             self.tasks.retire(*task);
@@ -235,7 +235,7 @@ impl TaskGraph {
             Stage::Executing => {
                 self.recall(task, effects);
             }
-            Stage::Ready => self.pool.unqueue(self.tasks[task].class, self.key(task)),
+            Stage::Ready => self.pool.unqueue(self.tasks[task].plan().class, self.key(task)),
             _ => self.stop_timer(task),
         }
     }
@@ -254,8 +254,8 @@ impl TaskGraph {
             if self.tasks[task].stage.ended() {
                 continue;
             }
-            self.settle(task, state, fault, now, effects);
-            for link in take(&mut self.tasks[task].dependants) {
+            let dependants = self.settle(task, state, fault, now, effects);
+            for link in dependants {
                 self.wait_less(link.task());
                 let dependant = &self.tasks[link.task()];
                 if dependant.stage.ended() {
@@ -284,13 +284,13 @@ impl TaskGraph {
 
     /// Whether a task waits for one that did not complete.
     fn doomed(&self, task: u32) -> bool {
-        self.tasks[task].dependencies.iter().any(|link| {
+        self.tasks[task].plan().dependencies.iter().any(|link| {
             let stage = self.tasks[link.task()].stage;
             !link.soft() && stage.ended() && stage != Stage::Completed
         })
     }
 
-    /// Books the end of one task.
+    /// Books the end of one task; what waited for it.
     fn settle(
         &mut self,
         task: u32,
@@ -298,12 +298,11 @@ impl TaskGraph {
         fault: Option<TaskFault>,
         now: Timestamp,
         effects: &mut Vec<Effect>,
-    ) {
+    ) -> Vec<Link> {
         self.move_to(task, state.stage());
         let record = &mut self.tasks[task];
         record.ended = Some(now);
-        record.payload = None;
-        record.details = None;
+        let plan = record.plan.take().expect("a task ends once");
         record.fault = fault.clone().map(Box::new);
         let latency = now.since(record.submitted);
         if state == TaskState::Completed {
@@ -318,9 +317,10 @@ impl TaskGraph {
             latency,
             fault,
         }));
-        for link in take(&mut record.dependencies) {
+        for link in plan.dependencies {
             self.tasks.unrefer(link.task());
         }
+        plan.dependants
     }
 
     /// Queues a task that is ready, or cancels it when nobody can do it and such tasks do not wait.
@@ -332,7 +332,7 @@ impl TaskGraph {
 
     /// Queues a task that is ready; why it has to be cancelled instead, if so.
     fn queue(&mut self, task: u32, now: Timestamp, effects: &mut Vec<Effect>) -> Option<TaskFault> {
-        let class = self.tasks[task].class;
+        let class = self.tasks[task].plan().class;
         if let Some((needs, first)) = self.pool.lack(class) {
             if first {
                 let needs = BTreeSet::clone(&needs);
@@ -357,7 +357,7 @@ impl TaskGraph {
         });
         waiting.extend(retried.filter(|task| {
             let record = &self.tasks[*task];
-            record.stage == Stage::Backoff && record.class == class
+            record.stage == Stage::Backoff && record.plan().class == class
         }));
         if waiting.is_empty() {
             return;
@@ -400,12 +400,12 @@ impl TaskGraph {
     }
 
     pub(super) fn set_timer(&mut self, task: u32, due: Timestamp) {
-        self.tasks[task].timer = Some(due);
+        self.tasks[task].plan_mut().timer = Some(due);
         self.timers.insert((due, Timer::Task(task)));
     }
 
     pub(super) fn stop_timer(&mut self, task: u32) {
-        if let Some(due) = self.tasks[task].timer.take() {
+        if let Some(due) = self.tasks[task].plan_mut().timer.take() {
             self.timers.remove(&(due, Timer::Task(task)));
         }
     }

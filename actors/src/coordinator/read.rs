@@ -46,7 +46,7 @@ impl TaskGraph {
         let record = &self.tasks[task];
         match record.stage {
             Stage::Pending => TaskState::Pending,
-            Stage::Ready if self.pool.classes[record.class as usize].capable > 0 => TaskState::Queued,
+            Stage::Ready if self.pool.classes[record.plan().class as usize].capable > 0 => TaskState::Queued,
             Stage::Ready | Stage::Backoff => TaskState::Waiting,
             Stage::Executing => TaskState::Executing,
             Stage::Completed => TaskState::Completed,
@@ -117,14 +117,17 @@ impl TaskGraph {
         // What each task should have: open dependencies, and references to it.
         let (mut open, mut referrers) = (BTreeMap::<u32, u32>::new(), BTreeMap::<u32, u32>::new());
         for (_, record) in self.tasks.iter() {
-            record.dependants.iter().for_each(|link| *open.entry(link.task()).or_default() += 1);
-            record.dependencies.iter().for_each(|link| *referrers.entry(link.task()).or_default() += 1);
+            let Some(plan) = &record.plan else { continue };
+            plan.dependants.iter().for_each(|link| *open.entry(link.task()).or_default() += 1);
+            plan.dependencies.iter().for_each(|link| *referrers.entry(link.task()).or_default() += 1);
         }
         let mut retired = 0;
         for (number, record) in self.tasks.iter() {
             stages[record.stage as usize] += 1;
             retired += usize::from(record.in_history);
-            timers.extend(record.timer.map(|due| (due, Timer::Task(number))));
+            timers.extend(
+                record.plan.as_ref().and_then(|plan| plan.timer).map(|due| (due, Timer::Task(number))),
+            );
             let linked = [&open, &referrers].map(|links| links.get(&number).copied().unwrap_or_default());
             self.verify_task(number, linked)
                 .map_err(|wrong| format!("task {}, {:?}: {wrong}", record.id, record.stage))?;
@@ -153,24 +156,23 @@ impl TaskGraph {
     fn verify_task(&self, number: u32, [open, referrers]: [u32; 2]) -> Result<(), String> {
         let record = &self.tasks[number];
         let stage = record.stage;
-        let class = &self.pool.classes[record.class as usize];
         let check = |fine: bool, wrong: &str| if fine { Ok(()) } else { Err(wrong.to_owned()) };
         check(open == record.open, "open dependencies are miscounted")?;
         check(referrers == record.referrers, "references are miscounted")?;
         let recalled = self.recalled.keys().filter(|(task, _)| *task == record.id).count();
         check(recalled == record.releasing as usize, "attempts to be let go of are miscounted")?;
-        check(!stage.ended() || record.dependencies.is_empty(), "it has ended and refers to others")?;
-        check(!stage.ended() || record.dependants.is_empty(), "it has ended and others wait for it")?;
         check(record.in_history || !record.may_be_forgotten(), "it will never be forgotten")?;
-        check(stage.ended() || (stage == Stage::Pending) == (open > 0), "pending and open disagree")?;
-        check(class.ready.contains(&record.key(number)) == (stage == Stage::Ready), "queue disagrees")?;
-        check((record.agent != NONE) == (stage == Stage::Executing), "agent disagrees")?;
-        check(record.cancellation.is_some() == (stage == Stage::Executing), "token disagrees")?;
-        let timed = matches!(stage, Stage::Executing | Stage::Backoff);
-        check(record.timer.is_some() == timed, "timer disagrees")?;
-        check(record.payload.is_some() != stage.ended(), "payload disagrees")?;
+        check(record.plan.is_some() != stage.ended(), "plan disagrees")?;
         check(record.ended.is_some() == stage.ended(), "time of end disagrees")?;
-        check(record.failures <= record.max_retries.saturating_add(1), "too many failures")?;
+        check((record.agent != NONE) == (stage == Stage::Executing), "agent disagrees")?;
+        let Some(plan) = &record.plan else { return Ok(()) };
+        let class = &self.pool.classes[plan.class as usize];
+        check((stage == Stage::Pending) == (open > 0), "pending and open disagree")?;
+        check(class.ready.contains(&record.key(number)) == (stage == Stage::Ready), "queue disagrees")?;
+        check(plan.cancellation.is_some() == (stage == Stage::Executing), "token disagrees")?;
+        let timed = matches!(stage, Stage::Executing | Stage::Backoff);
+        check(plan.timer.is_some() == timed, "timer disagrees")?;
+        check(record.failures <= plan.max_retries, "too many failures")?;
         if stage == Stage::Executing {
             let agent = &self.pool.agents[record.agent as usize];
             check(agent.executing.contains(&number), "its agent does not know")?;
@@ -210,6 +212,10 @@ impl TaskGraph {
             stranded += if class.capable == 0 { class.ready.len() } else { 0 };
         }
         let ready = self.totals.stages[Stage::Ready as usize];
+        let queued: usize = pool.classes.iter().map(|class| class.ready.len()).sum();
+        if queued != ready {
+            return Err(format!("{ready} tasks are ready, {queued} are queued"));
+        }
         let open = pool.classes.iter().filter(|class| class.listed.is_some()).count();
         if (stranded, open) != (pool.stranded, pool.open.len()) {
             return Err(format!("{stranded} of {ready} ready tasks are stranded, {open} classes open"));

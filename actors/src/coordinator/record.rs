@@ -76,42 +76,49 @@ pub(super) struct Record {
     pub(super) id: TaskId,
     /// How many tasks were submitted before it.
     pub(super) sequence: u64,
-    /// What waits for it, in the order of submission; empty once it has ended.
-    pub(super) dependants: Vec<Link>,
     /// In how many lists of dependants it stands: how many dependencies have not ended.
     pub(super) open: u32,
     /// How often it is a dependency of tasks that have not ended.
     pub(super) referrers: u32,
     /// How many of its attempts were given up and not let go of.
     pub(super) releasing: u32,
-    /// The class of its needs.
-    pub(super) class: u32,
     /// The agent that works on it.
     pub(super) agent: u32,
     /// How many times it was dispatched.
     pub(super) attempts: u32,
     /// How many attempts failed.
     pub(super) failures: u32,
-    pub(super) max_retries: u32,
     pub(super) stage: Stage,
-    pub(super) priority: Priority,
-    pub(super) task_type: TaskType,
     /// Somebody asked for it to be kept.
     pub(super) keep: bool,
     pub(super) in_history: bool,
-    /// What it waits for, in the order it was named; empty once it has ended.
-    pub(super) dependencies: Box<[Link]>,
-    pub(super) payload: Option<Arc<Value>>,
     pub(super) result: Option<Arc<Value>>,
     pub(super) fault: Option<Box<TaskFault>>,
+    pub(super) submitted: Timestamp,
+    pub(super) started: Option<Timestamp>,
+    pub(super) ended: Option<Timestamp>,
+    /// There until it ends.
+    pub(super) plan: Option<Box<Plan>>,
+}
+
+/// What a task needs only until it ends.
+#[derive(Debug)]
+pub(super) struct Plan {
+    /// The class of its needs.
+    pub(super) class: u32,
+    pub(super) max_retries: u32,
+    pub(super) priority: Priority,
+    pub(super) task_type: TaskType,
+    /// What it waits for, in the order it was named.
+    pub(super) dependencies: Box<[Link]>,
+    /// What waits for it, in the order of submission.
+    pub(super) dependants: Vec<Link>,
+    pub(super) payload: Arc<Value>,
     pub(super) details: Option<Arc<TaskDetails>>,
     /// Cancels the attempt that executes.
     pub(super) cancellation: Option<CancellationToken>,
     /// How long one attempt may take \[us\].
     pub(super) timeout: u64,
-    pub(super) submitted: Timestamp,
-    pub(super) started: Option<Timestamp>,
-    pub(super) ended: Option<Timestamp>,
     /// When its attempt will be given up, or its next attempt is due.
     pub(super) timer: Option<Timestamp>,
 }
@@ -122,28 +129,14 @@ impl Record {
         let plain = task.description.is_empty()
             && task.metadata.is_empty()
             && task.estimated_duration == Duration::ZERO;
-        Self {
-            id: task.id,
-            sequence,
-            dependants: Vec::new(),
-            open: 0,
-            referrers: 0,
-            releasing: 0,
+        let plan = Plan {
             class,
-            agent: NONE,
-            attempts: 0,
-            failures: 0,
             max_retries: task.max_retries,
-            stage: Stage::Pending,
             priority: task.priority,
             task_type: task.task_type,
-            keep: task.keep,
-            in_history: false,
             dependencies: Box::default(),
-            payload: Some(Arc::new(task.payload)),
-            result: None,
-            fault: None,
-            cancellation: None,
+            dependants: Vec::new(),
+            payload: Arc::new(task.payload),
             details: (!plain).then(|| {
                 Arc::new(TaskDetails {
                     description: task.description,
@@ -151,17 +144,44 @@ impl Record {
                     estimated_duration: task.estimated_duration,
                 })
             }),
+            cancellation: None,
             timeout: micros(task.timeout),
+            timer: None,
+        };
+        Self {
+            id: task.id,
+            sequence,
+            open: 0,
+            referrers: 0,
+            releasing: 0,
+            agent: NONE,
+            attempts: 0,
+            failures: 0,
+            stage: Stage::Pending,
+            keep: task.keep,
+            in_history: false,
+            result: None,
+            fault: None,
             submitted: now,
             started: None,
             ended: None,
-            timer: None,
+            plan: Some(Box::new(plan)),
         }
+    }
+
+    /// The plan of a task that has not ended.
+    pub(super) fn plan(&self) -> &Plan {
+        self.plan.as_ref().expect("a task has its plan until it ends")
+    }
+
+    /// The plan of a task that has not ended.
+    pub(super) fn plan_mut(&mut self) -> &mut Plan {
+        self.plan.as_mut().expect("a task has its plan until it ends")
     }
 
     /// Its place among ready tasks.
     pub(super) fn key(&self, task: u32) -> ReadyKey {
-        (Reverse(self.priority), self.sequence, task)
+        (Reverse(self.plan().priority), self.sequence, task)
     }
 
     /// Whether it has ended and nothing refers to it.
@@ -175,8 +195,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_task_takes_at_most_224_bytes_besides_its_texts_and_a_link_4() {
-        assert!(size_of::<Record>() <= 224, "{}", size_of::<Record>());
+    fn a_task_takes_at_most_120_bytes_besides_its_texts_as_much_again_until_it_ends_and_a_link_4() {
+        assert!(size_of::<Record>() <= 120, "{}", size_of::<Record>());
+        assert!(size_of::<Plan>() <= 120, "{}", size_of::<Plan>());
         assert_eq!(size_of::<Link>(), 4);
     }
 
