@@ -69,6 +69,8 @@ struct Model {
     agents: Vec<Agent>,
     now: Timestamp,
     limit: Option<usize>,
+    /// Whether tasks are cancelled that no agent can do.
+    cancels: bool,
     dispatched: Vec<(usize, usize, u32)>,
     /// Attempts given up, with the agents that have not let go of them.
     recalled: Vec<(usize, u32, usize)>,
@@ -94,18 +96,23 @@ impl Model {
         let bad = |stage: Stage| matches!(stage, Stage::Ended(s) if s != TaskState::Completed);
         let ended = |stage: Stage| matches!(stage, Stage::Ended(_));
         loop {
-            let change = self.tasks.iter().enumerate().filter(|(_, t)| t.stage == Stage::Pending).find_map(
-                |(n, t)| {
-                    let stage = |on: &usize| self.tasks[*on].stage;
-                    if t.on.iter().any(|on| bad(stage(on))) {
-                        Some((n, Stage::Ended(TaskState::Failed)))
-                    } else if t.on.iter().chain(&t.follows).all(|on| ended(stage(on))) {
-                        Some((n, Stage::Ready))
-                    } else {
-                        None
-                    }
-                },
-            );
+            let change = self.tasks.iter().enumerate().find_map(|(n, t)| {
+                let stage = |on: &usize| self.tasks[*on].stage;
+                let is_ready = matches!(t.stage, Stage::Ready | Stage::Backoff { .. });
+                if is_ready && self.cancels && !self.is_served(n) {
+                    return Some((n, Stage::Ended(TaskState::Cancelled)));
+                }
+                if t.stage != Stage::Pending {
+                    return None;
+                }
+                if t.on.iter().any(|on| bad(stage(on))) {
+                    Some((n, Stage::Ended(TaskState::Failed)))
+                } else if t.on.iter().chain(&t.follows).all(|on| ended(stage(on))) {
+                    Some((n, Stage::Ready))
+                } else {
+                    None
+                }
+            });
             let Some((task, stage)) = change else { break };
             self.tasks[task].stage = stage;
         }
@@ -196,13 +203,15 @@ impl Model {
         self.tasks.iter().enumerate().any(executes).then_some(false)
     }
 
-    fn state(&self, task: usize) -> TaskState {
+    fn is_served(&self, task: usize) -> bool {
         let needs = self.tasks[task].draft.needs;
+        self.agents.iter().any(|a| a.present && a.offers & needs == needs)
+    }
+
+    fn state(&self, task: usize) -> TaskState {
         match self.tasks[task].stage {
             Stage::Pending => TaskState::Pending,
-            Stage::Ready if self.agents.iter().any(|a| a.present && a.offers & needs == needs) => {
-                TaskState::Queued
-            }
+            Stage::Ready if self.is_served(task) => TaskState::Queued,
             Stage::Ready | Stage::Backoff { .. } => TaskState::Waiting,
             Stage::Executing { .. } => TaskState::Executing,
             Stage::Ended(state) => state,
@@ -222,38 +231,41 @@ fn capabilities(mask: u8) -> BTreeSet<Capability> {
     (0..3).filter(|bit| mask >> bit & 1 == 1).map(|bit| Capability::new(format!("c{bit}")).unwrap()).collect()
 }
 
+/// Submits tasks to both. Those that the graph has forgotten cannot be depended upon.
+fn submit(drafts: Vec<Draft>, graph: &mut TaskGraph, model: &mut Model, effects: &mut Vec<Effect>) {
+    let first = model.tasks.len();
+    let mut specs = Vec::new();
+    for (at, draft) in drafts.into_iter().enumerate() {
+        let number = first + at;
+        let pick = |all: &[Index]| -> Vec<usize> {
+            let is_known = |n: &usize| *n >= first || graph.state(&id(*n)).is_some();
+            let some = all.iter().filter(|_| number > 0).map(|i| i.index(number));
+            some.filter(is_known).collect()
+        };
+        let (on, follows) = (pick(&draft.on), pick(&draft.follows));
+        specs.push(TaskSpec {
+            needs: capabilities(draft.needs),
+            keep: draft.kept,
+            ..TaskSpec::new(id(number))
+                .with_priority(Priority::try_from(draft.priority).unwrap())
+                .after(on.iter().copied().map(id))
+                .following(follows.iter().copied().map(id))
+                .retrying(draft.retries)
+                .within(Duration::from_millis(draft.timeout))
+        });
+        let stage = Stage::Pending;
+        model.tasks.push(Task { draft, on, follows, stage, attempts: 0, failures: 0 });
+    }
+    graph.submit(specs, model.now, effects).unwrap();
+}
+
 /// Does one operation on both; whatever it refers to is chosen among what exists.
 fn apply(op: Op, graph: &mut TaskGraph, model: &mut Model, effects: &mut Vec<Effect>) {
     let now = model.now;
     let executing: Vec<usize> =
         (0..model.tasks.len()).filter(|n| model.state(*n) == TaskState::Executing).collect();
     match op {
-        Op::Submit(drafts) => {
-            let first = model.tasks.len();
-            let mut specs = Vec::new();
-            for (at, draft) in drafts.into_iter().enumerate() {
-                let number = first + at;
-                let pick = |all: &[Index]| -> Vec<usize> {
-                    let is_known = |n: &usize| *n >= first || graph.state(&id(*n)).is_some();
-                    let some = all.iter().filter(|_| number > 0).map(|i| i.index(number));
-                    some.filter(is_known).collect()
-                };
-                let (on, follows) = (pick(&draft.on), pick(&draft.follows));
-                specs.push(TaskSpec {
-                    needs: capabilities(draft.needs),
-                    keep: draft.kept,
-                    ..TaskSpec::new(id(number))
-                        .with_priority(Priority::try_from(draft.priority).unwrap())
-                        .after(on.iter().copied().map(id))
-                        .following(follows.iter().copied().map(id))
-                        .retrying(draft.retries)
-                        .within(Duration::from_millis(draft.timeout))
-                });
-                let stage = Stage::Pending;
-                model.tasks.push(Task { draft, on, follows, stage, attempts: 0, failures: 0 });
-            }
-            graph.submit(specs, now, effects).unwrap();
-        }
+        Op::Submit(drafts) => submit(drafts, graph, model, effects),
         Op::Enroll { agent, offers, slots } => {
             let taken = graph.enroll(agent_id(agent), capabilities(offers), slots, now, effects).is_ok();
             assert_eq!(taken, !model.agents.iter().any(|a| a.present && a.name == agent));
@@ -385,9 +397,15 @@ proptest! {
         ops in prop::collection::vec(op(), 1..60),
         limit in prop::option::weighted(0.3, 1usize..4),
         history in 0usize..8,
+        cancels in prop::bool::weighted(0.3),
     ) {
-        let mut graph = TaskGraph::new(GraphOptions { max_concurrent: limit, history, ..GraphOptions::default() });
-        let mut model = Model { limit, ..Model::default() };
+        let mut graph = TaskGraph::new(GraphOptions {
+            max_concurrent: limit,
+            history,
+            unserved: if cancels { Unserved::Cancel } else { Unserved::Wait },
+            ..GraphOptions::default()
+        });
+        let mut model = Model { limit, cancels, ..Model::default() };
         let (mut ends, mut effects, mut tokens) = (BTreeSet::new(), Vec::new(), Vec::new());
         for op in ops {
             let shown = format!("{op:?}");

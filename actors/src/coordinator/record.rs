@@ -126,7 +126,7 @@ pub(super) struct Plan {
 impl Record {
     /// A task as it was submitted, not yet linked to others.
     pub(super) fn new(task: TaskSpec, sequence: u64, class: u32, now: Timestamp) -> Self {
-        let plain = task.description.is_empty()
+        let is_bare = task.description.is_empty()
             && task.metadata.is_empty()
             && task.estimated_duration == Duration::ZERO;
         let plan = Plan {
@@ -137,7 +137,7 @@ impl Record {
             dependencies: Box::default(),
             dependants: Vec::new(),
             payload: Arc::new(task.payload),
-            details: (!plain).then(|| {
+            details: (!is_bare).then(|| {
                 Arc::new(TaskDetails {
                     description: task.description,
                     metadata: task.metadata,
