@@ -7,6 +7,7 @@ mod command_run;
 mod host_api;
 mod host_faults;
 mod host_recall;
+mod host_recall_random;
 mod manifest_bad;
 mod manifest_command;
 mod manifest_limits;
