@@ -5,7 +5,7 @@
 use std::{any::Any, collections::VecDeque, fmt, time::Duration};
 
 use petgraph::{Direction, algo::kosaraju_scc, graph::DiGraph, visit::EdgeRef};
-use serde::Serializer;
+use serde::{Deserialize, Deserializer, Serializer};
 
 /// The graph both schedulers build: an edge runs from a dependency to its dependant.
 pub(crate) type Dag = DiGraph<(), ()>;
@@ -142,6 +142,11 @@ pub(crate) fn micros(duration: Duration) -> u64 {
 /// Serialises a duration as whole microseconds \[us\].
 pub(crate) fn as_micros<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_u64(micros(*duration))
+}
+
+/// Reads a duration from whole microseconds \[us\].
+pub(crate) fn from_micros<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+    u64::deserialize(deserializer).map(Duration::from_micros)
 }
 
 /// The wait before an attempt that follows `failures` failed ones: `first`, doubled each time, at most `most`.

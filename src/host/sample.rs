@@ -87,6 +87,7 @@ impl Window {
             TaskEvent::TaskStarted { .. }
             | TaskEvent::TaskRefused { .. }
             | TaskEvent::TaskRetried { .. }
+            | TaskEvent::AttemptReleased { .. }
             | TaskEvent::CapabilityMissing { .. }
             | TaskEvent::AgentEnrolled { .. }
             | TaskEvent::AgentWithdrawn { .. } => {}
@@ -104,6 +105,7 @@ impl Window {
             | Reason::NotAccepted
             | Reason::Unknown
             | Reason::Intervened
+            | Reason::Recalled
             | Reason::Panicked
             | Reason::Stopped => return,
         };

@@ -136,6 +136,7 @@ pub(crate) fn full() -> RunReport {
                 dispatched: 50_004,
                 retried: 3,
                 stale: 1,
+                releasing: 1,
                 agents: 51,
                 average_latency: Duration::from_micros(2_345),
                 first_submitted: Some(Timestamp::from_start(Duration::from_micros(190_450))),

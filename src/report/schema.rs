@@ -69,6 +69,8 @@ pub(super) struct TaskMetricsShape {
     retried: u64,
     /// Answers to attempts that had been given up.
     stale: u64,
+    /// Attempts that were given up and that their agents have not let go of.
+    releasing: u64,
     /// Agents enrolled.
     agents: u64,
     /// The average time from submission to completion \[us\].

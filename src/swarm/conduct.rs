@@ -3,8 +3,8 @@
 use std::{sync::Arc, time::Duration};
 
 use phalanx_actors::{
-    agent::{AgentId, TaskId, Timestamp},
-    coordinator::{CancelAll, GraphOptions, QueryTask, QueryTasks, TaskMetrics, TaskReport},
+    agent::{AgentId, Timestamp},
+    coordinator::{CancelAll, GraphOptions, QueryTask, QueryTasks, TaskMetrics, TaskReport, Unserved},
     initializer::StartupReport,
     monitor::MonitorOptions,
     registrar::QueryRoster,
@@ -32,10 +32,6 @@ const DRAIN: Duration = Duration::from_secs(30);
 /// The same when the run was told to stop.
 const DRAIN_STOPPED: Duration = Duration::from_secs(10);
 
-/// How long nothing may be dispatched, after agents of a capability are all gone, until what needs it is cancelled. Longer
-/// than any wait between two attempts.
-const STALL: Duration = Duration::from_secs(11);
-
 /// How many events may wait for the handlers: a manifest's should miss none.
 const BACKLOG: usize = 1 << 16;
 
@@ -52,7 +48,6 @@ pub(super) struct Course {
 /// What is asked of the coordinator before it is gone.
 pub(super) struct Tasks {
     pub(super) metrics: TaskMetrics,
-    pub(super) failed: Vec<TaskReport>,
     pub(super) leaves: Vec<TaskReport>,
 }
 
@@ -93,6 +88,10 @@ fn builder(world: &Arc<World>, seed: u64, arbiters: usize, trace: Trace) -> Host
     let tally = world.tally.clone();
     let tasks = GraphOptions {
         max_concurrent: Some(world.manifest.coordinator.max_concurrent),
+        // All agents are enrolled before the first task is submitted, and no other ones come.
+        unserved: Unserved::Cancel,
+        // Whatever is asked for later is kept.
+        history: 0,
         ..GraphOptions::default()
     };
     let monitor = MonitorOptions {
@@ -143,29 +142,16 @@ async fn course(env: &Env) -> Result<Course, RunError> {
 }
 
 /// Has all tasks done; without tasks, waits for tickers and planned faults.
-async fn work(env: &Env, faults: &mut Faults) -> Result<Fed, RunError> {
+async fn work(env: &Env, faults: &mut Faults) -> Result<Fed, HostError> {
     let (world, host) = (&env.world, &env.host);
     if world.manifest.tasks.is_empty() {
         tick(world).await;
         faults.timed().await;
         return Ok(Fed::default());
     }
-    let done = async {
-        let fed = feed::feed(world, host).await?;
-        host.tasks().await?;
-        Ok::<_, HostError>(fed)
-    };
-    tokio::pin!(done);
-    loop {
-        tokio::select! {
-            biased;
-            fed = &mut done => return Ok(fed?),
-            because = stalled(world, host) => {
-                world.tally.note(because.clone());
-                cancel_all(host, because).await?;
-            }
-        }
-    }
+    let fed = feed::feed(world, host).await?;
+    host.tasks().await?;
+    Ok(fed)
 }
 
 /// Waits until every ticker has ticked for the last time, or is no more.
@@ -186,22 +172,6 @@ async fn tick(world: &World) {
         tickers.iter().all(|ticker| figures.ticked_out.contains(ticker) || figures.gone.contains(ticker))
     };
     world.tally.until(ended).await;
-}
-
-/// Waits until tasks are left that nobody can do any more; says so.
-async fn stalled(world: &World, host: &Host) -> String {
-    loop {
-        world.tally.until(|figures| figures.missing.is_some()).await;
-        let before = metrics(host).await;
-        tokio::time::sleep(STALL).await;
-        let now = metrics(host).await;
-        let is_still = now.executing == 0 && now.queued == 0 && now.dispatched == before.dispatched;
-        let missing = world.tally.read().missing.clone();
-        if let Some(missing) = missing.filter(|_| is_still && now.waiting > 0) {
-            world.tally.found();
-            return format!("no agent is left that offers {missing}: {} tasks cannot be done", now.waiting);
-        }
-    }
 }
 
 async fn cancel_all(host: &Host, because: String) -> Result<(), HostError> {
@@ -228,18 +198,10 @@ async fn registration(host: &Host, began: Timestamp) -> Result<RegistrationSecti
 
 /// Asks for all of the tasks that the report names.
 async fn tasks(env: &Env, course: &Course) -> Tasks {
-    let failed = env.world.tally.read().failed_tasks.clone();
-    Tasks {
-        metrics: metrics(&env.host).await,
-        failed: reports(&env.host, failed).await,
-        leaves: reports(&env.host, course.fed.leaves.clone()).await,
+    let coordinator = &env.host.protocols().coordinator;
+    let mut leaves = Vec::new();
+    for leaf in &course.fed.leaves {
+        leaves.extend(coordinator.send(QueryTask(leaf.clone())).await.into_iter().flatten());
     }
-}
-
-async fn reports(host: &Host, tasks: Vec<TaskId>) -> Vec<TaskReport> {
-    let mut reports = Vec::new();
-    for task in tasks {
-        reports.extend(host.protocols().coordinator.send(QueryTask(task)).await.ok().flatten());
-    }
-    reports
+    Tasks { metrics: metrics(&env.host).await, leaves }
 }

@@ -4,8 +4,9 @@
 //! files below, numbers ──batches of 256──> coordinator, while fewer than the window are open
 //! ```
 //!
-//! A task that has ended costs its place in the coordinator's books: about 250 bytes, its id, its result, and 28 bytes for
-//! each task that depends on it. What has not been submitted costs nothing; a listing of files is read as it is needed.
+//! A task that has ended is kept as long as tasks may come that depend on it, with its result: about 150 bytes, its id and
+//! the result. Of those that no other entry depends on, the first [`NAMED`] are kept for the report. What has not been
+//! submitted costs nothing; a listing of files is read as it is needed.
 //!
 //! **Invariant.** At most [`window`] tasks are open that depend on no other entry.
 
@@ -16,7 +17,7 @@ use std::{
 
 use phalanx_actors::{
     agent::{Capability, TaskId},
-    coordinator::TaskSpec,
+    coordinator::{ForgetTasks, TaskSpec},
 };
 use tokio::sync::mpsc;
 
@@ -143,7 +144,8 @@ pub(super) async fn feed(world: &Arc<World>, host: &Host) -> Result<Fed, HostErr
     let depended_on: BTreeSet<usize> = dependencies.iter().flatten().copied().collect();
     let mut ids: Vec<Vec<TaskId>> = vec![Vec::new(); dependencies.len()];
     let mut fed = Fed::default();
-    for number in order(&dependencies) {
+    let order = order(&dependencies);
+    for (at, &number) in order.iter().enumerate() {
         let entry = &world.manifest.tasks[number];
         let on: Vec<TaskId> = dependencies[number].iter().flat_map(|on| ids[*on].iter().cloned()).collect();
         let mut items = Items::of(entry, world.simulated);
@@ -172,11 +174,15 @@ pub(super) async fn feed(world: &Arc<World>, host: &Host) -> Result<Fed, HostErr
                 ));
                 break;
             }
-            if depended_on.contains(&number) {
-                ids[number].extend(tasks.iter().map(|task| task.id.clone()));
+            let (kept, room) = if depended_on.contains(&number) {
+                (&mut ids[number], usize::MAX)
             } else {
                 let room = NAMED.saturating_sub(fed.leaves.len());
-                fed.leaves.extend(tasks.iter().take(room).map(|task| task.id.clone()));
+                (&mut fed.leaves, room)
+            };
+            for task in tasks.iter_mut().take(room) {
+                task.keep = true;
+                kept.push(task.id.clone());
             }
             submit(world, host, tasks, &mut fed).await?;
             if on.is_empty() {
@@ -185,6 +191,12 @@ pub(super) async fn feed(world: &Arc<World>, host: &Host) -> Result<Fed, HostErr
             }
         }
         report_unlisted(world, entry, &unlisted, &mut fed);
+        // What no entry depends on that is still to come need not be kept any more.
+        for on in &dependencies[number] {
+            if !order[at + 1..].iter().any(|later| dependencies[*later].contains(on)) {
+                forget(host, std::mem::take(&mut ids[*on])).await?;
+            }
+        }
     }
     Ok(fed)
 }
@@ -197,6 +209,11 @@ fn report_unlisted(world: &World, entry: &TaskEntry, unlisted: &[String], fed: &
         let others = if rest.is_empty() { String::new() } else { format!(", and {} more", rest.len()) };
         fed.failures.push(format!("not all files of {} were listed: {first}{others}", entry.id));
     }
+}
+
+async fn forget(host: &Host, tasks: Vec<TaskId>) -> Result<(), HostError> {
+    let let_go = host.protocols().coordinator.send(ForgetTasks(tasks)).await;
+    let_go.map(drop).map_err(|_| HostError::NoAnswer("coordinator"))
 }
 
 async fn submit(world: &World, host: &Host, tasks: Vec<TaskSpec>, fed: &mut Fed) -> Result<(), HostError> {

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 
 use phalanx_actors::{
     agent::{TaskId, Timestamp},
-    coordinator::{TaskReport, TaskState},
     initializer::{StartupOutcome, StartupReport, StartupStatus},
     monitor::HealthSummary,
 };
@@ -192,28 +191,19 @@ fn tasks_section(
     by_type: BTreeMap<&'static str, u64>,
     failures: &mut Vec<String>,
 ) -> TasksSection {
-    let Tasks { metrics, failed, leaves } = tasks;
-    let reason =
-        |task: &TaskReport| task.fault.as_ref().map_or_else(|| word(&task.state), ToString::to_string);
+    let Tasks { metrics, leaves } = tasks;
+    let figures = world.tally.read();
     let not_completed = metrics.failed + metrics.timed_out + metrics.cancelled;
     // Where one task failed because of another, that one says why.
-    let root = failed.iter().find(|task| matches!(task.state, TaskState::Failed | TaskState::TimedOut));
-    if let Some(first) = root.or(failed.first()) {
-        let (of, task) = (metrics.submitted, &first.task);
-        failures.push(format!(
-            "{not_completed} of {of} tasks did not complete, the first {task}: {}",
-            reason(first)
-        ));
+    if let Some(first) = figures.failed_first.as_ref().or(figures.failed_tasks.first()) {
+        let (of, FailedTask { task, reason }) = (metrics.submitted, first);
+        failures.push(format!("{not_completed} of {of} tasks did not complete, the first {task}: {reason}"));
     }
-    let last_end = world.tally.read().last_end;
-    let duration = metrics.first_submitted.zip(last_end).map(|(first, last)| last.since(first));
+    let duration = metrics.first_submitted.zip(figures.last_end).map(|(first, last)| last.since(first));
     TasksSection {
         totals: metrics,
         by_type,
-        not_completed: failed
-            .iter()
-            .map(|task| FailedTask { task: task.task.to_string(), reason: reason(task) })
-            .collect(),
+        not_completed: figures.failed_tasks.clone(),
         results: leaves
             .into_iter()
             .filter_map(|task| Some((task.task.to_string(), Value::clone(task.result.as_deref()?))))

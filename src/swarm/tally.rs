@@ -10,13 +10,15 @@ use std::{
 };
 
 use phalanx_actors::{
-    agent::{AgentId, TaskId, Timestamp},
+    agent::{AgentId, Timestamp},
+    coordinator::TaskFault,
     monitor::{Event, names},
 };
+use serde::Deserialize;
 use serde_json::Value;
 use tokio::sync::watch;
 
-use crate::report::LostAgent;
+use crate::report::{FailedTask, LostAgent};
 
 /// How many of each sort of thing are kept by name.
 pub(super) const NAMED: usize = 100;
@@ -42,8 +44,10 @@ pub(super) struct Figures {
     pub(super) completed: usize,
     /// Tasks that ended without completing.
     pub(super) failed: usize,
-    /// The first [`NAMED`] of those.
-    pub(super) failed_tasks: Vec<TaskId>,
+    /// The first [`NAMED`] of those, with the reason.
+    pub(super) failed_tasks: Vec<FailedTask>,
+    /// The first that neither was cancelled nor failed because of another one.
+    pub(super) failed_first: Option<FailedTask>,
     pub(super) last_end: Option<Timestamp>,
     pub(super) crashes: u64,
     pub(super) restarts: u64,
@@ -53,8 +57,6 @@ pub(super) struct Figures {
     pub(super) abandoned: Vec<LostAgent>,
     /// Agents that are no more.
     pub(super) gone: BTreeSet<AgentId>,
-    /// What ready tasks need that no agent offers any more.
-    pub(super) missing: Option<String>,
     pub(super) draining: bool,
     pub(super) notes: Vec<String>,
     /// Notes that were not shown yet.
@@ -82,6 +84,25 @@ impl Figures {
             failed: self.failed,
             draining: self.draining,
             ..Self::default()
+        }
+    }
+
+    /// Keeps why a task did not complete, if it is among the first.
+    fn note_failed(&mut self, ended: &Event) {
+        let has_room = self.failed_tasks.len() < NAMED;
+        if !has_room && self.failed_first.is_some() {
+            return;
+        }
+        let text = |key: &str| ended.data.get(key).and_then(Value::as_str).unwrap_or_default();
+        let fault = ended.data.get("fault").and_then(|fault| TaskFault::deserialize(fault).ok());
+        let reason = fault.as_ref().map_or_else(|| text("state").to_owned(), ToString::to_string);
+        let failed = FailedTask { task: text("task").to_owned(), reason };
+        let follows = matches!(fault, Some(TaskFault::Dependency { .. } | TaskFault::Cancelled { .. }));
+        if !follows && self.failed_first.is_none() {
+            self.failed_first = Some(failed.clone());
+        }
+        if has_room {
+            self.failed_tasks.push(failed);
         }
     }
 
@@ -154,11 +175,6 @@ impl Tally {
         self.change(|figures| figures.submitted -= tasks);
     }
 
-    /// Forgets that a capability is missing, for what needs it is seen to.
-    pub(super) fn found(&self) {
-        self.change(|figures| figures.missing = None);
-    }
-
     pub(super) fn drain(&self) {
         self.change(|figures| figures.draining = true);
     }
@@ -201,16 +217,16 @@ impl Tally {
                     figures.completed += 1;
                 } else {
                     figures.failed += 1;
-                    if figures.failed_tasks.len() < NAMED {
-                        figures.failed_tasks.extend(TaskId::new(text("task")));
-                    }
+                    figures.note_failed(event);
                 }
             }),
             "coordinator.capability_missing" => {
                 let needs = event.data.get("needs").and_then(Value::as_array);
                 let needs =
                     needs.into_iter().flatten().filter_map(Value::as_str).collect::<Vec<_>>().join(", ");
-                self.change(|figures| figures.missing = Some(needs));
+                let lacking =
+                    if needs.is_empty() { "does tasks".to_owned() } else { format!("offers {needs}") };
+                self.note(format!("no agent is left that {lacking}: the tasks that need one are cancelled"));
             }
             names::AGENT_PANICKED => self.change(|figures| {
                 let Some(agent) = &event.agent else { return };

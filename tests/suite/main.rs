@@ -7,6 +7,8 @@ mod command_interrupt;
 mod command_run;
 mod host_api;
 mod host_faults;
+mod host_recall;
+mod host_recall_random;
 mod host_samples;
 mod manifest_bad;
 mod manifest_command;

@@ -197,6 +197,40 @@ fn tasks_that_nobody_is_left_to_do_are_cancelled_and_the_run_ends() {
     );
 }
 
+#[test]
+fn however_many_tasks_nobody_is_left_to_do_they_are_cancelled_as_soon_as_that_is_known() {
+    let report = simulate(
+        r#"{"name": "n", "agents": [
+            {"kind": "runner", "supervision": {"policy": "temporary"}},
+            {"kind": "hasher", "supervision": {"backoff": {"initial": "1h", "max": "1h", "jitter": 0}}}],
+        "coordinator": {"max_concurrent": 2},
+        "tasks": [
+            {"id": "h", "estimate": "1m", "timeout": "2m", "do": {"hash_file": {"path": "x"}}},
+            {"id": "t{index}", "for_each": {"count": 20000}, "do": {"sleep": {"for": "1s"}}},
+            {"id": "all", "depends_on": ["t{index}"], "do": {"sleep": {"for": "1s"}}}],
+        "faults": [
+            {"kill": {"agent": "hasher"}, "when": {"after": "10s"}},
+            {"kill": {"agent": "runner"}, "when": {"after": "30500ms"}}]}"#,
+    );
+    let totals = report.tasks.totals;
+    assert_eq!(
+        (totals.submitted, totals.completed),
+        (20_002, 31),
+        "what was done before, and the hash: {totals:?}"
+    );
+    assert_eq!((totals.cancelled, totals.failed), (19_970, 1), "{totals:?}");
+    let hour = 3_600_000_000;
+    assert!(
+        (hour..hour + 200_000_000).contains(&report.duration_us),
+        "the hasher, which waits for its restart, is waited for, and nothing else: {} us",
+        report.duration_us
+    );
+    let why = "19971 of 20002 tasks did not complete, the first t31: no agent is left that offers run";
+    assert_eq!(report.failures[0], why);
+    let note = "no agent is left that offers run: the tasks that need one are cancelled";
+    assert_eq!(report.notes.iter().filter(|said| *said == note).count(), 1, "{:?}", report.notes);
+}
+
 #[cfg(unix)]
 #[test]
 fn special_files_and_links_are_left_out_and_other_names_are_kept_byte_for_byte() {

@@ -206,6 +206,11 @@ where
             stint.lost.push(lost);
             return None;
         }
+        if self.parcel.meta.is_recalled() {
+            let lost = self.lose(Reason::Recalled, None);
+            stint.lost.push(lost);
+            return None;
+        }
         if !stint.interventions.is_empty() {
             let Parcel { meta, message } = &mut self.parcel;
             let mut passage = Passage::new(Some(stint.me), None, meta, Shown::Owned(message));

@@ -4,6 +4,7 @@ use std::{fmt, ops::Deref, rc::Rc, sync::Arc};
 
 use actix::Message;
 use serde::{Deserialize, Serialize};
+use tokio_util::sync::CancellationToken;
 
 use super::{AgentId, Priority, Timestamp};
 
@@ -87,6 +88,7 @@ pub struct Meta {
 struct Seldom {
     sender: Option<AgentId>,
     trace: Option<TraceContext>,
+    recall: Option<CancellationToken>,
 }
 
 /// How [`Meta`] is written.
@@ -147,6 +149,21 @@ impl Meta {
             self.seldom.get_or_insert_with(Box::default).trace = trace;
         }
         self
+    }
+
+    /// Lets the sender recall it. Only for messages with a deadline: one without is not looked at before it is handled.
+    pub(crate) fn with_recall(mut self, recall: Option<CancellationToken>) -> Self {
+        if recall.is_some() {
+            debug_assert!(self.may_expire(), "what may be recalled has a deadline");
+            self.seldom.get_or_insert_with(Box::default).recall = recall;
+        }
+        self
+    }
+
+    /// Whether the sender has recalled it.
+    pub(crate) fn is_recalled(&self) -> bool {
+        let recall = self.seldom.as_ref().and_then(|seldom| seldom.recall.as_ref());
+        recall.is_some_and(CancellationToken::is_cancelled)
     }
 
     /// Identifies the message on its host.

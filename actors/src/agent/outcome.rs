@@ -26,6 +26,8 @@ pub enum Reason {
     DroppedNewest,
     /// Dropped by an intervention.
     Intervened,
+    /// Dropped: its sender recalled it before it could be handled.
+    Recalled,
     /// Expired: its deadline had passed before it could be handled.
     Expired,
     /// Failed: the handler panicked, or the future of its response was dropped.
@@ -40,7 +42,7 @@ pub enum Reason {
 pub enum Column {
     /// Refused at the door.
     Rejected,
-    /// Let go by an overflow policy or an intervention.
+    /// Let go by an overflow policy or an intervention, or recalled by its sender.
     Dropped,
     /// Overdue.
     Expired,
@@ -50,7 +52,7 @@ pub enum Column {
 
 impl Reason {
     /// All reasons, in the order of the ledger.
-    pub const ALL: [Reason; 11] = [
+    pub const ALL: [Reason; 12] = [
         Reason::Full,
         Reason::Congested,
         Reason::Closed,
@@ -59,6 +61,7 @@ impl Reason {
         Reason::DroppedOldest,
         Reason::DroppedNewest,
         Reason::Intervened,
+        Reason::Recalled,
         Reason::Expired,
         Reason::Panicked,
         Reason::Stopped,
@@ -70,7 +73,9 @@ impl Reason {
             Reason::Full | Reason::Congested | Reason::Closed | Reason::NotAccepted | Reason::Unknown => {
                 Column::Rejected
             }
-            Reason::DroppedOldest | Reason::DroppedNewest | Reason::Intervened => Column::Dropped,
+            Reason::DroppedOldest | Reason::DroppedNewest | Reason::Intervened | Reason::Recalled => {
+                Column::Dropped
+            }
             Reason::Expired => Column::Expired,
             Reason::Panicked | Reason::Stopped => Column::Failed,
         }
@@ -92,6 +97,7 @@ impl Reason {
             Reason::DroppedOldest => "dropped_oldest",
             Reason::DroppedNewest => "dropped_newest",
             Reason::Intervened => "intervened",
+            Reason::Recalled => "recalled",
             Reason::Expired => "expired",
             Reason::Panicked => "panicked",
             Reason::Stopped => "stopped",
@@ -112,6 +118,7 @@ impl fmt::Display for Reason {
             Reason::DroppedOldest => "it was dropped to make room for a newer message",
             Reason::DroppedNewest => "it was dropped because the inbox was full",
             Reason::Intervened => "an intervention dropped it",
+            Reason::Recalled => "its sender recalled it before it could be handled",
             Reason::Expired => "its deadline passed before it could be handled",
             Reason::Panicked => "the agent panicked while handling it",
             Reason::Stopped => "the agent stopped before handling it",

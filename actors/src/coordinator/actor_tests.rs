@@ -39,6 +39,8 @@ enum Manner {
     Works { after: Duration, to: Addr<Coordinator> },
     /// Takes it and never answers.
     Deaf,
+    /// Takes it and answers only when it is given up.
+    LetsGo { to: Addr<Coordinator> },
     /// Refuses the first few.
     Refuses { times: usize, why: Refused },
     /// Panics.
@@ -48,23 +50,30 @@ enum Manner {
 struct Hand {
     manner: Manner,
     assigned: Mutex<Vec<(TaskId, u32)>>,
-    recalled: Mutex<Vec<(TaskId, u32)>>,
+    tokens: Mutex<Vec<(TaskId, u32, CancellationToken)>>,
 }
 
 impl Hand {
     fn new(manner: Manner) -> Arc<Self> {
-        Arc::new(Self { manner, assigned: Mutex::default(), recalled: Mutex::default() })
+        Arc::new(Self { manner, assigned: Mutex::default(), tokens: Mutex::default() })
     }
 
     fn assigned(&self) -> Vec<(String, u32)> {
         self.assigned.lock().unwrap().iter().map(|(task, attempt)| (task.to_string(), *attempt)).collect()
     }
+
+    fn recalled(&self) -> Vec<(TaskId, u32)> {
+        let tokens = self.tokens.lock().unwrap();
+        let cancelled = tokens.iter().filter(|(_, _, token)| token.is_cancelled());
+        cancelled.map(|(task, attempt, _)| (task.clone(), *attempt)).collect()
+    }
 }
 
 impl Worker for Hand {
     fn assign(&self, assignment: Assignment) -> Result<(), Refused> {
-        let Assignment { task, attempt, agent, .. } = assignment;
+        let Assignment { task, attempt, agent, cancellation, .. } = assignment;
         self.assigned.lock().unwrap().push((task.clone(), attempt));
+        self.tokens.lock().unwrap().push((task.clone(), attempt, cancellation.clone()));
         match &self.manner {
             Manner::Works { after, to } => {
                 let (after, to) = (*after, to.clone());
@@ -75,6 +84,14 @@ impl Worker for Hand {
                 Ok(())
             }
             Manner::Deaf => Ok(()),
+            Manner::LetsGo { to } => {
+                let to = to.clone();
+                actix_rt::spawn(async move {
+                    cancellation.cancelled().await;
+                    to.do_send(TaskEnded { task, attempt, result: Err("let go".to_owned()) });
+                });
+                Ok(())
+            }
             Manner::Refuses { times, why } => {
                 if self.assigned.lock().unwrap().len() <= *times {
                     Err(*why)
@@ -84,10 +101,6 @@ impl Worker for Hand {
             }
             Manner::Panics => panic!("no hands"),
         }
-    }
-
-    fn recall(&self, task: &TaskId, attempt: u32) {
-        self.recalled.lock().unwrap().push((task.clone(), attempt));
     }
 }
 
@@ -127,17 +140,36 @@ fn tasks_are_shared_out_and_all_who_wait_hear_of_their_end() {
 }
 
 #[test]
-fn a_deaf_agent_is_recalled_at_the_deadline_and_the_task_given_up_after_its_retries() {
+fn a_late_attempt_is_recalled_at_the_deadline_and_the_task_given_up_after_its_retries() {
+    paused(async {
+        let (coordinator, _) = fresh();
+        let slow = Hand::new(Manner::LetsGo { to: coordinator.clone() });
+        enroll(&coordinator, "slow", 1, slow.clone()).await;
+        submit(&coordinator, vec![task("t", &[]).retrying(1)]).await.unwrap();
+        let report = coordinator.send(AwaitTask(id("t"))).await.unwrap().unwrap();
+        assert_eq!((report.state, report.ended), (TaskState::TimedOut, Some(millis(60_100))));
+        assert_eq!(slow.recalled(), [(id("t"), 1), (id("t"), 2)]);
+        let late = TaskEnded { task: id("t"), attempt: 2, result: Ok(Value::Null) };
+        assert!(!coordinator.send(late).await.unwrap());
+    });
+}
+
+#[test]
+fn an_agent_that_never_lets_go_gets_no_more_until_it_is_enrolled_anew() {
     paused(async {
         let (coordinator, _) = fresh();
         let deaf = Hand::new(Manner::Deaf);
         enroll(&coordinator, "deaf", 1, deaf.clone()).await;
-        submit(&coordinator, vec![task("t", &[]).retrying(1)]).await.unwrap();
+        submit(&coordinator, vec![task("t", &[]).retrying(9)]).await.unwrap();
+        sleep(Duration::from_secs(3600)).await;
+        let metrics = coordinator.send(QueryTasks).await.unwrap().metrics;
+        assert_eq!((deaf.assigned().len(), metrics.queued, metrics.releasing), (1, 1, 1));
+        assert!(coordinator.send(Withdraw(agent("deaf"))).await.unwrap());
+        let manner = Manner::Works { after: Duration::ZERO, to: coordinator.clone() };
+        enroll(&coordinator, "deaf", 1, Hand::new(manner)).await;
         let report = coordinator.send(AwaitTask(id("t"))).await.unwrap().unwrap();
-        assert_eq!((report.state, report.ended), (TaskState::TimedOut, Some(millis(60_100))));
-        assert_eq!(*deaf.recalled.lock().unwrap(), [(id("t"), 1), (id("t"), 2)]);
-        let late = TaskEnded { task: id("t"), attempt: 2, result: Ok(Value::Null) };
-        assert!(!coordinator.send(late).await.unwrap());
+        assert_eq!((report.state, report.attempts), (TaskState::Completed, 2));
+        assert_eq!(coordinator.send(QueryTasks).await.unwrap().metrics.releasing, 0);
     });
 }
 
@@ -180,10 +212,46 @@ fn requests_that_cannot_be_met_are_answered_with_a_typed_error() {
         assert_eq!(errors.faults(), [SubmitError::OnItself { task: id("t") }]);
         let unknown = coordinator.send(AwaitTask(id("t"))).await.unwrap().unwrap_err();
         assert_eq!(unknown.to_string(), "task t does not exist: submit it first");
-        assert_eq!(coordinator.send(QueryTask(id("t"))).await.unwrap(), None);
+        let never = UnknownTask { task: id("t"), forgotten: 0 };
+        assert_eq!(coordinator.send(QueryTask(id("t"))).await.unwrap(), Err(never));
         let cancel = CancelTask { task: id("t"), because: "no need".to_owned() };
         assert!(!coordinator.send(cancel).await.unwrap());
         assert_eq!(coordinator.send(AwaitAll).await.unwrap().unwrap().metrics.submitted, 0);
+    });
+}
+
+#[test]
+fn who_awaits_a_task_hears_of_its_end_and_who_asks_after_it_was_forgotten_is_told_so() {
+    paused(async {
+        let options = GraphOptions { history: 0, ..GraphOptions::default() };
+        let (coordinator, _) = start(&Rc::new(RefCell::new(TasksState::new(options))), &clock());
+        let manner = Manner::Works { after: Duration::from_millis(5), to: coordinator.clone() };
+        enroll(&coordinator, "a", 9, Hand::new(manner)).await;
+        submit(&coordinator, vec![task("t", &[]), task("kept", &[]).kept()]).await.unwrap();
+        let ended = coordinator.send(AwaitTask(id("t"))).await.unwrap().unwrap();
+        assert_eq!(ended.result.unwrap().as_str(), Some("a"));
+        let unknown = UnknownTask { task: id("t"), forgotten: 1 };
+        assert_eq!(coordinator.send(QueryTask(id("t"))).await.unwrap(), Err(unknown.clone()));
+        let error = coordinator.send(AwaitTask(id("t"))).await.unwrap().unwrap_err();
+        assert_eq!(error, AwaitError::Unknown(unknown));
+        assert_eq!(
+            error.to_string(),
+            "task t is not known: it was never submitted, or is one of 1 that ended and were forgotten; ask sooner, keep \
+             the task, or raise the history"
+        );
+        let refused = submit(&coordinator, vec![task("u", &["t"])]).await.unwrap_err();
+        assert_eq!(
+            refused.to_string(),
+            "task u depends on t, which is not known; it does not exist or is one of 1 that ended and were forgotten: keep \
+             it until its dependants are submitted"
+        );
+        submit(&coordinator, vec![task("v", &["kept"])]).await.unwrap();
+        assert_eq!(coordinator.send(ForgetTasks(vec![id("kept"), id("t")])).await.unwrap(), 1);
+        assert!(coordinator.send(QueryTask(id("kept"))).await.unwrap().is_ok(), "v still needs it");
+        assert_eq!(coordinator.send(AwaitTask(id("v"))).await.unwrap().unwrap().state, TaskState::Completed);
+        assert!(coordinator.send(QueryTask(id("kept"))).await.unwrap().is_err());
+        let metrics = coordinator.send(QueryTasks).await.unwrap().metrics;
+        assert_eq!((metrics.submitted, metrics.completed, metrics.open()), (3, 3, 0), "totals stay exact");
     });
 }
 
@@ -199,7 +267,7 @@ fn cancelling_all_recalls_what_runs_and_answers_those_who_wait() {
         let all = CancelAll { because: "shutdown".to_owned() };
         assert_eq!(coordinator.send(all).await.unwrap(), 2);
         assert_eq!(waiting.await.unwrap().unwrap().unwrap().metrics.cancelled, 2);
-        assert_eq!(*deaf.recalled.lock().unwrap(), [(id("t"), 1)]);
+        assert_eq!(deaf.recalled(), [(id("t"), 1)]);
     });
 }
 
@@ -264,7 +332,7 @@ fn a_coordinator_rebuilt_in_place_keeps_its_tasks_its_mailbox_and_its_timers() {
         let shared = state.clone();
         let coordinator = rebuilt(move || Coordinator::new(shared.clone(), now.clone(), poison.clone()));
         let deaf = Hand::new(Manner::Deaf);
-        enroll(&coordinator, "deaf", 1, deaf.clone()).await;
+        enroll(&coordinator, "deaf", 2, deaf.clone()).await;
         submit(&coordinator, vec![task("t", &[]).retrying(1), task("u", &["t"])]).await.unwrap();
         let totals = coordinator.send(AwaitAll).await.unwrap().unwrap();
         assert_eq!((totals.metrics.timed_out, totals.metrics.failed), (1, 1));

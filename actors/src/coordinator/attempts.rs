@@ -3,6 +3,7 @@
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use serde_json::Value;
+use tokio_util::sync::CancellationToken;
 
 use super::{
     event::{Effect, TaskEvent},
@@ -57,10 +58,10 @@ impl TaskGraph {
         Ok(())
     }
 
-    /// Removes an agent that left or died; what it was working on counts as failed attempts and is queued again at
-    /// once. `false` if it is not enrolled.
+    /// Removes an agent that left or died; what it was working on is recalled, counts as failed attempts and is queued
+    /// again at once. `false` if it is not enrolled.
     pub fn withdraw(&mut self, agent: &AgentId, now: Timestamp, effects: &mut Vec<Effect>) -> bool {
-        let Some((number, executing, missing)) = self.pool.withdraw(agent.as_str()) else { return false };
+        let Some((number, executing, bereft)) = self.pool.withdraw(agent.as_str()) else { return false };
         if let Some(until) = self.pool.agents[number as usize].paused.take() {
             self.timers.remove(&(until, Timer::Agent(number)));
         }
@@ -69,11 +70,18 @@ impl TaskGraph {
             agent: agent.clone(),
             executing: executing.len(),
         }));
-        for needs in missing {
-            effects.push(Effect::Event(TaskEvent::CapabilityMissing { at: now, needs }));
+        for class in bereft {
+            self.bereave(class, now, effects);
+        }
+        if std::mem::take(&mut self.pool.agents[number as usize].releasing) > 0 {
+            let held =
+                self.recalled.iter().filter(|(_, of)| **of == number).map(|(attempt, _)| attempt.clone());
+            for attempt in held.collect::<Vec<_>>() {
+                self.unhold(&attempt);
+            }
         }
         for task in executing {
-            self.tasks[task as usize].agent = NONE;
+            effects.push(self.take_back(task).1);
             let fault = TaskFault::AgentLeft { agent: agent.clone() };
             self.attempt_failed(task, fault, now, effects);
         }
@@ -81,7 +89,8 @@ impl TaskGraph {
         true
     }
 
-    /// Notes an agent's answer to an attempt; `false` if that attempt had ended otherwise before.
+    /// Notes an agent's answer to an attempt; `false` if that attempt had ended otherwise before. Then the answer is
+    /// counted, and the slot is free again if it was still taken.
     pub fn attempt_ended(
         &mut self,
         task: &TaskId,
@@ -92,12 +101,13 @@ impl TaskGraph {
     ) -> bool {
         let Some(task) = self.executing(task, attempt) else {
             self.totals.stale += 1;
+            self.released(task, attempt, result.is_ok(), now, effects);
             return false;
         };
         match result {
             Ok(value) => {
                 self.put_down(task);
-                self.tasks[task as usize].result = Some(Arc::new(value));
+                self.tasks[task].result = Some(Arc::new(value));
                 self.end(task, TaskState::Completed, None, now, effects);
             }
             Err(error) => self.attempt_failed(task, TaskFault::Failed { error }, now, effects),
@@ -116,7 +126,7 @@ impl TaskGraph {
         effects: &mut Vec<Effect>,
     ) -> bool {
         let Some(number) = self.executing(task, attempt) else { return false };
-        let agent = self.tasks[number as usize].agent;
+        let agent = self.tasks[number].agent;
         self.put_down(number);
         let until = now.plus(self.options.refusal_pause);
         if let Some(earlier) = self.pool.agents[agent as usize].paused {
@@ -142,10 +152,10 @@ impl TaskGraph {
             match timer {
                 Timer::Agent(agent) => self.pool.change(agent, |slot| slot.paused = None),
                 Timer::Task(task) => {
-                    self.tasks[task as usize].timer = None;
-                    if self.tasks[task as usize].stage == Stage::Executing {
-                        effects.push(self.recall(task));
-                        let after = Duration::from_micros(self.tasks[task as usize].timeout);
+                    self.tasks[task].plan_mut().timer = None;
+                    if self.tasks[task].stage == Stage::Executing {
+                        self.recall(task, effects);
+                        let after = Duration::from_micros(self.tasks[task].plan().timeout);
                         self.attempt_failed(task, TaskFault::TimedOut { after }, now, effects);
                     } else {
                         self.make_ready(task, now, effects);
@@ -166,7 +176,7 @@ impl TaskGraph {
         while self
             .options
             .max_concurrent
-            .is_none_or(|most| self.totals.stages[Stage::Executing as usize] < most)
+            .is_none_or(|most| self.totals.stages[Stage::Executing as usize] + self.recalled.len() < most)
         {
             let Some((task, agent)) = self.pool.best() else { break };
             self.dispatch(task, agent, now, effects);
@@ -174,47 +184,56 @@ impl TaskGraph {
     }
 
     fn dispatch(&mut self, task: u32, agent: u32, now: Timestamp, effects: &mut Vec<Effect>) {
-        self.pool.unqueue(self.tasks[task as usize].class, self.key(task));
+        self.pool.unqueue(self.tasks[task].plan().class, self.key(task));
         self.pool.change(agent, |slot| {
             slot.executing.insert(task);
             slot.dispatched += 1;
         });
         self.move_to(task, Stage::Executing);
         self.totals.dispatched += 1;
-        let record = &mut self.tasks[task as usize];
+        let record = &mut self.tasks[task];
         record.agent = agent;
         record.attempts += 1;
         record.started.get_or_insert(now);
-        let (attempt, deadline) = (record.attempts, now.plus(Duration::from_micros(record.timeout)));
+        let cancellation = CancellationToken::new();
+        record.plan_mut().cancellation = Some(cancellation.clone());
+        let (attempt, deadline) = (record.attempts, now.plus(Duration::from_micros(record.plan().timeout)));
         self.set_timer(task, deadline);
-        let (id, record) = self.tasks.get_index(task as usize).expect("the task exists");
+        let record = &self.tasks[task];
         let agent = self.pool.agents[agent as usize].id.clone();
-        let inputs = record.dependencies.iter().filter_map(|link| {
-            let (id, on) = self.tasks.get_index(link.task() as usize)?;
-            Some((id.clone(), on.result.clone()?))
+        let plan = record.plan();
+        let inputs = plan.dependencies.iter().filter_map(|link| {
+            let on = &self.tasks[link.task()];
+            Some((on.id.clone(), on.result.clone()?))
         });
         let assignment = Assignment {
-            task: id.clone(),
+            task: record.id.clone(),
             agent: agent.clone(),
             attempt,
-            task_type: record.task_type,
-            priority: record.priority,
+            task_type: plan.task_type,
+            priority: plan.priority,
             deadline,
-            payload: record.payload.clone().expect("it is kept until the task ends"),
-            details: record.details.clone(),
+            payload: plan.payload.clone(),
+            details: plan.details.clone(),
             inputs: inputs.collect(),
+            cancellation,
         };
-        effects.push(Effect::Event(TaskEvent::TaskStarted { at: now, task: id.clone(), agent, attempt }));
+        effects.push(Effect::Event(TaskEvent::TaskStarted {
+            at: now,
+            task: record.id.clone(),
+            agent,
+            attempt,
+        }));
         effects.push(Effect::Dispatch(Box::new(assignment)));
     }
 
     /// Queues a task for its next attempt, or ends it when it has none left.
     fn attempt_failed(&mut self, task: u32, fault: TaskFault, now: Timestamp, effects: &mut Vec<Effect>) {
         self.put_down(task);
-        let (id, record) = self.tasks.get_index_mut(task as usize).expect("the task exists");
+        let record = &mut self.tasks[task];
         record.failures += 1;
         let (failures, attempt) = (record.failures, record.attempts);
-        if failures > record.max_retries {
+        if failures > record.plan().max_retries {
             let state = match fault {
                 TaskFault::TimedOut { .. } => TaskState::TimedOut,
                 _ => TaskState::Failed,
@@ -229,7 +248,7 @@ impl TaskGraph {
         record.fault = Some(Box::new(fault.clone()));
         effects.push(Effect::Event(TaskEvent::TaskRetried {
             at: now,
-            task: id.clone(),
+            task: record.id.clone(),
             attempt,
             fault,
             next,
@@ -245,22 +264,69 @@ impl TaskGraph {
     /// Takes an executing task from its agent, if that is still there.
     pub(super) fn put_down(&mut self, task: u32) {
         self.stop_timer(task);
-        let agent = std::mem::replace(&mut self.tasks[task as usize].agent, NONE);
+        let record = &mut self.tasks[task];
+        record.plan_mut().cancellation = None;
+        let agent = std::mem::replace(&mut record.agent, NONE);
         if agent != NONE {
             self.pool.change(agent, |slot| _ = slot.executing.remove(&task));
         }
     }
 
-    pub(super) fn recall(&self, task: u32) -> Effect {
-        let (id, record) = self.tasks.get_index(task as usize).expect("the task exists");
-        let agent = self.pool.agents[record.agent as usize].id.clone();
-        Effect::Recall { task: id.clone(), agent, attempt: record.attempts }
+    /// Gives up the attempt that executes. Its agent's slot stays taken until the agent lets go.
+    pub(super) fn recall(&mut self, task: u32, effects: &mut Vec<Effect>) {
+        let (agent, recall) = self.take_back(task);
+        self.pool.change(agent, |slot| {
+            slot.executing.remove(&task);
+            slot.releasing += 1;
+        });
+        self.tasks[task].releasing += 1;
+        if let Effect::Recall { task, attempt, .. } = &recall {
+            self.recalled.insert((task.clone(), *attempt), agent);
+        }
+        effects.push(recall);
+    }
+
+    /// Takes an executing task from its agent, which is left to the caller; the agent and what it is to be told.
+    fn take_back(&mut self, task: u32) -> (u32, Effect) {
+        self.stop_timer(task);
+        let record = &mut self.tasks[task];
+        let number = std::mem::replace(&mut record.agent, NONE);
+        let cancellation =
+            record.plan_mut().cancellation.take().expect("an attempt has one while it executes");
+        let agent = self.pool.agents[number as usize].id.clone();
+        (number, Effect::Recall { task: record.id.clone(), agent, attempt: record.attempts, cancellation })
+    }
+
+    /// Frees the slot of an attempt that was given up, if it is still taken.
+    fn released(
+        &mut self,
+        task: &TaskId,
+        attempt: u32,
+        done: bool,
+        now: Timestamp,
+        effects: &mut Vec<Effect>,
+    ) {
+        if let Some(agent) = self.unhold(&(task.clone(), attempt)) {
+            self.pool.change(agent, |slot| slot.releasing -= 1);
+            let (task, agent) = (task.clone(), self.pool.agents[agent as usize].id.clone());
+            effects.push(Effect::Event(TaskEvent::AttemptReleased { at: now, task, agent, attempt, done }));
+            self.pump(now, effects);
+        }
+    }
+
+    /// Strikes off an attempt that was given up; the agent that held on to it.
+    fn unhold(&mut self, attempt: &(TaskId, u32)) -> Option<u32> {
+        let agent = self.recalled.remove(attempt)?;
+        let task = self.number(&attempt.0).expect("a task is known while an agent holds on to it");
+        self.tasks[task].releasing -= 1;
+        self.tasks.retire(task);
+        Some(agent)
     }
 
     /// The number of a task if this very attempt executes.
     fn executing(&self, task: &TaskId, attempt: u32) -> Option<u32> {
         self.number(task).filter(|&n| {
-            let record = &self.tasks[n as usize];
+            let record = &self.tasks[n];
             record.stage == Stage::Executing && record.attempts == attempt
         })
     }

@@ -4,6 +4,7 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use serde::Serialize;
 use serde_json::Value;
+use tokio_util::sync::CancellationToken;
 
 use super::task::{Assignment, TaskFault, TaskState};
 use crate::{
@@ -17,7 +18,7 @@ use crate::{
 pub enum Effect {
     /// Hand an attempt to its agent.
     Dispatch(Box<Assignment>),
-    /// Tell an agent that an attempt was given up; its answer no longer counts.
+    /// Give an attempt up: cancel its token. Its answer no longer counts, but frees the slot.
     Recall {
         /// The task.
         task: TaskId,
@@ -25,6 +26,8 @@ pub enum Effect {
         agent: AgentId,
         /// The attempt.
         attempt: u32,
+        /// The token of its assignment.
+        cancellation: CancellationToken,
     },
     /// Tell what happened.
     Event(TaskEvent),
@@ -76,6 +79,20 @@ pub enum TaskEvent {
         /// The earliest next attempt.
         next: Timestamp,
     },
+    /// An agent let go of an attempt that had been given up before; what it answered counts for nothing but its slot,
+    /// which is free again.
+    AttemptReleased {
+        /// When.
+        at: Timestamp,
+        /// The task.
+        task: TaskId,
+        /// The agent.
+        agent: AgentId,
+        /// Which dispatch.
+        attempt: u32,
+        /// Whether the agent had done it all the same.
+        done: bool,
+    },
     /// A task ended.
     TaskEnded {
         /// When.
@@ -92,7 +109,7 @@ pub enum TaskEvent {
         /// Why it did not complete, if so.
         fault: Option<TaskFault>,
     },
-    /// Tasks are ready that no enrolled agent can do; told once until one enrols.
+    /// Tasks are waiting that no enrolled agent can do; told once until one enrols.
     CapabilityMissing {
         /// When.
         at: Timestamp,
@@ -145,6 +162,13 @@ impl From<TaskEvent> for Event {
                     .with("attempt", attempt)
                     .with_json("fault", &fault)
                     .with("next", next.micros())
+            }
+            TaskEvent::AttemptReleased { at, task, agent, attempt, done } => {
+                system(Severity::Info, "coordinator.attempt_released", at)
+                    .about(agent)
+                    .with("task", task.as_str())
+                    .with("attempt", attempt)
+                    .with("done", done)
             }
             TaskEvent::TaskEnded { at, task, state, attempts, latency, fault } => {
                 let (kind, severity) = state.told_as();
@@ -241,6 +265,8 @@ pub struct TaskMetrics {
     pub retried: u64,
     /// Answers to attempts that had been given up.
     pub stale: u64,
+    /// Attempts that were given up and that their agents have not let go of; each takes a slot.
+    pub releasing: usize,
     /// Agents enrolled.
     pub agents: usize,
     /// The average time from submission to completion, as whole microseconds \[us\].
@@ -309,6 +335,17 @@ mod tests {
                 TaskEvent::TaskRetried { at, task: task.clone(), attempt: 1, fault: fault.clone(), next },
                 system,
                 Severity::Warning,
+            ),
+            (
+                TaskEvent::AttemptReleased {
+                    at,
+                    task: task.clone(),
+                    agent: agent.clone(),
+                    attempt: 1,
+                    done: true,
+                },
+                system,
+                Severity::Info,
             ),
             (ended(TaskState::Completed, None), system, Severity::Info),
             (ended(TaskState::Cancelled, None), system, Severity::Warning),

@@ -22,57 +22,33 @@
 //!
 //! **Invariant.** An attempt runs on one agent that offers all the task needs and has a free slot; a task runs at
 //! most once at a time and only after all it waits for; every dispatch ends in exactly one of answered, refused, late,
-//! agent left or cancelled; answers to anything else change nothing. The same calls give the same effects.
+//! agent left or cancelled; answers to anything else change nothing but slots. The same calls give the same effects.
+//! An attempt that was given up (late or cancelled) takes its slot, and its share of the limit over all agents, until
+//! its agent has answered or was withdrawn; the task itself goes on without it, so its next attempt may begin before
+//! the agent of the last one has let go.
 //! [`TaskGraph::verify`] checks the books.
 //!
-//! Every call takes O(log n) for each task and edge it touches, without recursion. A task takes about 250 bytes (its
-//! record, id, and place in the index) plus 12 bytes for each dependency, its payload until it ends, and its result:
-//! 500,000 ready tasks with empty payloads were measured at 355 bytes each, some 100 of them the payload.
+//! Every call takes O(log n) for each task and edge it touches, without recursion. An ended task is known as long as
+//! something may refer to it ([`Store`]) and a while longer ([`GraphOptions::history`]); totals count all there ever were.
+//! A known task takes about 150 bytes (its record, id, and place in the index) and its result; until it ends as much again,
+//! its payload, and 8 bytes for each dependency.
 
 use std::{
-    collections::{BTreeSet, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    mem::take,
     sync::Arc,
-    time::Duration,
 };
-
-use indexmap::IndexMap;
-use rustc_hash::FxBuildHasher;
 
 use super::{
     event::{Effect, TaskEvent},
+    options::{GraphOptions, Unserved},
     pool::{Pool, ReadyKey},
-    record::{Edge, Link, NONE, Record, Stage},
+    record::{Link, Record, Stage},
+    store::Store,
     submit::{self, SubmitErrors},
-    task::{TaskDetails, TaskFault, TaskSpec, TaskState},
+    task::{TaskFault, TaskSpec, TaskState},
 };
-use crate::{
-    agent::{TaskId, Timestamp},
-    support::micros,
-};
-
-/// How a task graph shares out work.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct GraphOptions {
-    /// How many tasks may execute at once over all agents; no limit unless said. Zero holds everything back.
-    pub max_concurrent: Option<usize>,
-    /// The wait before the first retry, doubled for each further one; 100 ms unless said.
-    pub retry_after: Duration,
-    /// The longest wait before a retry; 10 s unless said.
-    pub retry_at_most: Duration,
-    /// How long an agent that refused a task gets no other one; 10 ms unless said.
-    pub refusal_pause: Duration,
-}
-
-impl Default for GraphOptions {
-    fn default() -> Self {
-        Self {
-            max_concurrent: None,
-            retry_after: Duration::from_millis(100),
-            retry_at_most: Duration::from_secs(10),
-            refusal_pause: Duration::from_millis(10),
-        }
-    }
-}
+use crate::agent::{TaskId, Timestamp};
 
 /// What falls due.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -111,10 +87,11 @@ pub(super) struct Totals {
 #[derive(Debug, Default)]
 pub struct TaskGraph {
     pub(super) options: GraphOptions,
-    pub(super) tasks: IndexMap<TaskId, Record, FxBuildHasher>,
-    pub(super) edges: Vec<Edge>,
+    pub(super) tasks: Store,
     pub(super) pool: Pool,
     pub(super) timers: BTreeSet<(Timestamp, Timer)>,
+    /// Attempts that were given up and whose agents have not let go, with these agents.
+    pub(super) recalled: BTreeMap<(TaskId, u32), u32>,
     pub(super) totals: Totals,
 }
 
@@ -124,7 +101,7 @@ impl TaskGraph {
         Self { options, ..Self::default() }
     }
 
-    /// Takes a batch of tasks, which may depend on each other and on all submitted before.
+    /// Takes a batch of tasks, which may depend on each other and on all that are known.
     ///
     /// # Errors
     /// [`SubmitErrors`] lists all that is wrong; then nothing of the batch is taken.
@@ -134,62 +111,51 @@ impl TaskGraph {
         now: Timestamp,
         effects: &mut Vec<Effect>,
     ) -> Result<usize, SubmitErrors> {
-        submit::check(&batch, self.tasks.len(), |id| self.tasks.contains_key(id), || self.tasks.keys())?;
-        let (first, count) = (self.tasks.len(), batch.len());
+        let known = || self.tasks.iter().map(|(_, record)| &record.id);
+        let (held, forgotten) = (self.tasks.known(), self.tasks.forgotten());
+        submit::check(&batch, held, forgotten, |id| self.tasks.number(id).is_some(), known)?;
+        let count = batch.len();
         if count == 0 {
             return Ok(0);
         }
         self.totals.first_submitted.get_or_insert(now);
         effects.push(Effect::Event(TaskEvent::TasksSubmitted { at: now, tasks: count }));
         self.tasks.reserve(count);
-        let mut named = Vec::with_capacity(count);
-        for task in batch {
-            named.push((task.dependencies, task.follows));
+        let mut taken = Vec::with_capacity(count);
+        for mut task in batch {
+            let (dependencies, follows) = (take(&mut task.dependencies), take(&mut task.follows));
             let class = self.pool.class(&task.needs);
-            let plain = task.description.is_empty()
-                && task.metadata.is_empty()
-                && task.estimated_duration == Duration::ZERO;
-            let record = Record {
-                head: NONE,
-                open: 0,
-                class,
-                agent: NONE,
-                attempts: 0,
-                failures: 0,
-                max_retries: task.max_retries,
-                stage: Stage::Pending,
-                priority: task.priority,
-                task_type: task.task_type,
-                dependencies: Box::default(),
-                payload: Some(Arc::new(task.payload)),
-                result: None,
-                fault: None,
-                details: (!plain).then(|| {
-                    Arc::new(TaskDetails {
-                        description: task.description,
-                        metadata: task.metadata,
-                        estimated_duration: task.estimated_duration,
-                    })
-                }),
-                timeout: micros(task.timeout),
-                submitted: now,
-                started: None,
-                ended: None,
-                timer: None,
-            };
-            self.tasks.insert(task.id, record);
+            let record = Record::new(task, self.tasks.submitted() as u64, class, now);
+            taken.push((self.tasks.insert(record), dependencies, follows));
         }
         self.totals.stages[Stage::Pending as usize] += count;
-        let last = u32::try_from(first + count).expect("checked against the most tasks");
-        let first = u32::try_from(first).expect("it is less than the last");
-        for (task, (dependencies, follows)) in (first..last).zip(named) {
-            self.link(task, &dependencies, &follows);
+        for (task, dependencies, follows) in &taken {
+            self.link(*task, dependencies, follows);
         }
-        for task in first..last {
+        for (task, ..) in taken {
             self.release(task, now, effects);
         }
         self.pump(now, effects);
         Ok(count)
+    }
+
+    /// Lets go of tasks that were to be kept: as soon as nothing else refers to them they may be forgotten. How many
+    /// these were.
+    pub fn forget(&mut self, tasks: &[TaskId]) -> usize {
+        let mut let_go = 0;
+        for task in tasks {
+            if let Some(task) = self.number(task) {
+                let_go += usize::from(take(&mut self.tasks[task].keep));
+                self.tasks.retire(task);
+            }
+        }
+        let_go
+    }
+
+    /// Forgets ended tasks that nothing refers to any more, but for the most recent. Call it when the effects so far are
+    /// performed, for whoever performs them may look at ended tasks.
+    pub fn trim(&mut self) {
+        self.tasks.trim(self.options.history);
     }
 
     /// Links a new task to all it waits for.
@@ -197,26 +163,26 @@ impl TaskGraph {
         let named = dependencies.iter().map(|id| (id, false)).chain(follows.iter().map(|id| (id, true)));
         let mut links = Vec::with_capacity(dependencies.len() + follows.len());
         for (id, soft) in named {
-            let on = self.tasks.get_index_of(id).expect("the batch was checked");
-            links.push(Link::new(u32::try_from(on).expect("checked against the most tasks"), soft));
-            if !self.tasks[on].stage.ended() {
-                let edge = u32::try_from(self.edges.len()).expect("fewer than 2^32 dependencies");
-                self.edges.push(Edge { dependant: Link::new(task, soft), next: self.tasks[on].head });
-                self.tasks[on].head = edge;
-                self.tasks[task as usize].open += 1;
+            let on = self.number(id).expect("the batch was checked");
+            links.push(Link::new(on, soft));
+            let dependency = &mut self.tasks[on];
+            dependency.referrers += 1;
+            if !dependency.stage.ended() {
+                dependency.plan_mut().dependants.push(Link::new(task, soft));
+                self.tasks[task].open += 1;
             }
         }
-        self.tasks[task as usize].dependencies = links.into();
+        self.tasks[task].plan_mut().dependencies = links.into();
     }
 
     /// Queues a new task without open dependencies, or fails it for one that did not complete.
     fn release(&mut self, task: u32, now: Timestamp, effects: &mut Vec<Effect>) {
-        let record = &self.tasks[task as usize];
+        let record = &self.tasks[task];
         if record.stage != Stage::Pending {
             return;
         }
-        let failed = record.dependencies.iter().find(|link| {
-            let stage = self.tasks[link.task() as usize].stage;
+        let failed = record.plan().dependencies.iter().find(|link| {
+            let stage = self.tasks[link.task()].stage;
             !link.soft() && stage.ended() && stage != Stage::Completed
         });
         if let Some(link) = failed {
@@ -235,7 +201,7 @@ impl TaskGraph {
         now: Timestamp,
         effects: &mut Vec<Effect>,
     ) -> bool {
-        let Some(number) = self.number(task).filter(|&n| !self.tasks[n as usize].stage.ended()) else {
+        let Some(number) = self.number(task).filter(|&n| !self.tasks[n].stage.ended()) else {
             return false;
         };
         self.stop(number, effects);
@@ -248,28 +214,28 @@ impl TaskGraph {
     /// Withdraws every task that has not ended; how many those were.
     pub fn cancel_all(&mut self, because: &str, now: Timestamp, effects: &mut Vec<Effect>) -> usize {
         let because: Arc<str> = Arc::from(because);
-        let last = u32::try_from(self.tasks.len()).expect("checked against the most tasks");
-        let mut cancelled = 0;
-        for task in 0..last {
-            if !self.tasks[task as usize].stage.ended() {
-                self.stop(task, effects);
-                self.tasks[task as usize].head = NONE;
-                let fault = TaskFault::Cancelled { because: because.clone() };
-                self.settle(task, TaskState::Cancelled, Some(fault), now, effects);
-                cancelled += 1;
+        let open = self.tasks.iter().filter(|(_, record)| !record.stage.ended());
+        let mut open: Vec<(u64, u32)> = open.map(|(task, record)| (record.sequence, task)).collect();
+        open.sort_unstable();
+        for (_, task) in &open {
+            self.stop(*task, effects);
+            let fault = TaskFault::Cancelled { because: because.clone() };
+            let dependants = self.settle(*task, TaskState::Cancelled, Some(fault), now, effects);
+            for link in dependants {
+                self.wait_less(link.task());
             }
+            self.tasks.retire(*task);
         }
-        cancelled
+        open.len()
     }
 
     /// Takes a task away from where it runs, is queued or waits.
     fn stop(&mut self, task: u32, effects: &mut Vec<Effect>) {
-        match self.tasks[task as usize].stage {
+        match self.tasks[task].stage {
             Stage::Executing => {
-                effects.push(self.recall(task));
-                self.put_down(task);
+                self.recall(task, effects);
             }
-            Stage::Ready => self.pool.unqueue(self.tasks[task as usize].class, self.key(task)),
+            Stage::Ready => self.pool.unqueue(self.tasks[task].plan().class, self.key(task)),
             _ => self.stop_timer(task),
         }
     }
@@ -285,44 +251,46 @@ impl TaskGraph {
     ) {
         let mut queue = VecDeque::from([(task, state, fault)]);
         while let Some((task, state, fault)) = queue.pop_front() {
-            if self.tasks[task as usize].stage.ended() {
+            if self.tasks[task].stage.ended() {
                 continue;
             }
-            self.settle(task, state, fault, now, effects);
-            let mut next = std::mem::replace(&mut self.tasks[task as usize].head, NONE);
-            // The list runs from the newest edge; dependants are looked at in the order they came.
-            let mut dependants = Vec::new();
-            while next != NONE {
-                let edge = self.edges[next as usize];
-                dependants.push(edge.dependant);
-                next = edge.next;
-            }
-            for link in dependants.into_iter().rev() {
-                let record = &mut self.tasks[link.task() as usize];
-                if record.stage.ended() {
+            let dependants = self.settle(task, state, fault, now, effects);
+            for link in dependants {
+                self.wait_less(link.task());
+                let dependant = &self.tasks[link.task()];
+                if dependant.stage.ended() {
                     continue;
                 }
-                record.open -= 1;
                 if state != TaskState::Completed && !link.soft() {
                     let because_of = self.root(task);
                     let fault = TaskFault::Dependency { because_of };
                     queue.push_back((link.task(), TaskState::Failed, Some(fault)));
-                } else if self.tasks[link.task() as usize].open == 0 && !self.doomed(link.task()) {
-                    self.make_ready(link.task(), now, effects);
+                } else if dependant.open == 0
+                    && !self.doomed(link.task())
+                    && let Some(fault) = self.queue(link.task(), now, effects)
+                {
+                    queue.push_back((link.task(), TaskState::Cancelled, Some(fault)));
                 }
             }
+            self.tasks.retire(task);
         }
+    }
+
+    /// Notes that one dependency of a task has ended.
+    fn wait_less(&mut self, task: u32) {
+        self.tasks[task].open -= 1;
+        self.tasks.retire(task);
     }
 
     /// Whether a task waits for one that did not complete.
     fn doomed(&self, task: u32) -> bool {
-        self.tasks[task as usize].dependencies.iter().any(|link| {
-            let stage = self.tasks[link.task() as usize].stage;
+        self.tasks[task].plan().dependencies.iter().any(|link| {
+            let stage = self.tasks[link.task()].stage;
             !link.soft() && stage.ended() && stage != Stage::Completed
         })
     }
 
-    /// Books the end of one task.
+    /// Books the end of one task; what waited for it.
     fn settle(
         &mut self,
         task: u32,
@@ -330,11 +298,11 @@ impl TaskGraph {
         fault: Option<TaskFault>,
         now: Timestamp,
         effects: &mut Vec<Effect>,
-    ) {
+    ) -> Vec<Link> {
         self.move_to(task, state.stage());
-        let (id, record) = self.tasks.get_index_mut(task as usize).expect("the task exists");
+        let record = &mut self.tasks[task];
         record.ended = Some(now);
-        record.payload = None;
+        let plan = record.plan.take().expect("a task ends once");
         record.fault = fault.clone().map(Box::new);
         let latency = now.since(record.submitted);
         if state == TaskState::Completed {
@@ -343,50 +311,101 @@ impl TaskGraph {
         }
         effects.push(Effect::Event(TaskEvent::TaskEnded {
             at: now,
-            task: id.clone(),
+            task: record.id.clone(),
             state,
             attempts: record.attempts,
             latency,
             fault,
         }));
+        for link in plan.dependencies {
+            self.tasks.unrefer(link.task());
+        }
+        plan.dependants
     }
 
+    /// Queues a task that is ready, or cancels it when nobody can do it and such tasks do not wait.
     pub(super) fn make_ready(&mut self, task: u32, now: Timestamp, effects: &mut Vec<Effect>) {
+        if let Some(fault) = self.queue(task, now, effects) {
+            self.end(task, TaskState::Cancelled, Some(fault), now, effects);
+        }
+    }
+
+    /// Queues a task that is ready; why it has to be cancelled instead, if so.
+    fn queue(&mut self, task: u32, now: Timestamp, effects: &mut Vec<Effect>) -> Option<TaskFault> {
+        let class = self.tasks[task].plan().class;
+        if let Some((needs, first)) = self.pool.lack(class) {
+            if first {
+                let needs = BTreeSet::clone(&needs);
+                effects.push(Effect::Event(TaskEvent::CapabilityMissing { at: now, needs }));
+            }
+            if self.options.unserved == Unserved::Cancel {
+                return Some(TaskFault::Unserved { needs });
+            }
+        }
         self.move_to(task, Stage::Ready);
-        let missing = self.pool.queue(self.tasks[task as usize].class, self.key(task));
-        effects.extend(missing.map(|needs| Effect::Event(TaskEvent::CapabilityMissing { at: now, needs })));
+        self.pool.queue(class, self.key(task));
+        None
+    }
+
+    /// Tells that nobody can do the waiting tasks of a class any more, and cancels them when such tasks do not wait.
+    pub(super) fn bereave(&mut self, class: u32, now: Timestamp, effects: &mut Vec<Effect>) {
+        let slot = &self.pool.classes[class as usize];
+        let mut waiting: Vec<u32> = slot.ready.iter().map(|(_, _, task)| *task).collect();
+        let retried = self.timers.iter().filter_map(|(_, timer)| match timer {
+            Timer::Task(task) => Some(*task),
+            Timer::Agent(_) => None,
+        });
+        waiting.extend(retried.filter(|task| {
+            let record = &self.tasks[*task];
+            record.stage == Stage::Backoff && record.plan().class == class
+        }));
+        if waiting.is_empty() {
+            return;
+        }
+        let Some((needs, first)) = self.pool.lack(class) else { return };
+        if first {
+            let needs = BTreeSet::clone(&needs);
+            effects.push(Effect::Event(TaskEvent::CapabilityMissing { at: now, needs }));
+        }
+        if self.options.unserved == Unserved::Cancel {
+            for task in waiting {
+                self.stop(task, effects);
+                let fault = TaskFault::Unserved { needs: needs.clone() };
+                self.end(task, TaskState::Cancelled, Some(fault), now, effects);
+            }
+        }
     }
 
     /// The task that failed first on the way to this one.
     fn root(&self, task: u32) -> TaskId {
-        let (id, record) = self.tasks.get_index(task as usize).expect("the task exists");
+        let record = &self.tasks[task];
         match record.fault.as_deref() {
             Some(TaskFault::Dependency { because_of }) => because_of.clone(),
-            _ => id.clone(),
+            _ => record.id.clone(),
         }
     }
 
     pub(super) fn number(&self, task: &TaskId) -> Option<u32> {
-        self.tasks.get_index_of(task).and_then(|at| u32::try_from(at).ok())
+        self.tasks.number(task)
     }
 
     pub(super) fn key(&self, task: u32) -> ReadyKey {
-        self.tasks[task as usize].key(task)
+        self.tasks[task].key(task)
     }
 
     pub(super) fn move_to(&mut self, task: u32, stage: Stage) {
-        let old = std::mem::replace(&mut self.tasks[task as usize].stage, stage);
+        let old = std::mem::replace(&mut self.tasks[task].stage, stage);
         self.totals.stages[old as usize] -= 1;
         self.totals.stages[stage as usize] += 1;
     }
 
     pub(super) fn set_timer(&mut self, task: u32, due: Timestamp) {
-        self.tasks[task as usize].timer = Some(due);
+        self.tasks[task].plan_mut().timer = Some(due);
         self.timers.insert((due, Timer::Task(task)));
     }
 
     pub(super) fn stop_timer(&mut self, task: u32) {
-        if let Some(due) = self.tasks[task as usize].timer.take() {
+        if let Some(due) = self.tasks[task].plan_mut().timer.take() {
             self.timers.remove(&(due, Timer::Task(task)));
         }
     }

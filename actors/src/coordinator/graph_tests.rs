@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use crate::agent::{AgentId, Capability, Priority};
 use serde_json::Value;
 
@@ -72,7 +74,7 @@ impl Bench {
             Effect::Dispatch(assignment) => Some(*assignment),
             _ => None,
         };
-        std::mem::take(&mut self.effects).into_iter().filter_map(dispatched).collect()
+        take(&mut self.effects).into_iter().filter_map(dispatched).collect()
     }
 
     fn pairs(&mut self) -> Vec<(String, String)> {
@@ -168,6 +170,56 @@ fn a_ready_task_waits_while_nobody_can_do_it_and_is_queued_when_someone_can() {
 }
 
 #[test]
+fn a_task_that_nobody_can_do_is_cancelled_at_once_when_told_so_whether_it_waits_runs_or_comes_later() {
+    let mut bench = Bench::new(GraphOptions { unserved: Unserved::Cancel, ..GraphOptions::default() });
+    for (name, capability) in [("a", "hash"), ("b", "hash"), ("c", "cook")] {
+        bench.graph.enroll(agent(name), offers(&[capability]), 1, bench.now, &mut bench.effects).unwrap();
+    }
+    let hash = |name: &str, after: &[&str]| task(name, after).needing(offers(&["hash"]));
+    let dinner = task("dinner", &[]).needing(offers(&["cook"]));
+    bench.submit(vec![hash("t", &[]), hash("u", &[]), hash("queued", &[]), dinner]).unwrap();
+    bench.submit(vec![hash("next", &["dinner"]), task("all", &["queued"])]).unwrap();
+    bench.graph.withdraw(&agent("a"), bench.now, &mut bench.effects);
+    bench.answer("u", 1, Err("try again".to_owned()));
+    assert_eq!((bench.state("u"), bench.state("queued")), (TaskState::Waiting, TaskState::Queued));
+    assert_eq!(bench.state("t"), TaskState::Executing, "there is still b");
+    bench.graph.withdraw(&agent("b"), bench.now, &mut bench.effects);
+    bench.graph.verify().unwrap();
+    for name in ["t", "u", "queued"] {
+        let report = bench.graph.report(&id(name)).unwrap();
+        let why = report.fault.unwrap().to_string();
+        assert_eq!(
+            (report.state, &*why),
+            (TaskState::Cancelled, "no agent is left that offers hash"),
+            "{name}"
+        );
+    }
+    let because = bench.graph.report(&id("all")).unwrap().fault.unwrap().to_string();
+    assert_eq!(because, "task queued did not complete");
+    assert_eq!((bench.state("dinner"), bench.state("next")), (TaskState::Executing, TaskState::Pending));
+    bench.answer("dinner", 1, Ok(Value::Null));
+    assert_eq!(bench.state("next"), TaskState::Cancelled);
+    bench.submit(vec![hash("late", &[])]).unwrap();
+    assert_eq!((bench.state("late"), bench.graph.open()), (TaskState::Cancelled, 0));
+    let missing = |effect: &&Effect| matches!(effect, Effect::Event(TaskEvent::CapabilityMissing { .. }));
+    assert_eq!(bench.effects.iter().filter(missing).count(), 1, "it is told once");
+}
+
+#[test]
+fn a_line_of_100_000_tasks_that_nobody_can_do_is_cancelled_without_recursion() {
+    let mut bench = Bench::new(GraphOptions { unserved: Unserved::Cancel, ..GraphOptions::default() });
+    bench.graph.enroll(agent("a"), offers(&["cook"]), 1, bench.now, &mut bench.effects).unwrap();
+    let mut line = vec![task("t0", &[]).needing(offers(&["cook"]))];
+    line.extend((1..100_000usize).map(|n| {
+        let before = id(&format!("t{}", n - 1));
+        TaskSpec::new(id(&format!("t{n}"))).following([before]).needing(offers(&["hash"]))
+    }));
+    bench.submit(line).unwrap();
+    bench.answer("t0", 1, Ok(Value::Null));
+    assert_eq!((bench.graph.metrics().cancelled, bench.graph.open()), (99_999, 0));
+}
+
+#[test]
 fn a_failed_attempt_is_repeated_after_a_doubling_wait_until_none_is_left() {
     let mut bench = Bench::with_agents(&[("a", &[], 1)]);
     bench.submit(vec![task("t", &[]).retrying(2)]).unwrap();
@@ -192,22 +244,64 @@ fn a_late_attempt_is_recalled_and_its_answer_no_longer_counts() {
     let mut bench = Bench::with_agents(&[("a", &[], 1)]);
     bench.submit(vec![task("t", &[]).retrying(0), task("next", &["t"])]).unwrap();
     assert_eq!(bench.graph.next_deadline(), Some(seconds(30)));
-    bench.effects.clear();
+    let cancellation = bench.dispatched()[0].cancellation.clone();
     bench.advance(seconds(30));
-    let recall = Effect::Recall { task: id("t"), agent: agent("a"), attempt: 1 };
+    let recall = Effect::Recall { task: id("t"), agent: agent("a"), attempt: 1, cancellation };
     assert_eq!(bench.effects[0], recall);
     assert_eq!((bench.state("t"), bench.state("next")), (TaskState::TimedOut, TaskState::Failed));
     assert!(!bench.answer("t", 1, Ok(Value::Null)));
+    assert_eq!(bench.graph.metrics().stale, 1);
     let fault = bench.graph.report(&id("next")).unwrap().fault.unwrap();
     assert_eq!(fault.to_string(), "task t did not complete");
+}
+
+#[test]
+fn a_recalled_attempt_takes_its_slot_and_its_share_of_the_limit_until_its_agent_lets_go() {
+    let mut bench = Bench::new(GraphOptions { max_concurrent: Some(2), ..GraphOptions::default() });
+    for name in ["a", "b", "c"] {
+        bench.graph.enroll(agent(name), offers(&[]), 1, bench.now, &mut bench.effects).unwrap();
+    }
+    bench.submit(vec![task("t", &[]).retrying(1), task("u", &[]), task("v", &[])]).unwrap();
+    assert_eq!(bench.pairs(), [pair("t", "a"), pair("u", "b")]);
+    assert!(bench.graph.cancel(&id("u"), "not needed", bench.now, &mut bench.effects));
+    assert_eq!(
+        (bench.pairs().len(), bench.graph.metrics().releasing),
+        (0, 1),
+        "c is free, but the limit is not"
+    );
+    assert!(!bench.answer("u", 1, Ok(Value::Null)));
+    let released = |task: &str, name: &str, at: Timestamp, done: bool| {
+        let (task, agent) = (id(task), agent(name));
+        Effect::Event(TaskEvent::AttemptReleased { at, task, agent, attempt: 1, done })
+    };
+    assert!(bench.effects.contains(&released("u", "b", bench.now, true)));
+    assert_eq!(bench.pairs(), [pair("v", "c")]);
+    bench.answer("v", 1, Ok(Value::Null));
+    bench.advance(seconds(30));
+    bench.advance(seconds(31));
+    assert_eq!(
+        bench.pairs(),
+        [pair("t", "b")],
+        "the next attempt does not wait for the last one to be let go"
+    );
+    assert!(!bench.answer("t", 1, Err("late".to_owned())), "nor is its answer taken for that of the next");
+    assert!(bench.effects.contains(&released("t", "a", bench.now, false)));
+    assert_eq!((bench.state("t"), bench.graph.metrics().releasing), (TaskState::Executing, 0));
+    assert!(bench.answer("t", 2, Ok(Value::Null)));
+    assert!(!bench.answer("t", 1, Ok(Value::Null)), "a second answer to the same attempt frees nothing more");
+    assert_eq!(bench.graph.metrics().stale, 3);
 }
 
 #[test]
 fn the_tasks_of_an_agent_that_left_are_given_to_another_one_and_count_as_attempts() {
     let mut bench = Bench::with_agents(&[("a", &[], 2), ("b", &[], 2)]);
     bench.submit(vec![task("t", &[]).retrying(1), task("u", &[]).retrying(0)]).unwrap();
-    assert_eq!(bench.pairs(), [pair("t", "a"), pair("u", "b")]);
+    let assigned = bench.dispatched();
+    assert_eq!((assigned[0].agent.as_str(), assigned[1].agent.as_str()), ("a", "b"));
     bench.graph.withdraw(&agent("a"), bench.now, &mut bench.effects);
+    let cancellation = assigned[0].cancellation.clone();
+    let recall = Effect::Recall { task: id("t"), agent: agent("a"), attempt: 1, cancellation };
+    assert!(bench.effects.contains(&recall), "it may live on without being enrolled");
     assert_eq!(bench.pairs(), [pair("t", "b")]);
     bench.graph.withdraw(&agent("b"), bench.now, &mut bench.effects);
     bench.graph.verify().unwrap();
@@ -267,11 +361,82 @@ fn cancelling_a_task_fails_its_dependants_and_cancelling_all_ends_everything() {
     assert!(!bench.graph.cancel(&id("a"), "not needed", bench.now, &mut bench.effects));
     assert!(!bench.graph.cancel(&id("z"), "unknown", bench.now, &mut bench.effects));
     assert_eq!((bench.state("a"), bench.state("b")), (TaskState::Cancelled, TaskState::Failed));
+    assert_eq!(bench.state("c"), TaskState::Queued, "its agent has not let go of a");
+    assert!(!bench.answer("a", 1, Err("let go".to_owned())));
     assert_eq!(bench.state("c"), TaskState::Executing);
     assert_eq!(bench.graph.cancel_all("shutdown", bench.now, &mut bench.effects), 2);
     bench.graph.verify().unwrap();
     assert_eq!((bench.state("c"), bench.state("d")), (TaskState::Cancelled, TaskState::Cancelled));
     assert_eq!(bench.graph.next_deadline(), None);
+}
+
+fn with_history(history: usize, slots: u32) -> Bench {
+    let mut bench = Bench::new(GraphOptions { history, ..GraphOptions::default() });
+    bench.graph.enroll(agent("a"), offers(&[]), slots, bench.now, &mut bench.effects).unwrap();
+    bench
+}
+
+#[test]
+fn what_is_known_is_bounded_by_what_is_open_and_the_history_however_many_tasks_there_were() {
+    let mut bench = with_history(20, 8);
+    for round in 0..500 {
+        let names: Vec<String> = (0..10).map(|n| format!("{round}/{n}")).collect();
+        let on: Vec<&str> = names.iter().map(String::as_str).collect();
+        bench.submit(names.iter().map(|name| task(name, &[])).collect()).unwrap();
+        bench.submit(vec![task(&format!("{round}/all"), &on)]).unwrap();
+        while let [first, ..] = &bench.dispatched()[..] {
+            let mut next = first.task.to_string();
+            loop {
+                bench.answer(&next, 1, Ok(Value::from(round)));
+                let Some(assigned) = bench.dispatched().into_iter().next() else { break };
+                next = assigned.task.to_string();
+            }
+            for name in &names {
+                bench.answer(name, 1, Ok(Value::Null));
+            }
+        }
+        bench.graph.trim();
+        bench.graph.verify().unwrap();
+        assert!(bench.graph.known() <= 11 + 20, "round {round}: {} tasks are known", bench.graph.known());
+    }
+    let metrics = bench.graph.metrics();
+    assert_eq!(metrics.submitted, 5_500);
+    assert_eq!(metrics.open() + metrics.completed, 5_500);
+    assert_eq!(bench.graph.known() as u64 + bench.graph.forgotten(), 5_500);
+}
+
+#[test]
+fn a_task_is_forgotten_only_when_nothing_refers_to_it() {
+    let mut bench = with_history(0, 1);
+    bench.submit(vec![task("x", &[]), task("y", &["x"]), TaskSpec::new(id("z")).kept()]).unwrap();
+    let cancelled = TaskSpec::new(id("cancelled")).following([id("y")]);
+    bench.submit(vec![cancelled, task("late", &["z"]).retrying(0)]).unwrap();
+    let known = |bench: &mut Bench| {
+        bench.graph.trim();
+        bench.graph.verify().unwrap();
+        bench.graph.states().map(|(task, _)| task.to_string()).collect::<Vec<_>>().join(" ")
+    };
+    bench.answer("x", 1, Ok(Value::from("X")));
+    bench.graph.cancel(&id("cancelled"), "not needed", bench.now, &mut bench.effects);
+    assert_eq!(known(&mut bench), "x y z cancelled late", "y needs x, and cancelled stands in the list of y");
+    assert_eq!(*bench.dispatched().last().unwrap().inputs, [(id("x"), Arc::new(Value::from("X")))]);
+    bench.answer("y", 1, Ok(Value::Null));
+    assert_eq!(known(&mut bench), "z late");
+    bench.answer("z", 1, Ok(Value::Null));
+    assert_eq!(known(&mut bench), "z late", "z was to be kept");
+    // Numbers of forgotten tasks are used again, so nothing may be left that points to them.
+    bench.submit((0..9).map(|n| task(&format!("new{n}"), &[])).collect()).unwrap();
+    assert_eq!(bench.graph.open(), 10);
+    bench.graph.cancel(&id("late"), "not needed", bench.now, &mut bench.effects);
+    assert!(known(&mut bench).starts_with("z late new0"), "its agent has not let go of it");
+    bench.answer("late", 1, Ok(Value::Null));
+    assert!(known(&mut bench).starts_with("z new0"));
+    assert_eq!(bench.graph.forget(&[id("z"), id("z"), id("x")]), 1);
+    assert!(known(&mut bench).starts_with("new0"));
+    assert_eq!(bench.graph.cancel_all("shutdown", bench.now, &mut bench.effects), 9);
+    bench.graph.withdraw(&agent("a"), bench.now, &mut bench.effects);
+    assert_eq!(known(&mut bench), "");
+    assert_eq!(bench.graph.forgotten(), 14);
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! What the coordinator is told and asked, the errors it answers with, and the [`Worker`] it hands tasks to.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{collections::BTreeSet, fmt, sync::Arc};
 
 use actix::{Message, Recipient};
 use serde_json::Value;
@@ -15,19 +15,16 @@ use crate::agent::{AgentId, Capability, TaskId, Timestamp};
 
 /// The way to an agent that does tasks.
 ///
-/// Neither method may wait: the coordinator calls them from inside its handlers. The end of an assignment is
-/// reported to the coordinator as [`TaskEnded`] with the assignment's attempt.
+/// An assignment that was taken takes one of the agent's slots until the coordinator is told [`TaskEnded`] with its
+/// attempt, whatever came of it, also when it was given up and its
+/// [`cancellation`](Assignment::cancellation) was cancelled: only who works on it knows when the agent has really let go.
+/// An agent that never lets go keeps the slot until it is withdrawn.
 pub trait Worker: Send + Sync {
-    /// Hands an attempt to the agent.
+    /// Hands an attempt to the agent. Must not wait: the coordinator calls it from inside its handlers.
     ///
     /// # Errors
     /// [`Refused`] when the agent does not take it; it is then given to another one or later.
     fn assign(&self, assignment: Assignment) -> Result<(), Refused>;
-
-    /// Tells the agent that an attempt was given up. By default it is not told, and its answer is ignored.
-    fn recall(&self, task: &TaskId, attempt: u32) {
-        _ = (task, attempt);
-    }
 }
 
 /// Why an agent did not take an assignment.
@@ -42,10 +39,12 @@ pub enum Refused {
 }
 
 /// Takes a batch of tasks; answered with their number, or with all that is wrong.
+///
+/// An id may be used again when its first task was forgotten and every agent that worked on that has answered.
 #[derive(Debug, Message)]
 #[rtype(result = "Result<usize, SubmitErrors>")]
 pub struct Submit {
-    /// The tasks; they may depend on each other and on all submitted before.
+    /// The tasks; they may depend on each other and on all that are known.
     pub tasks: Vec<TaskSpec>,
 }
 
@@ -68,7 +67,8 @@ pub struct Enroll {
 #[rtype(result = "bool")]
 pub struct Withdraw(pub AgentId);
 
-/// An agent's answer to an assignment; `false` if that attempt had been given up before.
+/// An agent's answer to an assignment; `false` if that attempt had been given up before. Then it is counted as stale and
+/// frees the slot, and its result is dropped.
 #[derive(Debug, Clone, Message)]
 #[rtype(result = "bool")]
 pub struct TaskEnded {
@@ -85,7 +85,7 @@ pub struct TaskEnded {
 #[rtype(result = "usize")]
 pub struct TasksEnded(pub Vec<TaskEnded>);
 
-/// Withdraws a task; `false` if it is unknown or has ended.
+/// Withdraws a task; `false` if it has ended or is not known.
 #[derive(Debug, Clone, Message)]
 #[rtype(result = "bool")]
 pub struct CancelTask {
@@ -103,9 +103,14 @@ pub struct CancelAll {
     pub because: String,
 }
 
-/// Asks how one task stands; `None` if it is unknown.
+/// Lets go of tasks that were to be [`kept`](super::TaskSpec::keep); how many these were.
 #[derive(Debug, Clone, Message)]
-#[rtype(result = "Option<TaskReport>")]
+#[rtype(result = "usize")]
+pub struct ForgetTasks(pub Vec<TaskId>);
+
+/// Asks how one task stands.
+#[derive(Debug, Clone, Message)]
+#[rtype(result = "Result<TaskReport, UnknownTask>")]
 pub struct QueryTask(pub TaskId);
 
 /// Asks for the totals over all tasks.
@@ -147,12 +152,38 @@ pub struct TaskProgress {
     pub missed: u64,
 }
 
+/// A task is not known: it was never submitted, or it has ended and was forgotten since. Which of these cannot be told,
+/// unless none was ever forgotten. Permanent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnknownTask {
+    /// The task.
+    pub task: TaskId,
+    /// How many tasks were forgotten so far.
+    pub forgotten: u64,
+}
+
+impl fmt::Display for UnknownTask {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { task, forgotten } = self;
+        match forgotten {
+            0 => write!(f, "task {task} does not exist: submit it first"),
+            _ => write!(
+                f,
+                "task {task} is not known: it was never submitted, or is one of {forgotten} that ended and were forgotten; \
+                 ask sooner, keep the task, or raise the history"
+            ),
+        }
+    }
+}
+
+impl std::error::Error for UnknownTask {}
+
 /// Why there is nothing to wait for. Both are permanent.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum AwaitError {
-    /// No such task was submitted.
-    #[error("task {0} does not exist: submit it first")]
-    Unknown(TaskId),
+    /// No such task is known.
+    #[error(transparent)]
+    Unknown(#[from] UnknownTask),
     /// The tasks were dropped before the end.
     #[error("tasks were abandoned before they ended: the host has shut down")]
     Abandoned,

@@ -1,7 +1,7 @@
 //! Who does what, when: the actor that shares out tasks to agents by capability and load.
 //!
 //! ```text
-//! Submit, CancelTask --> TaskGraph (state machine) --assign, recall--> Worker of each agent
+//! Submit, CancelTask --> TaskGraph (state machine) --assign, cancel--> Worker of each agent
 //! Enroll, Withdraw --->     ^                                             |
 //!                           +------------ TaskEnded, TasksEnded ----------+     events --> sink, subscribers
 //! ```
@@ -10,7 +10,8 @@
 //! inside a handler, and knows neither mailboxes nor inboxes: a [`Worker`] delivers as it sees fit.
 //!
 //! **Invariant.** Every task ends exactly once and everyone who awaits it is answered; every assignment that is not
-//! answered in time is recalled and repeated or given up; see [`TaskGraph`] for the rest.
+//! answered in time is recalled and repeated or given up, and takes its slot until its agent lets go; an ended task is
+//! forgotten only after all who waited for it were answered; see [`TaskGraph`] for the rest.
 //!
 //! **Restart.** All that matters lives in the [`SharedTasks`] given to the constructor: graph, workers, unperformed
 //! effects, open answers, subscribers. A new instance on the same cell takes over in `started()`: it performs what was
@@ -43,21 +44,26 @@ mod graph;
 mod message;
 #[cfg(test)]
 mod model_tests;
+mod options;
 mod pool;
 mod read;
 mod record;
+mod store;
 mod submit;
 mod task;
 mod work;
 pub use attempts::EnrollError;
 pub use event::{Effect, TaskEvent, TaskMetrics, TaskReport};
-pub use graph::{GraphOptions, TaskGraph};
+pub use graph::TaskGraph;
 pub use message::{
-    AwaitAll, AwaitError, AwaitTask, CancelAll, CancelTask, Enroll, QueryTask, QueryTasks, Refused, Submit,
-    SubscribeTasks, TaskEnded, TaskProgress, TaskTotals, TasksEnded, Withdraw, Worker,
+    AwaitAll, AwaitError, AwaitTask, CancelAll, CancelTask, Enroll, ForgetTasks, QueryTask, QueryTasks,
+    Refused, Submit, SubscribeTasks, TaskEnded, TaskProgress, TaskTotals, TasksEnded, UnknownTask, Withdraw,
+    Worker,
 };
+pub use options::{GraphOptions, Unserved};
 pub use submit::{SubmitError, SubmitErrors};
 pub use task::{Assignment, TaskDetails, TaskFault, TaskSpec, TaskState, TaskType};
+pub use tokio_util::sync::CancellationToken;
 pub use work::{InboxWorker, Work};
 
 struct Subscriber {
@@ -133,14 +139,7 @@ impl Coordinator {
             let Some(effect) = self.state.borrow_mut().outbox.pop_front() else { break };
             match effect {
                 Effect::Dispatch(assignment) => self.assign(*assignment),
-                Effect::Recall { task, agent, attempt } => {
-                    let worker = self.state.borrow().workers.get(&agent).cloned();
-                    if let Some(worker) = worker
-                        && catch_unwind(AssertUnwindSafe(|| worker.recall(&task, attempt))).is_err()
-                    {
-                        tracing::warn!(%task, %agent, attempt, "a worker panicked on a recall");
-                    }
-                }
+                Effect::Recall { cancellation, .. } => cancellation.cancel(),
                 Effect::Event(event) => self.tell(event),
             }
         }
@@ -156,6 +155,8 @@ impl Coordinator {
         if std::mem::take(&mut state.news) {
             state.subscribers.retain_mut(|subscriber| subscriber.hear(totals));
         }
+        // Whoever waited has been answered.
+        state.graph.trim();
         let due = state.graph.next_deadline();
         drop(guard);
         self.set_timer(due, ctx);
@@ -327,10 +328,19 @@ impl Handler<CancelAll> for Coordinator {
 }
 
 impl Handler<QueryTask> for Coordinator {
-    type Result = Option<TaskReport>;
+    type Result = Result<TaskReport, UnknownTask>;
 
-    fn handle(&mut self, asked: QueryTask, _: &mut Context<Self>) -> Option<TaskReport> {
-        self.state.borrow().graph.report(&asked.0)
+    fn handle(&mut self, asked: QueryTask, _: &mut Context<Self>) -> Self::Result {
+        let graph = &self.state.borrow().graph;
+        graph.report(&asked.0).ok_or_else(|| UnknownTask { forgotten: graph.forgotten(), task: asked.0 })
+    }
+}
+
+impl Handler<ForgetTasks> for Coordinator {
+    type Result = usize;
+
+    fn handle(&mut self, asked: ForgetTasks, ctx: &mut Context<Self>) -> usize {
+        self.step(ctx, |state, _, _| state.graph.forget(&asked.0))
     }
 }
 
@@ -348,7 +358,7 @@ impl Handler<AwaitTask> for Coordinator {
     fn handle(&mut self, asked: AwaitTask, _: &mut Context<Self>) -> Self::Result {
         let mut state = self.state.borrow_mut();
         let answer = match state.graph.report(&asked.0) {
-            None => Err(AwaitError::Unknown(asked.0)),
+            None => Err(UnknownTask { forgotten: state.graph.forgotten(), task: asked.0 }.into()),
             Some(report) if report.state.ended() => Ok(report),
             Some(_) => {
                 let (waiting, ended) = oneshot::channel();

@@ -15,8 +15,11 @@ enum Op {
     Withdraw { agent: usize },
     Answer { which: Index, ok: bool },
     Stale { which: Index },
+    Late { which: Index, ok: bool },
     Refuse { which: Index },
     Cancel { which: Index },
+    CancelAll,
+    Forget { which: Index },
     Advance { millis: u64 },
 }
 
@@ -28,6 +31,7 @@ struct Draft {
     follows: Vec<Index>,
     retries: u32,
     timeout: u64,
+    kept: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -65,15 +69,26 @@ struct Model {
     agents: Vec<Agent>,
     now: Timestamp,
     limit: Option<usize>,
+    /// Whether tasks are cancelled that no agent can do.
+    cancels: bool,
     dispatched: Vec<(usize, usize, u32)>,
+    /// Attempts given up, with the agents that have not let go of them.
+    recalled: Vec<(usize, u32, usize)>,
 }
 
 impl Model {
-    fn executing(&self, agent: usize) -> usize {
-        self.tasks
-            .iter()
-            .filter(|t| matches!(t.stage, Stage::Executing { agent: a, .. } if a == agent))
-            .count()
+    /// How many slots of an agent are taken.
+    fn taken(&self, agent: usize) -> usize {
+        let executing = |t: &&Task| matches!(t.stage, Stage::Executing { agent: a, .. } if a == agent);
+        let releasing = self.recalled.iter().filter(|(_, _, a)| *a == agent).count();
+        self.tasks.iter().filter(executing).count() + releasing
+    }
+
+    /// Gives up what a task executes, if it does.
+    fn recall(&mut self, task: usize) {
+        if let Stage::Executing { agent, .. } = self.tasks[task].stage {
+            self.recalled.push((task, self.tasks[task].attempts, agent));
+        }
     }
 
     /// Lets failures and completions reach whom they concern, then hands out work, all by looking at everything.
@@ -81,24 +96,29 @@ impl Model {
         let bad = |stage: Stage| matches!(stage, Stage::Ended(s) if s != TaskState::Completed);
         let ended = |stage: Stage| matches!(stage, Stage::Ended(_));
         loop {
-            let change = self.tasks.iter().enumerate().filter(|(_, t)| t.stage == Stage::Pending).find_map(
-                |(n, t)| {
-                    let stage = |on: &usize| self.tasks[*on].stage;
-                    if t.on.iter().any(|on| bad(stage(on))) {
-                        Some((n, Stage::Ended(TaskState::Failed)))
-                    } else if t.on.iter().chain(&t.follows).all(|on| ended(stage(on))) {
-                        Some((n, Stage::Ready))
-                    } else {
-                        None
-                    }
-                },
-            );
+            let change = self.tasks.iter().enumerate().find_map(|(n, t)| {
+                let stage = |on: &usize| self.tasks[*on].stage;
+                let is_ready = matches!(t.stage, Stage::Ready | Stage::Backoff { .. });
+                if is_ready && self.cancels && !self.is_served(n) {
+                    return Some((n, Stage::Ended(TaskState::Cancelled)));
+                }
+                if t.stage != Stage::Pending {
+                    return None;
+                }
+                if t.on.iter().any(|on| bad(stage(on))) {
+                    Some((n, Stage::Ended(TaskState::Failed)))
+                } else if t.on.iter().chain(&t.follows).all(|on| ended(stage(on))) {
+                    Some((n, Stage::Ready))
+                } else {
+                    None
+                }
+            });
             let Some((task, stage)) = change else { break };
             self.tasks[task].stage = stage;
         }
         loop {
             let running = self.tasks.iter().filter(|t| matches!(t.stage, Stage::Executing { .. })).count();
-            if self.limit.is_some_and(|limit| running >= limit) {
+            if self.limit.is_some_and(|limit| running + self.recalled.len() >= limit) {
                 break;
             }
             let mut ready: Vec<usize> =
@@ -112,11 +132,11 @@ impl Model {
                         agent.present
                             && agent.paused.is_none()
                             && agent.offers & needs == needs
-                            && self.executing(*a) < agent.slots
+                            && self.taken(*a) < agent.slots
                     })
                     .min_by(|a, b| {
                         // Slots are at most 3, so sixths are exact.
-                        let load = |a: usize| self.executing(a) * 6 / self.agents[a].slots;
+                        let load = |a: usize| self.taken(a) * 6 / self.agents[a].slots;
                         let key = |a: usize| (load(a), self.agents[a].dispatched, a);
                         key(*a).cmp(&key(*b))
                     })
@@ -148,6 +168,7 @@ impl Model {
         for task in 0..self.tasks.len() {
             match self.tasks[task].stage {
                 Stage::Executing { due, .. } if due <= self.now => {
+                    self.recall(task);
                     self.fail(task, TaskState::TimedOut, false);
                 }
                 Stage::Backoff { due } if due <= self.now => self.tasks[task].stage = Stage::Ready,
@@ -159,13 +180,38 @@ impl Model {
         }
     }
 
-    fn state(&self, task: usize) -> TaskState {
+    /// Whether a task must be known: it has not ended, is kept, has an attempt that was not let go of, or is linked to a task
+    /// that has not ended, in either direction.
+    fn is_needed(&self, task: usize) -> bool {
+        let links = |t: &Task| t.on.iter().chain(&t.follows).copied().collect::<Vec<_>>();
+        let open = |t: usize| !matches!(self.tasks[t].stage, Stage::Ended(_));
+        open(task)
+            || self.tasks[task].draft.kept
+            || self.recalled.iter().any(|(t, _, _)| *t == task)
+            || self.tasks.iter().enumerate().any(|(n, t)| open(n) && links(t).contains(&task))
+            || links(&self.tasks[task]).into_iter().any(open)
+    }
+
+    /// Whether an attempt was given up: yes while its agent holds on to it, no while it executes, and else unknown here.
+    fn is_recalled(&self, task: &TaskId, attempt: u32) -> Option<bool> {
+        if self.recalled.iter().any(|(t, a, _)| (id(*t), *a) == (task.clone(), attempt)) {
+            return Some(true);
+        }
+        let executes = |(number, t): (usize, &Task)| {
+            id(number) == *task && t.attempts == attempt && matches!(t.stage, Stage::Executing { .. })
+        };
+        self.tasks.iter().enumerate().any(executes).then_some(false)
+    }
+
+    fn is_served(&self, task: usize) -> bool {
         let needs = self.tasks[task].draft.needs;
+        self.agents.iter().any(|a| a.present && a.offers & needs == needs)
+    }
+
+    fn state(&self, task: usize) -> TaskState {
         match self.tasks[task].stage {
             Stage::Pending => TaskState::Pending,
-            Stage::Ready if self.agents.iter().any(|a| a.present && a.offers & needs == needs) => {
-                TaskState::Queued
-            }
+            Stage::Ready if self.is_served(task) => TaskState::Queued,
             Stage::Ready | Stage::Backoff { .. } => TaskState::Waiting,
             Stage::Executing { .. } => TaskState::Executing,
             Stage::Ended(state) => state,
@@ -185,35 +231,41 @@ fn capabilities(mask: u8) -> BTreeSet<Capability> {
     (0..3).filter(|bit| mask >> bit & 1 == 1).map(|bit| Capability::new(format!("c{bit}")).unwrap()).collect()
 }
 
+/// Submits tasks to both. Those that the graph has forgotten cannot be depended upon.
+fn submit(drafts: Vec<Draft>, graph: &mut TaskGraph, model: &mut Model, effects: &mut Vec<Effect>) {
+    let first = model.tasks.len();
+    let mut specs = Vec::new();
+    for (at, draft) in drafts.into_iter().enumerate() {
+        let number = first + at;
+        let pick = |all: &[Index]| -> Vec<usize> {
+            let is_known = |n: &usize| *n >= first || graph.state(&id(*n)).is_some();
+            let some = all.iter().filter(|_| number > 0).map(|i| i.index(number));
+            some.filter(is_known).collect()
+        };
+        let (on, follows) = (pick(&draft.on), pick(&draft.follows));
+        specs.push(TaskSpec {
+            needs: capabilities(draft.needs),
+            keep: draft.kept,
+            ..TaskSpec::new(id(number))
+                .with_priority(Priority::try_from(draft.priority).unwrap())
+                .after(on.iter().copied().map(id))
+                .following(follows.iter().copied().map(id))
+                .retrying(draft.retries)
+                .within(Duration::from_millis(draft.timeout))
+        });
+        let stage = Stage::Pending;
+        model.tasks.push(Task { draft, on, follows, stage, attempts: 0, failures: 0 });
+    }
+    graph.submit(specs, model.now, effects).unwrap();
+}
+
 /// Does one operation on both; whatever it refers to is chosen among what exists.
 fn apply(op: Op, graph: &mut TaskGraph, model: &mut Model, effects: &mut Vec<Effect>) {
     let now = model.now;
     let executing: Vec<usize> =
         (0..model.tasks.len()).filter(|n| model.state(*n) == TaskState::Executing).collect();
     match op {
-        Op::Submit(drafts) => {
-            let first = model.tasks.len();
-            let mut specs = Vec::new();
-            for (at, draft) in drafts.into_iter().enumerate() {
-                let number = first + at;
-                let pick = |all: &[Index]| -> Vec<usize> {
-                    if number == 0 { Vec::new() } else { all.iter().map(|i| i.index(number)).collect() }
-                };
-                let (on, follows) = (pick(&draft.on), pick(&draft.follows));
-                specs.push(TaskSpec {
-                    needs: capabilities(draft.needs),
-                    ..TaskSpec::new(id(number))
-                        .with_priority(Priority::try_from(draft.priority).unwrap())
-                        .after(on.iter().copied().map(id))
-                        .following(follows.iter().copied().map(id))
-                        .retrying(draft.retries)
-                        .within(Duration::from_millis(draft.timeout))
-                });
-                let stage = Stage::Pending;
-                model.tasks.push(Task { draft, on, follows, stage, attempts: 0, failures: 0 });
-            }
-            graph.submit(specs, now, effects).unwrap();
-        }
+        Op::Submit(drafts) => submit(drafts, graph, model, effects),
         Op::Enroll { agent, offers, slots } => {
             let taken = graph.enroll(agent_id(agent), capabilities(offers), slots, now, effects).is_ok();
             assert_eq!(taken, !model.agents.iter().any(|a| a.present && a.name == agent));
@@ -228,6 +280,7 @@ fn apply(op: Op, graph: &mut TaskGraph, model: &mut Model, effects: &mut Vec<Eff
             assert_eq!(graph.withdraw(&agent_id(agent), now, effects), found.is_some());
             if let Some(found) = found {
                 model.agents[found].present = false;
+                model.recalled.retain(|(_, _, agent)| *agent != found);
                 for task in executing {
                     if matches!(model.tasks[task].stage, Stage::Executing { agent, .. } if agent == found) {
                         model.fail(task, TaskState::Failed, true);
@@ -249,6 +302,12 @@ fn apply(op: Op, graph: &mut TaskGraph, model: &mut Model, effects: &mut Vec<Eff
             let task = which.index(model.tasks.len());
             let attempt = model.tasks[task].attempts + u32::from(model.state(task) == TaskState::Executing);
             assert!(!graph.attempt_ended(&id(task), attempt, Ok(Value::Null), now, effects));
+            model.recalled.retain(|(t, a, _)| (*t, *a) != (task, attempt));
+        }
+        Op::Late { which, ok } if !model.recalled.is_empty() => {
+            let (task, attempt, _) = model.recalled.remove(which.index(model.recalled.len()));
+            let result = if ok { Ok(Value::from(task)) } else { Err("late".to_owned()) };
+            assert!(!graph.attempt_ended(&id(task), attempt, result, now, effects));
         }
         Op::Refuse { which } if !executing.is_empty() => {
             let task = executing[which.index(executing.len())];
@@ -262,8 +321,22 @@ fn apply(op: Op, graph: &mut TaskGraph, model: &mut Model, effects: &mut Vec<Eff
             let open = !model.state(task).ended();
             assert_eq!(graph.cancel(&id(task), "test", now, effects), open);
             if open {
+                model.recall(task);
                 model.tasks[task].stage = Stage::Ended(TaskState::Cancelled);
             }
+        }
+        Op::CancelAll => {
+            let open: Vec<usize> = (0..model.tasks.len()).filter(|n| !model.state(*n).ended()).collect();
+            assert_eq!(graph.cancel_all("test", now, effects), open.len());
+            for task in open {
+                model.recall(task);
+                model.tasks[task].stage = Stage::Ended(TaskState::Cancelled);
+            }
+        }
+        Op::Forget { which } if !model.tasks.is_empty() => {
+            let task = which.index(model.tasks.len());
+            let kept = std::mem::take(&mut model.tasks[task].draft.kept);
+            assert_eq!(graph.forget(&[id(task)]), usize::from(kept));
         }
         Op::Advance { millis } => {
             model.now = now.plus(Duration::from_millis(millis));
@@ -278,14 +351,15 @@ fn apply(op: Op, graph: &mut TaskGraph, model: &mut Model, effects: &mut Vec<Eff
 fn draft() -> impl Strategy<Value = Draft> {
     let some = || prop::collection::vec(any::<Index>(), 0..3);
     let needs = prop_oneof![3 => Just(0u8), 3 => Just(1), 1 => Just(2), 1 => Just(3), 1 => Just(4)];
-    (1u8..=5, needs, some(), some(), 0u32..3, 1u64..400).prop_map(
-        |(priority, needs, on, follows, retries, timeout)| Draft {
+    (1u8..=5, needs, some(), some(), 0u32..3, 1u64..400, prop::bool::weighted(0.1)).prop_map(
+        |(priority, needs, on, follows, retries, timeout, kept)| Draft {
             priority,
             needs,
             on,
             follows,
             retries,
             timeout,
+            kept,
         },
     )
 }
@@ -298,8 +372,11 @@ fn op() -> impl Strategy<Value = Op> {
         1 => (0usize..5).prop_map(|agent| Op::Withdraw { agent }),
         8 => (any::<Index>(), prop::bool::weighted(0.7)).prop_map(|(which, ok)| Op::Answer { which, ok }),
         1 => any::<Index>().prop_map(|which| Op::Stale { which }),
+        2 => (any::<Index>(), any::<bool>()).prop_map(|(which, ok)| Op::Late { which, ok }),
         1 => any::<Index>().prop_map(|which| Op::Refuse { which }),
         1 => any::<Index>().prop_map(|which| Op::Cancel { which }),
+        1 => prop::bool::weighted(0.2).prop_map(|all| if all { Op::CancelAll } else { Op::Advance { millis: 1 } }),
+        1 => any::<Index>().prop_map(|which| Op::Forget { which }),
         3 => (0u64..300).prop_map(|millis| Op::Advance { millis }),
     ]
 }
@@ -319,16 +396,26 @@ proptest! {
     fn any_sequence_of_operations_goes_as_the_model_says(
         ops in prop::collection::vec(op(), 1..60),
         limit in prop::option::weighted(0.3, 1usize..4),
+        history in 0usize..8,
+        cancels in prop::bool::weighted(0.3),
     ) {
-        let mut graph = TaskGraph::new(GraphOptions { max_concurrent: limit, ..GraphOptions::default() });
-        let mut model = Model { limit, ..Model::default() };
-        let (mut ends, mut effects) = (BTreeSet::new(), Vec::new());
+        let mut graph = TaskGraph::new(GraphOptions {
+            max_concurrent: limit,
+            history,
+            unserved: if cancels { Unserved::Cancel } else { Unserved::Wait },
+            ..GraphOptions::default()
+        });
+        let mut model = Model { limit, cancels, ..Model::default() };
+        let (mut ends, mut effects, mut tokens) = (BTreeSet::new(), Vec::new(), Vec::new());
         for op in ops {
             let shown = format!("{op:?}");
             apply(op, &mut graph, &mut model, &mut effects);
             prop_assert_eq!(graph.verify(), Ok(()), "after {}", shown);
-            for (number, (_, state)) in graph.states().enumerate() {
-                prop_assert_eq!(state, model.state(number), "task {} after {}", number, shown);
+            for number in 0..model.tasks.len() {
+                match graph.state(&id(number)) {
+                    Some(state) => prop_assert_eq!(state, model.state(number), "task {} after {}", number, shown),
+                    None => prop_assert!(!model.is_needed(number), "task {} was forgotten before {}", number, shown),
+                }
             }
             let expected: Vec<_> = model
                 .dispatched
@@ -337,16 +424,35 @@ proptest! {
                 .collect();
             prop_assert_eq!(dispatches(&effects), expected, "after {}", shown);
             for effect in effects.drain(..) {
+                if let Effect::Recall { cancellation, .. } = &effect {
+                    cancellation.cancel();
+                }
+                if let Effect::Dispatch(assignment) = &effect {
+                    tokens.push(((assignment.task.clone(), assignment.attempt), assignment.cancellation.clone()));
+                }
                 if let Effect::Event(TaskEvent::TaskEnded { task, fault, .. }) = effect {
                     if let Some(TaskFault::Dependency { because_of }) = fault {
-                        let root = graph.report(&because_of).unwrap().fault;
-                        let first = !matches!(root, None | Some(TaskFault::Dependency { .. }));
+                        // One that failed long ago may be forgotten.
+                        let root = graph.report(&because_of);
+                        let first = root.is_none_or(|root| {
+                            !matches!(root.fault, None | Some(TaskFault::Dependency { .. }))
+                        });
                         prop_assert!(first, "{} is not where it began", because_of);
                     }
                     prop_assert!(ends.insert(task), "a task ends once");
                 }
             }
+            graph.trim();
+            prop_assert_eq!(graph.verify(), Ok(()), "trimmed after {}", shown);
+            let needed = (0..model.tasks.len()).filter(|task| model.is_needed(*task)).count();
+            prop_assert!(graph.known() <= needed + history, "after {}", shown);
+            // A token is cancelled exactly when its attempt was given up.
             let metrics = graph.metrics();
+            prop_assert_eq!(metrics.releasing, model.recalled.len());
+            for ((task, attempt), token) in &tokens {
+                let gone = model.is_recalled(task, *attempt);
+                prop_assert!(gone.is_none_or(|gone| gone == token.is_cancelled()), "{} {}", task, attempt);
+            }
             prop_assert_eq!(metrics.open() + ends.len(), metrics.submitted);
         }
     }

@@ -14,19 +14,20 @@
 use std::{
     cmp::{Ordering, Reverse},
     collections::BTreeSet,
+    sync::Arc,
 };
 
 use rustc_hash::FxHashMap;
 
 use crate::agent::{AgentId, Capability, Priority, Timestamp};
 
-/// The place of a ready task: the most urgent, then the earliest submitted.
-pub(super) type ReadyKey = (Reverse<Priority>, u32);
+/// The place of a ready task: the most urgent, then the earliest submitted; with its number.
+pub(super) type ReadyKey = (Reverse<Priority>, u64, u32);
 
 /// The place of a free agent: the least loaded, then the least used, then the earliest enrolled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct LoadKey {
-    executing: u32,
+    taken: u32,
     slots: u32,
     dispatched: u64,
     pub(super) agent: u32,
@@ -34,7 +35,7 @@ pub(super) struct LoadKey {
 
 impl Ord for LoadKey {
     fn cmp(&self, other: &Self) -> Ordering {
-        let load = |a: &Self, b: &Self| u64::from(a.executing) * u64::from(b.slots);
+        let load = |a: &Self, b: &Self| u64::from(a.taken) * u64::from(b.slots);
         load(self, other)
             .cmp(&load(other, self))
             .then(self.dispatched.cmp(&other.dispatched))
@@ -55,6 +56,8 @@ pub(super) struct AgentSlot {
     pub(super) offers: BTreeSet<Capability>,
     pub(super) slots: u32,
     pub(super) executing: BTreeSet<u32>,
+    /// How many attempts it has not let go of that were given up.
+    pub(super) releasing: u32,
     pub(super) dispatched: u64,
     /// Until when it gets no task, having refused one.
     pub(super) paused: Option<Timestamp>,
@@ -65,19 +68,24 @@ pub(super) struct AgentSlot {
 
 impl AgentSlot {
     pub(super) fn free(&self) -> bool {
-        self.present && self.paused.is_none() && self.executing.len() < self.slots as usize
+        self.present && self.paused.is_none() && self.taken() < self.slots
+    }
+
+    /// How many of its slots are taken.
+    pub(super) fn taken(&self) -> u32 {
+        u32::try_from(self.executing.len()).expect("at most `slots` tasks") + self.releasing
     }
 
     fn key(&self, agent: u32) -> LoadKey {
-        let executing = u32::try_from(self.executing.len()).expect("at most `slots` tasks");
-        LoadKey { executing, slots: self.slots, dispatched: self.dispatched, agent }
+        let taken = self.taken();
+        LoadKey { taken, slots: self.slots, dispatched: self.dispatched, agent }
     }
 }
 
 /// All tasks with the same needs.
 #[derive(Debug)]
 pub(super) struct Class {
-    pub(super) needs: BTreeSet<Capability>,
+    pub(super) needs: Arc<BTreeSet<Capability>>,
     /// How many enrolled agents could do them.
     pub(super) capable: usize,
     pub(super) free: BTreeSet<LoadKey>,
@@ -93,7 +101,7 @@ pub(super) struct Pool {
     pub(super) agents: Vec<AgentSlot>,
     pub(super) by_id: FxHashMap<AgentId, u32>,
     pub(super) classes: Vec<Class>,
-    class_of: FxHashMap<BTreeSet<Capability>, u32>,
+    class_of: FxHashMap<Arc<BTreeSet<Capability>>, u32>,
     pub(super) open: BTreeSet<(ReadyKey, u32)>,
     /// Ready tasks that no enrolled agent is capable of.
     pub(super) stranded: usize,
@@ -106,6 +114,7 @@ impl Pool {
             return class;
         }
         let class = u32::try_from(self.classes.len()).expect("fewer classes than tasks");
+        let needs = Arc::new(needs.clone());
         let mut new = Class {
             needs: needs.clone(),
             capable: 0,
@@ -116,7 +125,7 @@ impl Pool {
         };
         for &agent in self.by_id.values() {
             let slot = &mut self.agents[agent as usize];
-            if slot.offers.is_superset(needs) {
+            if slot.offers.is_superset(&needs) {
                 slot.classes.push(class);
                 new.capable += 1;
                 if slot.free() {
@@ -125,22 +134,22 @@ impl Pool {
             }
         }
         self.classes.push(new);
-        self.class_of.insert(needs.clone(), class);
+        self.class_of.insert(needs, class);
         class
     }
 
-    /// Queues a ready task; what it needs if nobody offers that and it was not told before.
-    pub(super) fn queue(&mut self, class: u32, key: ReadyKey) -> Option<BTreeSet<Capability>> {
+    /// What the tasks of a class need if nobody offers that, and whether this is the first time that it is asked.
+    pub(super) fn lack(&mut self, class: u32) -> Option<(Arc<BTreeSet<Capability>>, bool)> {
+        let slot = &mut self.classes[class as usize];
+        (slot.capable == 0).then(|| (slot.needs.clone(), !std::mem::replace(&mut slot.announced, true)))
+    }
+
+    /// Queues a ready task.
+    pub(super) fn queue(&mut self, class: u32, key: ReadyKey) {
         let slot = &mut self.classes[class as usize];
         slot.ready.insert(key);
-        let mut missing = None;
-        if slot.capable == 0 {
-            self.stranded += 1;
-            missing = (!slot.announced).then(|| slot.needs.clone());
-            slot.announced = true;
-        }
+        self.stranded += usize::from(slot.capable == 0);
         self.refresh(class);
-        missing
     }
 
     /// Takes a ready task out of its queue.
@@ -154,7 +163,7 @@ impl Pool {
 
     /// The most urgent ready task that has a free capable agent, and the best agent for it.
     pub(super) fn best(&self) -> Option<(u32, u32)> {
-        let &((_, task), class) = self.open.first()?;
+        let &((_, _, task), class) = self.open.first()?;
         let agent = self.classes[class as usize].free.first().expect("an open class has a free agent").agent;
         Some((task, agent))
     }
@@ -182,6 +191,7 @@ impl Pool {
             offers,
             slots,
             executing,
+            releasing: 0,
             dispatched: 0,
             paused: None,
             present: true,
@@ -190,28 +200,25 @@ impl Pool {
         self.list(agent);
     }
 
-    /// Removes an agent; the tasks it was working on, and the needs of ready tasks nobody can do any more.
-    pub(super) fn withdraw(&mut self, id: &str) -> Option<(u32, BTreeSet<u32>, Vec<BTreeSet<Capability>>)> {
+    /// Removes an agent; the tasks it was working on, and the classes that nobody is capable of any more.
+    pub(super) fn withdraw(&mut self, id: &str) -> Option<(u32, BTreeSet<u32>, Vec<u32>)> {
         let agent = self.by_id.remove(id)?;
         self.unlist(agent);
         let slot = &mut self.agents[agent as usize];
         slot.present = false;
         let executing = std::mem::take(&mut slot.executing);
         slot.offers = BTreeSet::new();
-        let mut missing = Vec::new();
+        let mut bereft = Vec::new();
         for class in std::mem::take(&mut slot.classes) {
             let slot = &mut self.classes[class as usize];
             slot.capable -= 1;
             if slot.capable == 0 {
                 self.stranded += slot.ready.len();
-                if !slot.ready.is_empty() {
-                    slot.announced = true;
-                    missing.push(slot.needs.clone());
-                }
+                bereft.push(class);
             }
             self.refresh(class);
         }
-        Some((agent, executing, missing))
+        Some((agent, executing, bereft))
     }
 
     /// Changes an agent and puts it where it now belongs.

@@ -26,12 +26,12 @@ pub enum SubmitError {
         /// The position of the other one, from 0.
         again: usize,
     },
-    /// A task of this id was submitted before.
+    /// A task of this id was submitted before and is known.
     Known {
         /// The id.
         task: TaskId,
     },
-    /// A task depends on one that is neither in the batch nor submitted before.
+    /// A task depends on one that is neither in the batch nor known.
     Unknown {
         /// The task.
         task: TaskId,
@@ -39,6 +39,8 @@ pub enum SubmitError {
         dependency: TaskId,
         /// A task of a similar name.
         nearest: Option<TaskId>,
+        /// How many tasks were forgotten after their end; it may be one of them.
+        forgotten: u64,
     },
     /// A task depends on itself.
     OnItself {
@@ -72,10 +74,16 @@ impl fmt::Display for SubmitError {
                 again + 1
             ),
             Self::Known { task } => write!(f, "task {task} was submitted before: give it another id"),
-            Self::Unknown { task, dependency, nearest } => write!(
+            Self::Unknown { task, dependency, nearest, forgotten: 0 } => write!(
                 f,
                 "task {task} depends on {dependency}, which does not exist: {}",
                 suggestion(nearest.as_ref(), "submit it first or in the same batch")
+            ),
+            Self::Unknown { task, dependency, nearest, forgotten } => write!(
+                f,
+                "task {task} depends on {dependency}, which is not known; it does not exist or is one of {forgotten} that \
+                 ended and were forgotten: {}",
+                suggestion(nearest.as_ref(), "keep it until its dependants are submitted")
             ),
             Self::OnItself { task } => write!(f, "task {task} depends on itself: remove that dependency"),
             Self::Cycle { path } => {
@@ -115,10 +123,11 @@ impl fmt::Display for SubmitErrors {
 
 impl std::error::Error for SubmitErrors {}
 
-/// Checks a batch against the ids submitted `before`.
+/// Checks a batch against the ids that are known.
 pub(super) fn check<'a, K>(
     batch: &'a [TaskSpec],
     held: usize,
+    forgotten: u64,
     is_known: impl Fn(&TaskId) -> bool,
     known: impl Fn() -> K,
 ) -> Result<(), SubmitErrors>
@@ -155,6 +164,7 @@ where
                 faults.push(SubmitError::Unknown {
                     task: task.id.clone(),
                     dependency: dependency.clone(),
+                    forgotten,
                     nearest: nearest.map(|name| TaskId::new(name).expect("it is the id of a task")),
                 });
             }

@@ -9,10 +9,11 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use tokio_util::sync::CancellationToken;
 
 use crate::{
     agent::{AgentId, Capability, Priority, TaskId, Timestamp},
-    support::as_micros,
+    support::{as_micros, from_micros},
 };
 
 /// What sort of task one is.
@@ -68,7 +69,7 @@ pub enum TaskState {
     Completed,
     /// Its last attempt failed, or a dependency did not complete.
     Failed,
-    /// Withdrawn by the one who asked.
+    /// Withdrawn by the one who asked, or given up because no agent is left that can do it.
     Cancelled,
     /// Its last attempt took too long.
     TimedOut,
@@ -108,7 +109,7 @@ impl TaskState {
 }
 
 /// Why a task, or one attempt, did not complete.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "reason", rename_all = "snake_case")]
 pub enum TaskFault {
     /// The agent reported an error.
@@ -119,7 +120,7 @@ pub enum TaskFault {
     /// An attempt took longer than allowed.
     TimedOut {
         /// What was allowed, as whole microseconds \[us\].
-        #[serde(rename = "after_us", serialize_with = "as_micros")]
+        #[serde(rename = "after_us", serialize_with = "as_micros", deserialize_with = "from_micros")]
         after: Duration,
     },
     /// The agent left while it worked on the task.
@@ -131,6 +132,11 @@ pub enum TaskFault {
     Dependency {
         /// The task that failed, timed out or was cancelled first.
         because_of: TaskId,
+    },
+    /// No enrolled agent offers all it needs, and such tasks do not wait.
+    Unserved {
+        /// What it needs.
+        needs: Arc<BTreeSet<Capability>>,
     },
     /// It was withdrawn.
     Cancelled {
@@ -146,6 +152,16 @@ impl fmt::Display for TaskFault {
             Self::TimedOut { after } => write!(f, "timed out after {after:?}"),
             Self::AgentLeft { agent } => write!(f, "agent {agent} left while it worked on it"),
             Self::Dependency { because_of } => write!(f, "task {because_of} did not complete"),
+            Self::Unserved { needs } => {
+                f.write_str("no agent is left that ")?;
+                if needs.is_empty() {
+                    return f.write_str("does tasks");
+                }
+                for (at, need) in needs.iter().enumerate() {
+                    write!(f, "{}{need}", if at == 0 { "offers " } else { ", " })?;
+                }
+                Ok(())
+            }
             Self::Cancelled { because } => write!(f, "cancelled: {because}"),
         }
     }
@@ -164,7 +180,7 @@ impl fmt::Display for TaskFault {
 /// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct TaskSpec {
-    /// Its identity, unique on the coordinator.
+    /// Its identity, unique among the tasks that the coordinator knows.
     pub id: TaskId,
     /// What sort of task it is.
     pub task_type: TaskType,
@@ -188,6 +204,10 @@ pub struct TaskSpec {
     pub max_retries: u32,
     /// How long it is expected to take; nothing unless said.
     pub estimated_duration: Duration,
+    /// Whether it stays known after its end until [`ForgetTasks`](super::ForgetTasks) names it: for those who will submit
+    /// tasks that depend on it, or ask for its result, much later. Otherwise it is forgotten when nothing refers to it and
+    /// [`history`](super::GraphOptions::history) more recent tasks have ended.
+    pub keep: bool,
 }
 
 impl TaskSpec {
@@ -206,6 +226,7 @@ impl TaskSpec {
             timeout: Duration::from_secs(30),
             max_retries: 3,
             estimated_duration: Duration::ZERO,
+            keep: false,
         }
     }
 
@@ -240,6 +261,11 @@ impl TaskSpec {
     /// Sets what the agent is to work on.
     pub fn with_payload(self, payload: Value) -> Self {
         Self { payload, ..self }
+    }
+
+    /// Keeps it after its end until it is named by [`ForgetTasks`](super::ForgetTasks).
+    pub fn kept(self) -> Self {
+        Self { keep: true, ..self }
     }
 
     /// Limits the time of one attempt.
@@ -286,6 +312,10 @@ pub struct Assignment {
     pub details: Option<Arc<TaskDetails>>,
     /// What the completed tasks before it returned, in the order the task names them.
     pub inputs: Arc<[(TaskId, Arc<Value>)]>,
+    /// Cancelled when the attempt is given up: it was late, its task was cancelled, or its agent was withdrawn. Whoever
+    /// works on it lets go then, and answers all the same: only the answer frees the agent's slot.
+    #[serde(skip)]
+    pub cancellation: CancellationToken,
 }
 
 #[cfg(test)]
@@ -300,5 +330,21 @@ mod tests {
             ["pending", "queued", "executing", "waiting", "completed", "failed", "cancelled", "timed_out"]
         );
         assert_eq!(serde_json::to_value(TaskType::WorkflowCoordination).unwrap(), "workflow_coordination");
+    }
+
+    #[test]
+    fn faults_are_read_as_they_were_written() {
+        let faults = [
+            TaskFault::Failed { error: "no".to_owned() },
+            TaskFault::TimedOut { after: Duration::from_millis(5) },
+            TaskFault::AgentLeft { agent: AgentId::new("a").unwrap() },
+            TaskFault::Dependency { because_of: TaskId::new("t").unwrap() },
+            TaskFault::Unserved { needs: Arc::new([Capability::new("hash").unwrap()].into()) },
+            TaskFault::Cancelled { because: "enough".into() },
+        ];
+        for fault in faults {
+            let written = serde_json::to_value(&fault).unwrap();
+            assert_eq!(serde_json::from_value::<TaskFault>(written).unwrap(), fault);
+        }
     }
 }

@@ -9,6 +9,7 @@ use std::{
 };
 
 use tokio::sync::oneshot;
+use tokio_util::sync::CancellationToken;
 
 use crate::agent::{AgentId, AskError, Lane, Meta, Priority, Reason, Timestamp, TraceContext};
 
@@ -42,18 +43,20 @@ struct Seldom {
     deadline: Option<Timestamp>,
     attempt: u16,
     trace: Option<TraceContext>,
+    recall: Option<CancellationToken>,
 }
 
 impl Seldom {
     #[inline(never)]
     fn stamp(self, meta: Meta, hub: &Hub) -> Meta {
-        let Seldom { sender, ttl, deadline, attempt, trace } = self;
+        let Seldom { sender, ttl, deadline, attempt, trace, recall } = self;
         let ttl = ttl.map(|ttl| hub.deadline(ttl));
         let deadline = [deadline, ttl, meta.deadline()].into_iter().flatten().min();
         Meta::new(meta.id(), meta.lane(), deadline)
             .with_attempt(attempt)
             .with_sender(sender)
             .with_trace(trace)
+            .with_recall(recall)
     }
 }
 
@@ -106,6 +109,12 @@ impl SendOptions {
     /// The trace it belongs to.
     pub fn trace(mut self, trace: TraceContext) -> Self {
         self.seldom().trace = Some(trace);
+        self
+    }
+
+    /// Drops the message unhandled when this is cancelled before its turn has come. Only for asks, which have a deadline.
+    pub(crate) fn recalled_by(mut self, recall: CancellationToken) -> Self {
+        self.seldom().recall = Some(recall);
         self
     }
 

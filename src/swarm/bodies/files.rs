@@ -1,56 +1,57 @@
 //! Reading files and taking their SHA-256, on threads where waiting is allowed.
 //!
-//! **Invariant.** Of a file no more than one chunk is held at a time, and reading stops at the next chunk when nobody waits
-//! for it any more.
+//! **Invariant.** Of a file no more than one chunk is held at a time, and reading stops at the next chunk when it is given
+//! up or nobody waits for it any more.
 
 use std::{
     fs::File,
     io::{self, Read},
     path::{Path, PathBuf},
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::Arc,
 };
 
-use phalanx_actors::agent::TaskId;
+use phalanx_actors::{agent::TaskId, coordinator::CancellationToken};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use crate::swarm::world::World;
 
-/// Says on drop that nobody waits any more.
-struct Wanted(Arc<AtomicBool>);
-
-impl Drop for Wanted {
-    fn drop(&mut self) {
-        self.0.store(false, Ordering::Relaxed);
-    }
-}
-
-/// Does something that may wait, on a thread for that; it is told when nobody waits for it any more.
-async fn aside<T: Send + 'static>(work: impl FnOnce(&AtomicBool) -> T + Send + 'static) -> Result<T, String> {
-    let wanted = Wanted(Arc::new(AtomicBool::new(true)));
-    let told = wanted.0.clone();
-    let done = tokio::task::spawn_blocking(move || work(&told)).await;
-    drop(wanted);
-    done.map_err(|error| format!("the work was given up: {error}"))
+/// Does something that may wait, on a thread for that, to its end. It is told when it is given up, and when this is dropped
+/// for nobody waits any more.
+async fn aside<T: Send + 'static>(
+    cancelled: &CancellationToken,
+    work: impl FnOnce(&CancellationToken) -> Result<T, String> + Send + 'static,
+) -> Result<T, String> {
+    let unwanted = cancelled.child_token();
+    let _told = unwanted.clone().drop_guard();
+    let done = tokio::task::spawn_blocking(move || work(&unwanted)).await;
+    done.map_err(|error| format!("the work was given up: {error}"))?
 }
 
 /// Reads a file whole.
-pub(super) async fn read(path: PathBuf, chunk: usize) -> Result<Value, String> {
-    let bytes = aside(move |wanted| stream(&path, chunk, wanted, |_| {})).await??;
+pub(super) async fn read(
+    path: PathBuf,
+    chunk: usize,
+    cancelled: &CancellationToken,
+) -> Result<Value, String> {
+    let bytes = aside(cancelled, move |unwanted| stream(&path, chunk, unwanted, |_| {})).await?;
     Ok(json!({"bytes": bytes}))
 }
 
 /// Takes the SHA-256 of a file.
-pub(super) async fn hash(world: &World, path: PathBuf, chunk: usize) -> Result<Value, String> {
+pub(super) async fn hash(
+    world: &World,
+    path: PathBuf,
+    chunk: usize,
+    cancelled: &CancellationToken,
+) -> Result<Value, String> {
     let name = path.clone();
-    let hash = aside(move |wanted| {
+    let hash = aside(cancelled, move |unwanted| {
         let mut hasher = Sha256::new();
-        stream(&path, chunk, wanted, |bytes| hasher.update(bytes)).map(|_| format!("{:x}", hasher.finalize()))
+        stream(&path, chunk, unwanted, |bytes| hasher.update(bytes))?;
+        Ok(format!("{:x}", hasher.finalize()))
     });
-    let hash = hash.await??;
+    let hash = hash.await?;
     Ok(match name.to_str() {
         Some(name) => format!("{hash}  {name}").into(),
         None => json!({"sha256": hash, "path": name.to_string_lossy(), "odd_path": world.odd_path(&name)}),
@@ -61,7 +62,7 @@ pub(super) async fn hash(world: &World, path: PathBuf, chunk: usize) -> Result<V
 fn stream(
     path: &Path,
     chunk: usize,
-    wanted: &AtomicBool,
+    unwanted: &CancellationToken,
     mut each: impl FnMut(&[u8]),
 ) -> Result<u64, String> {
     let unreadable = |error: &io::Error| {
@@ -84,7 +85,7 @@ fn stream(
     let size = usize::try_from(about.len()).unwrap_or(usize::MAX).saturating_add(1);
     let mut buffer = vec![0; chunk.min(size)];
     let mut bytes = 0;
-    while wanted.load(Ordering::Relaxed) {
+    while !unwanted.is_cancelled() {
         match file.read(&mut buffer) {
             Ok(0) => return Ok(bytes),
             Ok(read) => {
@@ -95,7 +96,7 @@ fn stream(
             Err(error) => return Err(unreadable(&error)),
         }
     }
-    Err(format!("{} was not read to its end: nobody waited for it any more", path.display()))
+    Err(format!("{} was not read to its end: {}", path.display(), super::GIVEN_UP))
 }
 
 /// Takes the SHA-256 over one line for each file, `<hash>  <path>` and a line feed, in the order of the paths' bytes.
@@ -104,8 +105,12 @@ fn stream(
 /// `find DIR -type f -print0 | LC_ALL=C sort -z | xargs -0 sha256sum | sha256sum`. As there, a line whose path holds a back
 /// slash, a line feed or a carriage return begins with a back slash, and these are written `\\`, `\n` and `\r`. Inputs that
 /// are no hashes of files are left out.
-pub(super) async fn combine(world: Arc<World>, inputs: Arc<[(TaskId, Arc<Value>)]>) -> Result<Value, String> {
-    let hash = aside(move |_| {
+pub(super) async fn combine(
+    world: Arc<World>,
+    inputs: Arc<[(TaskId, Arc<Value>)]>,
+    cancelled: &CancellationToken,
+) -> Result<Value, String> {
+    let hash = aside(cancelled, move |unwanted| {
         let odd: Vec<(&str, PathBuf)> =
             inputs.iter().filter_map(|(_, value)| odd_line(&world, value)).collect();
         let plain = inputs.iter().filter_map(|(_, value)| {
@@ -117,9 +122,12 @@ pub(super) async fn combine(world: Arc<World>, inputs: Arc<[(TaskId, Arc<Value>)
         lines.sort_unstable();
         let mut hasher = Sha256::new();
         for (path, hash) in lines {
+            if unwanted.is_cancelled() {
+                return Err(super::GIVEN_UP.to_owned());
+            }
             write_line(&mut hasher, hash, path);
         }
-        format!("{:x}", hasher.finalize())
+        Ok(format!("{:x}", hasher.finalize()))
     });
     Ok(hash.await?.into())
 }
@@ -152,4 +160,25 @@ fn write_line(hasher: &mut Sha256, hash: &str, path: &[u8]) {
         }
     }
     hasher.update(b"\n");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reading_stops_at_the_next_chunk_once_it_is_given_up() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        file.as_file().set_len(1 << 40).unwrap();
+        let (unwanted, mut chunks) = (CancellationToken::new(), 0);
+        let stopped = stream(file.path(), 4096, &unwanted, |_| {
+            chunks += 1;
+            if chunks == 3 {
+                unwanted.cancel();
+            }
+        });
+        let expected =
+            format!("{} was not read to its end: {}", file.path().display(), super::super::GIVEN_UP);
+        assert_eq!((stopped, chunks), (Err(expected), 3));
+    }
 }

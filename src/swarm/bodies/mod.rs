@@ -19,7 +19,10 @@ mod program;
 
 use std::{sync::Arc, time::Duration};
 
-use phalanx_actors::{coordinator::Work, initializer};
+use phalanx_actors::{
+    coordinator::{CancellationToken, Work},
+    initializer,
+};
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
 
@@ -28,29 +31,23 @@ use crate::manifest::{Body, Hasher, WaitForPort};
 
 pub(super) use payload::{Item, payload};
 
-/// How much longer than its deadline a body may take: the coordinator gives an attempt up first, by its own clock.
-const GRACE: Duration = Duration::from_millis(100);
-
 /// How long one try to reach a port may take.
 const CONNECT: Duration = Duration::from_secs(1);
 
-/// Does a task that was assigned to an agent; at its deadline it is dropped, and with it a program or a reading.
+/// What a body says that was given up.
+const GIVEN_UP: &str = "it was given up before it had ended";
+
+/// Does a task that was assigned to an agent. When the attempt is given up this ends as soon as its program is gone or its
+/// reading has stopped, not before; when it is dropped, these end soon after.
 pub(super) async fn perform_task(env: Env, work: Work, chunk: usize) -> Result<Value, String> {
-    let Env { world, host } = env;
+    let world = env.world;
     let (entry, body) = payload::read(&world, work.payload())?;
     let estimate = world.manifest.tasks[entry].estimate;
-    let left = work.assignment.deadline.since(host.now()) + GRACE;
-    let done = async {
-        match &body {
-            Body::CombineHashes(_) if !world.simulated => {
-                files::combine(world.clone(), work.assignment.inputs.clone()).await
-            }
-            body => perform(&world, body, estimate, chunk).await,
+    match &body {
+        Body::CombineHashes(_) if !world.simulated => {
+            files::combine(world.clone(), work.assignment.inputs.clone(), work.cancellation()).await
         }
-    };
-    match tokio::time::timeout(left, done).await {
-        Ok(result) => result,
-        Err(_) => Err("its time was up".to_owned()),
+        body => perform(&world, body, estimate, chunk, work.cancellation()).await,
     }
 }
 
@@ -58,13 +55,21 @@ pub(super) async fn perform_task(env: Env, work: Work, chunk: usize) -> Result<V
 pub(super) fn startup(world: Arc<World>, body: Body, estimate: Duration) -> initializer::Body {
     Arc::new(move |_| {
         let (world, body) = (world.clone(), body.clone());
-        Box::pin(async move { perform(&world, &body, estimate, Hasher::default().chunk).await })
+        // Given up by being dropped.
+        let never = CancellationToken::new();
+        Box::pin(async move { perform(&world, &body, estimate, Hasher::default().chunk, &never).await })
     })
 }
 
-async fn perform(world: &World, body: &Body, estimate: Duration, chunk: usize) -> Result<Value, String> {
+async fn perform(
+    world: &World,
+    body: &Body,
+    estimate: Duration,
+    chunk: usize,
+    cancelled: &CancellationToken,
+) -> Result<Value, String> {
     if let Body::Sleep(sleep) = body {
-        world.pass(sleep.duration).await?;
+        unless(cancelled, world.pass(sleep.duration)).await?;
         return Ok(Value::Null);
     }
     if world.simulated {
@@ -77,17 +82,25 @@ async fn perform(world: &World, body: &Body, estimate: Duration, chunk: usize) -
         let key = body.key();
         let note = format!("`{key}` is simulated: {what}, each takes its estimate instead");
         world.tally.note_once(&format!("simulated/{key}"), note);
-        world.pass(estimate).await?;
+        unless(cancelled, world.pass(estimate)).await?;
         return Ok(Value::Null);
     }
     match body {
-        Body::Run(run) => program::run(run).await,
-        Body::WaitForPort(wait) => wait_for_port(world, wait).await,
-        Body::ReadFile(read) => files::read(read.path.clone(), chunk).await,
-        Body::HashFile(hash) => files::hash(world, hash.path.clone(), chunk).await,
+        Body::Run(run) => program::run(run, cancelled).await,
+        Body::WaitForPort(wait) => unless(cancelled, wait_for_port(world, wait)).await,
+        Body::ReadFile(read) => files::read(read.path.clone(), chunk, cancelled).await,
+        Body::HashFile(hash) => files::hash(world, hash.path.clone(), chunk, cancelled).await,
         Body::CombineHashes(_) => Err("there are no tasks to combine the hashes of".to_owned()),
         Body::Sleep(_) => unreachable!("it was done above"),
     }
+}
+
+/// Does what may be dropped at any time, unless it is given up.
+async fn unless<T>(
+    cancelled: &CancellationToken,
+    done: impl Future<Output = Result<T, String>>,
+) -> Result<T, String> {
+    cancelled.run_until_cancelled(done).await.unwrap_or_else(|| Err(GIVEN_UP.to_owned()))
 }
 
 async fn wait_for_port(world: &World, wait: &WaitForPort) -> Result<Value, String> {

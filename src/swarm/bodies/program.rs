@@ -2,6 +2,7 @@
 
 use std::{collections::VecDeque, process::Stdio};
 
+use phalanx_actors::coordinator::CancellationToken;
 use serde_json::{Value, json};
 use tokio::{
     io::{AsyncRead, AsyncReadExt},
@@ -13,11 +14,12 @@ use crate::manifest::Run;
 /// How much of what a program writes is kept of each stream, from the end \[bytes\].
 pub(super) const TAIL: usize = 4096;
 
-/// Runs a program to its end, without input; when this is dropped, the program is killed.
+/// Runs a program to its end, without input. When it is given up the program is killed, and this ends when that is gone;
+/// when this is dropped it is killed, too. What the program has started itself is not.
 ///
 /// # Errors
-/// It cannot be started, or ends with another code than 0, or by a signal.
-pub(super) async fn run(run: &Run) -> Result<Value, String> {
+/// It cannot be started, ends with another code than 0, or by a signal, or is given up.
+pub(super) async fn run(run: &Run, cancelled: &CancellationToken) -> Result<Value, String> {
     let mut command = Command::new(&run.program);
     command.args(&run.arguments).envs(&run.environment).kill_on_drop(true);
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -28,7 +30,12 @@ pub(super) async fn run(run: &Run) -> Result<Value, String> {
         .spawn()
         .map_err(|error| format!("the program {:?} cannot be started: {error}", run.program))?;
     let (out, err) = (child.stdout.take(), child.stderr.take());
-    let (status, out, err) = futures_util::future::join3(child.wait(), tail(out), tail(err)).await;
+    let ended = futures_util::future::join3(child.wait(), tail(out), tail(err));
+    let Some((status, out, err)) = cancelled.run_until_cancelled(ended).await else {
+        // It may have ended by itself just now.
+        _ = child.kill().await;
+        return Err(super::GIVEN_UP.to_owned());
+    };
     let status =
         status.map_err(|error| format!("the program {:?} cannot be waited for: {error}", run.program))?;
     if status.success() {

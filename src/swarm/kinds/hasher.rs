@@ -2,7 +2,8 @@
 //!
 //! Files are read and hashed on threads of their own, so that the arbiter goes on with its other agents.
 //!
-//! **Restart.** Nothing is kept. What was being hashed is given up, its reading stops, and the task is tried again.
+//! **Restart.** Nothing is kept. What was being hashed is given up, its reading stops, and the task is tried again. An attempt
+//! that is recalled lets go when its reading has stopped.
 
 use actix::{Actor, Context, Handler, ResponseActFuture, Supervised, WrapFuture};
 use phalanx_actors::{

@@ -1,6 +1,7 @@
 //! [`Runner`]: runs programs, waits for ports, reads files, sleeps.
 //!
-//! **Restart.** Nothing is kept. A program that was running is killed, and the task is tried again.
+//! **Restart.** Nothing is kept. A program that was running is killed, and the task is tried again. An attempt that is recalled
+//! lets go when its program is gone.
 
 use actix::{Actor, Context, Handler, ResponseActFuture, Supervised, WrapFuture};
 use phalanx_actors::{
