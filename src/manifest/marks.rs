@@ -92,6 +92,8 @@ pub(super) struct Marks {
     pub(super) agents_used: Vec<Spanned<AgentId>>,
     pub(super) kinds_used: Vec<Spanned<KindWord>>,
     pub(super) capabilities_used: Vec<Spanned<Capability>>,
+    /// The keys of the supervision read last that say how often and how late agents are restarted.
+    pub(super) restart_keys: Vec<(&'static str, Range<usize>)>,
     /// Where agents are given a priority.
     pub(super) priorities: Vec<Range<usize>>,
     /// Parts with an entry whose name cannot be read: what refers to them cannot be called unknown.

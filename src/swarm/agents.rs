@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     AgentOptions, HostError,
-    manifest::{AgentEntry, Behaviour, Group, Manifest, Subscriber, Supervision},
+    manifest::{AgentEntry, Backoff, Behaviour, Group, Manifest, Subscriber, Supervision},
 };
 
 /// How many agents are asked for at once.
@@ -56,6 +56,7 @@ fn group_spec(group: &Group) -> GroupSpec {
         strategy: group.strategy,
         supervision: supervisor::Supervision {
             intensity: Intensity { restarts: group.restarts, within: group.within },
+            backoff: backoff(&group.backoff),
             ..supervisor::Supervision::default()
         },
     }
@@ -179,15 +180,23 @@ fn options(entry: &AgentEntry) -> AgentOptions {
 }
 
 fn supervision(manifest: &Supervision) -> supervisor::Supervision {
+    let usual = supervisor::Supervision::default();
     supervisor::Supervision {
         policy: manifest.policy,
-        intensity: Intensity { restarts: manifest.restarts, within: manifest.within },
-        backoff: supervisor::Backoff {
-            initial: manifest.backoff.initial,
-            max: manifest.backoff.max,
-            factor: manifest.backoff.factor,
-            jitter: manifest.backoff.jitter,
+        intensity: Intensity {
+            restarts: manifest.restarts.unwrap_or(usual.intensity.restarts),
+            within: manifest.within.unwrap_or(usual.intensity.within),
         },
+        backoff: manifest.backoff.as_ref().map_or(usual.backoff, backoff),
+    }
+}
+
+fn backoff(manifest: &Backoff) -> supervisor::Backoff {
+    supervisor::Backoff {
+        initial: manifest.initial,
+        max: manifest.max,
+        factor: manifest.factor,
+        jitter: manifest.jitter,
     }
 }
 

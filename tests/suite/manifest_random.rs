@@ -162,6 +162,10 @@ fn agents(at: usize) -> impl Strategy<Value = Value> {
             if grouped {
                 entry["group"] = json!("inner");
             }
+            if grouped || entry["supervision"]["policy"] == "temporary" {
+                // The group says how often and how late, or nothing is restarted.
+                entry["supervision"].as_object_mut().unwrap().retain(|key, _| key == "policy");
+            }
             entry
         },
     )

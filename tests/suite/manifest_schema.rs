@@ -64,7 +64,7 @@ fn each_single_mistake_is_refused_by_the_schema_and_by_the_reader() {
         ("/agents/0/location/latitude", json!(91)),
         ("/agents/0/capabilities/0", json!("")),
         ("/agents/0/inbox/overflow", json!("drop")),
-        ("/agents/0/supervision/backoff/jitter", json!(1.1)),
+        ("/agents/1/supervision/backoff/jitter", json!(1.1)),
         ("/agents/1/id", json!(7)),
         ("/agents/2/parameters", json!({})),
         ("/agents/3/parameters", json!({"topic": "ticks", "limit": 0})),

@@ -48,6 +48,10 @@ const EFFECTS: &[(&str, &str)] = &[
     ("faults[].kill.agent", "a_ticker_keeps_its_interval_and_its_limit_also_over_a_crash"),
     ("faults[].when.after", "a_ticker_keeps_its_interval_and_its_limit_also_over_a_crash"),
     ("faults[].when.tasks_completed", "a_fault_at_the_very_end_or_beginning_strikes_all_the_same"),
+    ("groups[].backoff.factor", "the_back_off_of_a_group_is_the_group_s_own"),
+    ("groups[].backoff.initial", "the_back_off_of_a_group_is_the_group_s_own"),
+    ("groups[].backoff.jitter", "the_back_off_of_a_group_is_the_group_s_own"),
+    ("groups[].backoff.max", "the_back_off_of_a_group_is_the_group_s_own"),
     ("groups[].name", "topics_reach_their_subscribers_by_kind_agent_capability_and_group"),
     ("groups[].parent", "groups_restart_their_members_together_and_escalate_to_their_parents"),
     ("groups[].restarts", "groups_restart_their_members_together_and_escalate_to_their_parents"),
@@ -289,6 +293,17 @@ fn a_back_off_grows_no_longer_than_its_greatest() {
     );
     let waits = events.iter().filter_map(|event| event["data"]["restart_in_us"].as_u64());
     assert_eq!(waits.collect::<Vec<_>>(), [100_000, 150_000]);
+}
+
+#[test]
+fn the_back_off_of_a_group_is_the_group_s_own() {
+    let (_, events) = traced(
+        r#""groups": [{"name": "g", "backoff": {"initial": "70ms", "factor": 2, "jitter": 0, "max": "100ms"}}],
+        "agents": [{"kind": "counter", "group": "g"}],
+        "faults": [{"kill": {"agent": "counter"}, "when": {"after": "1s"}}, {"kill": {"agent": "counter"}, "when": {"after": "2s"}}]"#,
+    );
+    let waits = events.iter().filter_map(|event| event["data"]["restart_in_us"].as_u64());
+    assert_eq!(waits.collect::<Vec<_>>(), [70_000, 100_000]);
 }
 
 #[test]

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use phalanx_actors::{
     agent::{Capability, GroupName, Priority},
     inbox::OverflowPolicy,
+    supervisor::RestartPolicy,
 };
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -153,7 +154,28 @@ impl Decode for AgentEntry {
         let metadata = fields.or(cx, "metadata", BTreeMap::new());
         let inbox = fields.or(cx, "inbox", Inbox::default());
         let group = fields.optional::<Spanned<GroupName>>(cx, "group");
-        let supervision = fields.or(cx, "supervision", Supervision::default());
+        cx.marks.restart_keys.clear();
+        let mut supervision = fields.or(cx, "supervision", Supervision::default());
+        let never = supervision.as_ref().is_some_and(|own| own.policy == RestartPolicy::Temporary);
+        if never || fields.key("group").is_some() {
+            for (key, span) in std::mem::take(&mut cx.marks.restart_keys) {
+                let (message, help) = if never {
+                    (
+                        format!(
+                            "`{key}` has no effect under the policy `temporary`, by which nothing is restarted"
+                        ),
+                        "remove it, or set \"policy\" to `permanent` or `transient`".to_owned(),
+                    )
+                } else {
+                    (
+                        format!("`{key}` has no effect on an agent of a group, for which the group says so"),
+                        format!("write \"{key}\" at the group instead"),
+                    )
+                };
+                cx.fault(Code::Conflict, span, message, help);
+            }
+            supervision = supervision.map(Supervision::policy_alone);
+        }
         fields.close(cx);
         for offer in &capabilities {
             // A task goes to any agent that offers what it needs, so these two may only be offered where they are known.

@@ -14,7 +14,7 @@ use crate::manifest::{
     fault::Code,
     marks::{GroupMark, section},
     schema::{DurationText, NameText},
-    values::{Positive, write_duration},
+    values::{Positive, write_duration, write_optional_duration},
 };
 
 /// How an agent is rebuilt after a panic.
@@ -23,21 +23,35 @@ use crate::manifest::{
 pub struct Supervision {
     /// When it is rebuilt. Default: permanent.
     pub policy: RestartPolicy,
-    /// How many restarts within the window are borne, 0 to 1000000. Default: 3.
+    /// How many restarts within the window are borne, 0 to 1000000; in a group, the group says so. Default: 3.
+    #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(max = 1_000_000))]
-    pub restarts: u32,
-    /// The window. Default: 5s.
-    #[serde(serialize_with = "write_duration")]
-    #[schemars(with = "DurationText")]
-    pub within: Duration,
-    /// The wait before a restart.
-    pub backoff: Backoff,
+    pub restarts: Option<u32>,
+    /// The window; in a group, the group says so. Default: 5s.
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "write_optional_duration")]
+    #[schemars(with = "Option<DurationText>")]
+    pub within: Option<Duration>,
+    /// The wait before a restart; in a group, the group says so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub backoff: Option<Backoff>,
+}
+
+impl Supervision {
+    /// The same without what means nothing where a group decides, or where nothing is ever restarted.
+    pub(in crate::manifest) fn policy_alone(self) -> Self {
+        Self { policy: self.policy, restarts: None, within: None, backoff: None }
+    }
 }
 
 impl Default for Supervision {
     fn default() -> Self {
         let (restarts, within) = RESTARTS;
-        Self { policy: RestartPolicy::Permanent, restarts, within, backoff: Backoff::default() }
+        Self {
+            policy: RestartPolicy::Permanent,
+            restarts: Some(restarts),
+            within: Some(within),
+            backoff: Some(Backoff::default()),
+        }
     }
 }
 
@@ -91,6 +105,9 @@ pub struct Group {
     #[serde(serialize_with = "write_duration")]
     #[schemars(default = "five_seconds", with = "DurationText")]
     pub within: Duration,
+    /// The wait before a restart.
+    #[schemars(default)]
+    pub backoff: Backoff,
 }
 
 fn one_for_one() -> Strategy {
@@ -108,13 +125,20 @@ fn five_seconds() -> Duration {
 impl Decode for Supervision {
     fn decode(cx: &mut Decoder<'_>, at: At<'_>) -> Option<Self> {
         let mut fields = Fields::open(cx, at, "`supervision`")?;
-        let defaults = Self::default();
-        let policy = fields.or(cx, "policy", defaults.policy);
-        let restarts = fields.integer(cx, "restarts", (0, 1_000_000), defaults.restarts);
-        let within = fields.or(cx, "within", Positive(defaults.within));
-        let backoff = fields.or(cx, "backoff", defaults.backoff);
+        let policy = fields.or(cx, "policy", RestartPolicy::Permanent);
+        let restarts = fields.integer(cx, "restarts", (0, 1_000_000), RESTARTS.0);
+        let within = fields.or(cx, "within", Positive(RESTARTS.1));
+        let backoff = fields.or(cx, "backoff", Backoff::default());
+        for key in ["restarts", "within", "backoff"] {
+            cx.marks.restart_keys.extend(fields.key(key).map(|span| (key, span)));
+        }
         fields.close(cx);
-        Some(Self { policy: policy?, restarts: restarts?, within: within?.0, backoff: backoff? })
+        Some(Self {
+            policy: policy?,
+            restarts: Some(restarts?),
+            within: Some(within?.0),
+            backoff: Some(backoff?),
+        })
     }
 }
 
@@ -147,6 +171,7 @@ impl Decode for Group {
         let parent = fields.optional::<Spanned<GroupName>>(cx, "parent");
         let restarts = fields.integer(cx, "restarts", (0, 1_000_000), three());
         let within = fields.or(cx, "within", Positive(five_seconds()));
+        let backoff = fields.or(cx, "backoff", Backoff::default());
         fields.close(cx);
         match &name {
             Some(name) => {
@@ -160,6 +185,7 @@ impl Decode for Group {
             parent: parent?.map(|parent| parent.value),
             restarts: restarts?,
             within: within?.0,
+            backoff: backoff?,
         })
     }
 }
