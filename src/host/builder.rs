@@ -111,7 +111,7 @@ impl HostBuilder {
         };
         let id = AgentId::new(format!("{OWN}supervisor")).expect("a fixed name");
         let root = arbiters.supervise(id, spec, None).await.map_err(|_| HostError::NoAnswer("supervisor"))?;
-        let protocols = protocols::start(&arbiters, &directory, &root, self.protocols)
+        let protocols = protocols::start(&arbiters, &directory, &root.address(), self.protocols)
             .await
             .map_err(|_| HostError::NoAnswer("protocol actors"))?;
         let (watches, alive, names) =

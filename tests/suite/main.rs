@@ -6,6 +6,7 @@ mod command_interrupt;
 mod command_run;
 mod host_api;
 mod host_faults;
+mod host_groups;
 mod manifest_bad;
 mod manifest_command;
 mod manifest_limits;

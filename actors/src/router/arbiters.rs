@@ -15,8 +15,7 @@ use crate::{
     audited::ArbiterBound,
     inbox::{AgentRef, ArbiterPort, Arrival, Hub, HubConfig, InboxConfig, PortItem},
     supervisor::{
-        Amend, Factory, GroupSpec, JoinGroup, Rule, SpawnError, SpawnJob, SpawnOptions, Supervision,
-        Supervisor,
+        Amend, Factory, GroupSpec, Rule, SpawnError, SpawnJob, SpawnOptions, Supervision, Supervisor,
     },
 };
 
@@ -218,14 +217,14 @@ impl Arbiters {
         id: AgentId,
         spec: GroupSpec,
         parent: Option<&Addr<Supervisor>>,
-    ) -> Result<Addr<Supervisor>, SpawnError> {
+    ) -> Result<AgentRef<Supervisor>, SpawnError> {
         let name = spec.name.clone();
-        let members = Supervisor::members(spec, parent.cloned());
+        let cell = Supervisor::cell(spec, parent.cloned());
         let hub = self.hub.clone();
-        let make = move || move |_: &Me| Supervisor::new(hub.clone(), members.clone());
-        let supervisor = self.spawn_local(id, make, Supervision::ALWAYS, None).await?.address();
+        let make = move || move |_: &Me| Supervisor::new(hub.clone(), cell.clone());
+        let supervisor = self.spawn_local(id, make, Supervision::ALWAYS, None).await?;
         if let Some(parent) = parent {
-            parent.do_send(JoinGroup { name, supervisor: supervisor.clone() });
+            Supervisor::join(parent, name, supervisor.address());
         }
         Ok(supervisor)
     }
