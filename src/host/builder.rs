@@ -14,6 +14,7 @@ use phalanx_actors::{
 
 use super::{
     Host, HostError, Inner,
+    handles::Handles,
     protocols::{self, Alive, OWN, ProtocolOptions},
     spawn::{Groups, Names},
     virtual_time::clock_is_paused,
@@ -118,17 +119,19 @@ impl HostBuilder {
             (Watches::default(), Arc::new(Alive::default()), Arc::new(Names::default()));
         arbiters.hub().observe_with(protocols::observers(&protocols, &watches, &alive, &names));
         Ok(Host {
-            inner: Arc::new(Inner {
+            inner: Arc::new(Handles::new(Inner {
                 arbiters,
                 directory,
                 watches,
                 protocols,
+                root,
                 groups: Groups::default(),
                 names,
                 alive,
                 closing: AtomicBool::new(false),
+                ended: AtomicBool::new(false),
                 simulated: self.simulated,
-            }),
+            })),
         })
     }
 }

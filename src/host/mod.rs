@@ -19,6 +19,7 @@
 mod ask_all;
 mod builder;
 mod events;
+mod handles;
 mod protocols;
 mod shutdown;
 mod simulate;
@@ -41,11 +42,12 @@ use phalanx_actors::{
     initializer::{Body, StartUp, StartUpError, StartupOptions, StartupReport, StartupTask},
     monitor::{Event, Record},
     router::{Arbiters, Directory, Publisher, Selector, Subscribe, Unsubscribe},
-    supervisor::Watches,
+    supervisor::{Supervisor, Watches},
 };
 
 pub use ask_all::{Answer, Answers, AskAll, AskAllError, Gather};
 pub use builder::HostBuilder;
+pub use handles::WeakHost;
 pub use protocols::Protocols;
 pub use shutdown::HostReport;
 pub(crate) use simulate::paused_runtime;
@@ -53,6 +55,7 @@ pub use simulate::simulate;
 pub use spawn::AgentOptions;
 
 use self::{
+    handles::Handles,
     protocols::Alive,
     spawn::{Groups, Names},
 };
@@ -63,14 +66,24 @@ struct Inner {
     directory: Directory,
     watches: Watches,
     protocols: Protocols,
+    /// The supervisor of the protocol actors.
+    root: AgentRef<Supervisor>,
     groups: Groups,
     names: Arc<Names>,
     alive: Arc<Alive>,
     closing: AtomicBool,
+    /// It was shut down to the end.
+    ended: AtomicBool,
     simulated: bool,
 }
 
 /// A running host. Cheap to clone; every clone is the same host.
+///
+/// A host runs until [`shutdown`](Host::shutdown), or until its last clone is dropped. Dropping it never waits: it tells
+/// the host to stop its agents at once (`stopping()` and `stopped()` are called, what they had not handled is accounted
+/// for as [`Reason::Stopped`](phalanx_actors::agent::Reason)), then the protocol actors, then the arbiters. Only
+/// `shutdown` lets agents handle what they hold, waits, and reports. A clone inside an agent or its factory keeps the host
+/// running until it is shut down; give agents a [`WeakHost`] instead.
 ///
 /// # Examples
 /// ```
@@ -105,7 +118,7 @@ struct Inner {
 /// ```
 #[derive(Clone)]
 pub struct Host {
-    inner: Arc<Inner>,
+    inner: Arc<Handles>,
 }
 
 impl fmt::Debug for Host {

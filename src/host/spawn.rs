@@ -100,6 +100,11 @@ impl Groups {
     fn get(&self, name: &GroupName) -> Option<AgentRef<Supervisor>> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner).get(name).cloned()
     }
+
+    pub(super) fn stop(&self) {
+        let groups = std::mem::take(&mut *self.held.lock().unwrap_or_else(PoisonError::into_inner));
+        groups.values().for_each(AgentRef::stop);
+    }
 }
 
 impl Host {

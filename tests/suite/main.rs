@@ -5,6 +5,7 @@ mod command_files;
 mod command_interrupt;
 mod command_run;
 mod host_api;
+mod host_ends;
 mod host_faults;
 mod host_groups;
 mod manifest_bad;

@@ -121,6 +121,14 @@ impl<A: Agent> Arrival for Transit<A> {
     fn arrive(self: Box<Self>) {
         self.inbox.enter(self.lane, Body::one(self.envelope));
     }
+
+    fn abandon(self: Box<Self>) {
+        let Self { inbox, lane, envelope } = *self;
+        let hub = inbox.hub();
+        hub.lose(hub.writer(), &hub.direct, &inbox.id, envelope.give_up(Reason::Stopped));
+        inbox.release(lane, 1);
+        hub.settled();
+    }
 }
 
 impl<A: Agent> Inbox<A> {
