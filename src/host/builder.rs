@@ -14,6 +14,7 @@ use phalanx_actors::{
 
 use super::{
     Host, HostError, Inner,
+    handles::Handles,
     protocols::{self, Alive, OWN, ProtocolOptions},
     sampler::{Sampling, SharedWindow},
     spawn::{Groups, Names},
@@ -113,7 +114,7 @@ impl HostBuilder {
         let id = AgentId::new(format!("{OWN}supervisor")).expect("a fixed name");
         let root = arbiters.supervise(id, spec, None).await.map_err(|_| HostError::NoAnswer("supervisor"))?;
         let (window, sample_every) = (SharedWindow::new(self.simulated), self.protocols.monitor.sample_every);
-        let protocols = protocols::start(&arbiters, &directory, &root, self.protocols, &window)
+        let protocols = protocols::start(&arbiters, &directory, &root.address(), self.protocols, &window)
             .await
             .map_err(|_| HostError::NoAnswer("protocol actors"))?;
         let (watches, alive, names) =
@@ -124,18 +125,20 @@ impl HostBuilder {
             Sampling::start(hub, monitor, window, self.simulated, (every, protocols.monitor_cell.heard()))
         });
         Ok(Host {
-            inner: Arc::new(Inner {
+            inner: Arc::new(Handles::new(Inner {
                 sampling,
                 arbiters,
                 directory,
                 watches,
                 protocols,
+                root,
                 groups: Groups::default(),
                 names,
                 alive,
                 closing: AtomicBool::new(false),
+                ended: AtomicBool::new(false),
                 simulated: self.simulated,
-            }),
+            })),
         })
     }
 }

@@ -18,6 +18,7 @@
 
 mod ask_all;
 mod builder;
+mod handles;
 mod process;
 mod protocols;
 mod sample;
@@ -43,11 +44,12 @@ use phalanx_actors::{
     initializer::{Body, StartUp, StartUpError, StartupOptions, StartupReport, StartupTask},
     monitor::{Event, Record},
     router::{Arbiters, Directory, Publisher, Selector, Subscribe, Unsubscribe},
-    supervisor::Watches,
+    supervisor::{Supervisor, Watches},
 };
 
 pub use ask_all::{Answer, Answers, AskAll, AskAllError, Gather};
 pub use builder::HostBuilder;
+pub use handles::WeakHost;
 pub use protocols::Protocols;
 pub use shutdown::HostReport;
 pub(crate) use simulate::paused_runtime;
@@ -55,6 +57,7 @@ pub use simulate::simulate;
 pub use spawn::AgentOptions;
 
 use self::{
+    handles::Handles,
     protocols::Alive,
     sampler::Sampling,
     spawn::{Groups, Names},
@@ -66,15 +69,25 @@ struct Inner {
     directory: Directory,
     watches: Watches,
     protocols: Protocols,
+    /// The supervisor of the protocol actors.
+    root: AgentRef<Supervisor>,
     groups: Groups,
     names: Arc<Names>,
     alive: Arc<Alive>,
     sampling: Option<Sampling>,
     closing: AtomicBool,
+    /// It was shut down to the end.
+    ended: AtomicBool,
     simulated: bool,
 }
 
 /// A running host. Cheap to clone; every clone is the same host.
+///
+/// A host runs until [`shutdown`](Host::shutdown), or until its last clone is dropped. Dropping it never waits: it tells
+/// the host to stop its agents at once (`stopping()` and `stopped()` are called, what they had not handled is accounted
+/// for as [`Reason::Stopped`](phalanx_actors::agent::Reason)), then the protocol actors, then the arbiters. Only
+/// `shutdown` lets agents handle what they hold, waits, and reports. A clone inside an agent or its factory keeps the host
+/// running until it is shut down; give agents a [`WeakHost`] instead.
 ///
 /// # Examples
 /// ```
@@ -109,7 +122,7 @@ struct Inner {
 /// ```
 #[derive(Clone)]
 pub struct Host {
-    inner: Arc<Inner>,
+    inner: Arc<Handles>,
 }
 
 impl fmt::Debug for Host {

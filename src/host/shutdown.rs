@@ -19,7 +19,7 @@ use phalanx_actors::{
 use serde::Serialize;
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::{Host, protocols::OWN};
+use super::{Host, Inner, protocols::OWN};
 
 /// What a host did, taken when it is quiet.
 #[derive(Debug, Clone, Serialize)]
@@ -47,6 +47,9 @@ pub struct HostReport {
     pub health: Option<HealthSummary>,
     /// How many agents had to be stopped before they had handled what they held.
     pub killed: usize,
+    /// How many arbiters' threads had not ended a second after they were told to, because an agent blocks them; they end
+    /// when it lets go of them.
+    pub blocked: usize,
 }
 
 impl Host {
@@ -54,18 +57,26 @@ impl Host {
     pub async fn report(&self) -> HostReport {
         let protocols = self.protocols();
         let count = |reason: Reason| (reason.as_str(), self.hub().reason(reason));
+        let (tasks, startup, monitor, metrics, health) = tokio::join!(
+            soon(protocols.coordinator.send(QueryTasks)),
+            soon(protocols.initializer.send(QueryStartup)),
+            soon(protocols.monitor.send(QueryStatus)),
+            soon(protocols.monitor.send(QueryMetrics)),
+            self.health(),
+        );
         HostReport {
             at: self.now(),
             ledger: self.ledger(),
             routes: self.ledgers(),
             reasons: Reason::ALL.into_iter().map(count).filter(|(_, n)| *n > 0).collect(),
             late_replies: self.hub().late_replies(),
-            tasks: soon(protocols.coordinator.send(QueryTasks)).await.map(|totals| totals.metrics),
-            startup: soon(protocols.initializer.send(QueryStartup)).await.flatten(),
-            monitor: soon(protocols.monitor.send(QueryStatus)).await,
-            metrics: soon(protocols.monitor.send(QueryMetrics)).await,
-            health: self.health().await,
+            tasks: tasks.map(|totals| totals.metrics),
+            startup: startup.flatten(),
+            monitor,
+            metrics,
+            health,
             killed: 0,
+            blocked: 0,
         }
     }
 
@@ -84,10 +95,15 @@ impl Host {
     }
 
     /// Shuts down in order: lets no agents or tasks in, waits for open tasks, drains and stops the agents, then stops the
-    /// protocol actors and the arbiters. What is not done by the deadline is cut short, and accounted for all the same.
+    /// protocol actors and the arbiters, and waits until their threads have ended. What is not done by the deadline is cut
+    /// short, and accounted for all the same.
     ///
-    /// An agent that blocks its thread can't be cut short: a second after the deadline it is given up, and what it holds
-    /// stays pending in the report.
+    /// An agent that blocks its thread can't be cut short: a second after the deadline it is given up, what it holds stays
+    /// pending in the report, and its thread is [blocked](HostReport::blocked). Each step has a second of its own, so that
+    /// the answer comes within seconds of the deadline in any case.
+    ///
+    /// Called by an agent, or by anything else that runs on one of the arbiters, that arbiter is stopped last, and nothing
+    /// runs there beyond the next await after this one.
     pub async fn shutdown(&self, within: Duration) -> HostReport {
         let until = Instant::now() + within;
         self.inner.closing.store(true, Ordering::Release);
@@ -107,21 +123,43 @@ impl Host {
         self.inner.directory.agents().iter().for_each(AgentHandle::stop);
         let mut killed = 0;
         if timeout_at(until, self.inner.alive.none()).await.is_err() {
-            killed = self.inner.alive.count();
-            // Those on their way into the directory, too.
-            self.inner.names.agents().iter().for_each(AgentHandle::kill);
-            let _ = timeout(GRACE, self.inner.alive.none()).await;
+            killed = self.inner.kill_all().await;
         }
         let _ = timeout(GRACE, self.idle()).await;
         let report = HostReport { health, killed, ..self.report().await };
-        let _ = soon(protocols.monitor.send(Close)).await;
-        for protocol in protocols.agents() {
-            protocol.stop();
+        self.inner.stop_protocols().await;
+        let blocked = self.inner.arbiters.stop_within(GRACE).await;
+        self.inner.ended.store(true, Ordering::Release);
+        HostReport { blocked, ..report }
+    }
+}
+
+impl Inner {
+    /// Kills all agents, those on their way into the directory, too, and waits for their ends. Answers how many there were.
+    async fn kill_all(&self) -> usize {
+        let killed = self.alive.count();
+        self.names.agents().iter().for_each(AgentHandle::kill);
+        let _ = timeout(GRACE, self.alive.none()).await;
+        killed
+    }
+
+    /// Lets the monitor's handlers see what waits for them, then stops the protocol actors and the supervisors.
+    async fn stop_protocols(&self) {
+        let _ = soon(self.protocols.monitor.send(Close)).await;
+        self.protocols.agents().iter().for_each(AgentHandle::stop);
+        self.groups.stop();
+        self.root.stop();
+    }
+
+    /// What follows the drop of the last clone of a host, on its first arbiter.
+    pub(super) async fn stop_at_once(&self) {
+        self.kill_all().await;
+        let left = self.alive.count();
+        if left > 0 {
+            tracing::warn!(agents = left, "a host was dropped while agents block their threads");
         }
-        if !self.inner.simulated {
-            self.inner.arbiters.stop();
-        }
-        report
+        self.stop_protocols().await;
+        self.arbiters.stop();
     }
 }
 

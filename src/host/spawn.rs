@@ -5,7 +5,6 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::Ordering},
 };
 
-use actix::Addr;
 use phalanx_actors::{
     agent::{Adopted, Adoption, Agent, AgentId, Capability, Card, GroupName, Me, Priority},
     coordinator::{Enroll, InboxWorker, Work},
@@ -94,12 +93,17 @@ impl Names {
 /// The supervisors of groups, by name.
 #[derive(Default)]
 pub(super) struct Groups {
-    held: Mutex<HashMap<GroupName, Addr<Supervisor>>>,
+    held: Mutex<HashMap<GroupName, AgentRef<Supervisor>>>,
 }
 
 impl Groups {
-    fn get(&self, name: &GroupName) -> Option<Addr<Supervisor>> {
+    fn get(&self, name: &GroupName) -> Option<AgentRef<Supervisor>> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner).get(name).cloned()
+    }
+
+    pub(super) fn stop(&self) {
+        let groups = std::mem::take(&mut *self.held.lock().unwrap_or_else(PoisonError::into_inner));
+        groups.values().for_each(AgentRef::stop);
     }
 }
 
@@ -182,6 +186,7 @@ impl Host {
         };
         let hosting =
             SpawnOptions { inbox: options.inbox, supervision: options.supervision, arbiter: options.arbiter };
+        let group = group.map(|supervisor| supervisor.address());
         let amend = amendment(options);
         let names = &self.inner.names;
         names.reserve(&ids).map_err(|agent| SpawnError::Taken { agent })?;
@@ -271,7 +276,8 @@ impl Host {
         let above = match parent {
             None => None,
             Some(name) => {
-                Some(self.inner.groups.get(name).ok_or_else(|| HostError::UnknownGroup(name.clone()))?)
+                let supervisor = self.inner.groups.get(name);
+                Some(supervisor.ok_or_else(|| HostError::UnknownGroup(name.clone()))?.address())
             }
         };
         if self.inner.groups.get(&spec.name).is_some() {
@@ -287,6 +293,16 @@ impl Host {
             .map_err(|_| HostError::NoAnswer("supervisor"))?;
         self.inner.groups.held.lock().unwrap_or_else(PoisonError::into_inner).insert(name, supervisor);
         Ok(())
+    }
+
+    /// The supervisor of a group as an agent: to look into it, or to inject faults.
+    ///
+    /// # Errors
+    /// [`HostError`] when the group is no name, or there is no such group.
+    pub fn supervisor(&self, group: impl AsRef<str>) -> Result<AgentHandle, HostError> {
+        let group = GroupName::new(group)?;
+        let supervisor = self.inner.groups.get(&group).ok_or(HostError::UnknownGroup(group))?;
+        Ok(supervisor.handle())
     }
 }
 

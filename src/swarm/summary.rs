@@ -41,6 +41,10 @@ pub(super) fn report(
     {
         world.tally.note(format!("the handlers missed {shed} events: they were slower than these came"));
     }
+    if host.blocked > 0 {
+        let blocked = host.blocked;
+        world.tally.note(format!("{blocked} arbiters did not stop: an agent blocks their threads"));
+    }
     for (agent, topic, count) in world.heard() {
         world.tally.note(format!("{agent} heard {count} notices on {topic}"));
     }

@@ -372,7 +372,7 @@ fn shutdown_gives_up_on_an_agent_that_blocks_its_thread() {
         let begun = std::time::Instant::now();
         let report = host.shutdown(Duration::from_millis(200)).await;
         assert!(begun.elapsed() < Duration::from_secs(5), "it took {:?}", begun.elapsed());
-        assert_eq!((report.killed, report.ledger.pending), (1, 1));
+        assert_eq!((report.killed, report.blocked, report.ledger.pending), (1, 1, 1));
         assert!(report.ledger.balances());
     });
 }

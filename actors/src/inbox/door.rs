@@ -21,10 +21,11 @@ pub(crate) enum Command {
     Drain,
     /// Stop at once.
     Kill(ExitReason),
-    /// End this incarnation and begin the next after the back-off.
-    Restart { after: std::time::Duration, cause: String },
+    /// End this incarnation and begin the next after the back-off. Orders of a group are numbered, so that one that is
+    /// given twice is obeyed once.
+    Restart { order: u64, after: std::time::Duration, cause: String },
     /// End this incarnation and wait for another command.
-    Hold,
+    Hold { order: u64 },
     /// Panic, as a future of the agent might.
     Panic(String),
 }
@@ -121,6 +122,14 @@ struct Transit<A: Agent> {
 impl<A: Agent> Arrival for Transit<A> {
     fn arrive(self: Box<Self>) {
         self.inbox.enter(self.lane, Body::one(self.envelope));
+    }
+
+    fn abandon(self: Box<Self>) {
+        let Self { inbox, lane, envelope } = *self;
+        let hub = inbox.hub();
+        hub.lose(hub.writer(), &hub.direct, &inbox.id, envelope.give_up(Reason::Stopped));
+        inbox.release(lane, 1);
+        hub.settled();
     }
 }
 

@@ -48,6 +48,19 @@ impl<A: Agent> Body<A> {
         Body::One { envelope, stamp: 0 }
     }
 
+    /// Takes the first `count` messages of a batch out, as an entry of their own; there is none in a single message.
+    pub(crate) fn split_front(&mut self, count: u32) -> Option<Self> {
+        match self {
+            Body::One { .. } => None,
+            Body::Many { packed, at, accept, .. } => {
+                let until = *at + u16::try_from(count).expect("a batch holds few");
+                let front = Body::many(packed.clone(), *at, until, *accept);
+                *at = until;
+                Some(front)
+            }
+        }
+    }
+
     pub(crate) fn many(packed: Rc<Packed>, at: u16, end: u16, accept: u16) -> Self {
         Body::Many { packed, at, end, accept, stamp: 0 }
     }
@@ -63,13 +76,6 @@ impl<A: Agent> Load for Body<A> {
     }
 
     fn split_oldest(&mut self) -> Option<Self> {
-        match self {
-            Body::One { .. } => None,
-            Body::Many { packed, at, accept, .. } => {
-                let oldest = Body::many(packed.clone(), *at, *at + 1, *accept);
-                *at += 1;
-                Some(oldest)
-            }
-        }
+        self.split_front(1)
     }
 }

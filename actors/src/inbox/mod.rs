@@ -21,6 +21,7 @@ mod hub;
 mod lanes;
 mod ledger;
 mod overflow;
+mod parked;
 mod port;
 mod pump;
 mod reference;

@@ -1,8 +1,13 @@
 //! What happens to messages for which an inbox has no room: refused, dropped, or parked outside until there is room.
 
-use std::{rc::Rc, sync::atomic::Ordering};
+use std::{cell::RefCell, rc::Rc, sync::atomic::Ordering};
 
-use super::{Inbox, OverflowPolicy, Packed, Route, entry::Body, lanes::Load, slot::OPEN};
+use super::{
+    Inbox, OverflowPolicy, Packed, Route,
+    entry::Body,
+    lanes::Load,
+    slot::{Extra, OPEN},
+};
 use crate::agent::{Agent, Lane, Reason};
 
 impl<A: Agent> Inbox<A> {
@@ -22,34 +27,36 @@ impl<A: Agent> Inbox<A> {
         }
     }
 
-    #[inline]
     /// Takes in what was parked, as far as there is room.
+    #[inline]
     pub(super) fn unpark(&self) {
         let Some(local) = self.local.get() else { return };
-        loop {
-            let Some((lane, body)) = ({
-                let mut extra = local.extra.borrow_mut();
-                extra.as_mut().and_then(|extra| extra.parked.pop_front())
-            }) else {
-                return;
-            };
-            let granted = self.reserve(lane, body.load());
-            let (enters, stays) = match body {
-                body if granted == 0 => (None, Some(body)),
-                Body::One { .. } => (Some(body), None),
-                Body::Many { packed, at, end, accept, .. } => {
-                    let until = at + u16::try_from(granted).expect("no more than was asked for");
-                    let rest = (until < end).then(|| Body::many(packed.clone(), until, end, accept));
-                    (Some(Body::many(packed, at, until, accept)), rest)
+        if local.extra.borrow().as_ref().is_some_and(|extra| !extra.parked.is_empty()) {
+            self.unpark_from(&local.extra);
+        }
+    }
+
+    #[cold]
+    fn unpark_from(&self, extra: &RefCell<Option<Box<Extra<A>>>>) {
+        for lane in Lane::ALL {
+            loop {
+                let mut extra = extra.borrow_mut();
+                let parked = &mut extra.as_mut().expect("something is parked there").parked;
+                let Some(first) = parked.front_mut(lane) else { break };
+                let granted = self.reserve(lane, first.load());
+                if granted == 0 {
+                    // Control has places of its own; all other lanes share theirs.
+                    if lane == Lane::Control {
+                        break;
+                    }
+                    return;
                 }
-            };
-            if let Some(rest) = stays {
-                let mut extra = local.extra.borrow_mut();
-                extra.as_mut().expect("it was there above").parked.push_front((lane, rest));
+                let part = if granted < first.load() { first.split_front(granted) } else { None };
+                let enters = part.or_else(|| parked.pop(lane)).expect("it was looked at above");
+                drop(extra);
+                self.route_of(&enters).unpark(granted as usize);
+                self.take_in(lane, enters);
             }
-            let Some(body) = enters else { return };
-            self.route_of(&body).unpark(granted as usize);
-            self.take_in(lane, body);
         }
     }
 
@@ -60,13 +67,11 @@ impl<A: Agent> Inbox<A> {
         }
     }
 
-    /// Keeps an entry without places outside, behind those of its lane and of those served before it.
+    /// Keeps an entry without places outside, behind those of its lane.
     pub(super) fn park(&self, lane: Lane, body: Body<A>) {
         self.route_of(&body).parked.fetch_add(body.load() as usize, Ordering::AcqRel);
         let mut extra = self.local().extra.borrow_mut();
-        let parked = &mut extra.get_or_insert_with(Box::default).parked;
-        let at = parked.partition_point(|(before, _)| *before <= lane);
-        parked.insert(at, (lane, body));
+        extra.get_or_insert_with(Box::default).parked.push(lane, body);
     }
 
     /// Whether anything of this lane waits outside.
@@ -74,7 +79,7 @@ impl<A: Agent> Inbox<A> {
         self.profile.config.overflow == OverflowPolicy::Wait
             && self.local.get().is_some_and(|local| {
                 let extra = local.extra.borrow();
-                extra.as_ref().is_some_and(|extra| extra.parked.iter().any(|(parked, _)| *parked == lane))
+                extra.as_ref().is_some_and(|extra| extra.parked.has(lane))
             })
     }
 

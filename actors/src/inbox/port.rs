@@ -8,6 +8,7 @@
 
 use std::{
     any::Any,
+    panic::{AssertUnwindSafe, catch_unwind},
     rc::Rc,
     sync::{
         Arc, Mutex, PoisonError,
@@ -28,6 +29,8 @@ pub(crate) trait Arrival: Send {
     fn weight(&self) -> usize {
         1
     }
+    /// Ends it instead, on any thread, because its arbiter serves its log no more.
+    fn abandon(self: Box<Self>) {}
 }
 
 /// The local recipients of a route, as one message saw them when it was published.
@@ -38,6 +41,8 @@ pub(crate) trait Fanout: Send + Sync {
     fn pack(&self, parcels: Vec<Shared>) -> Rc<super::Packed>;
     /// Pushes the batch to the recipients from position `from` on, at most `most` of them; answers the next position.
     fn push(&self, batch: &Rc<super::Packed>, lane: Lane, from: usize, most: usize) -> usize;
+    /// Accounts for these parcels as not delivered to any recipient, on any thread.
+    fn abandon(&self, parcels: &[Shared]);
 }
 
 /// One thing that waits in the log.
@@ -51,6 +56,19 @@ pub(crate) enum PortItem {
     },
 }
 
+impl PortItem {
+    /// Ends what will not reach its inbox, as everything else ends: accounted for.
+    fn abandon(self) {
+        let abandoned = catch_unwind(AssertUnwindSafe(|| match self {
+            PortItem::Direct(arrival) => arrival.abandon(),
+            PortItem::Published { to, parcels, .. } => to.abandon(&parcels),
+        }));
+        if abandoned.is_err() {
+            tracing::error!("the destructor of a message that could not be delivered panicked");
+        }
+    }
+}
+
 /// A parcel on its way to many.
 pub(crate) type Shared = Arc<dyn Any + Send + Sync>;
 /// How many messages a batch holds at most.
@@ -60,6 +78,7 @@ pub(crate) const BATCH: usize = 64;
 struct Log {
     express: Vec<PortItem>,
     regular: Vec<PortItem>,
+    closed: bool,
 }
 
 /// The log of one arbiter.
@@ -139,20 +158,23 @@ impl ArbiterPort {
         }
     }
 
-    /// Appends items of one lane's class, in order.
+    /// Appends items of one lane's class, in order. Those of a closed log end here.
     pub(crate) fn append(&self, lane: Lane, items: impl IntoIterator<Item = PortItem>) {
-        self.write(lane, |list| {
+        let refused = self.write(lane, items, |list, items| {
             let before = list.len();
             list.extend(items);
             list.len() - before
         });
+        if let Some(items) = refused {
+            items.into_iter().for_each(PortItem::abandon);
+        }
     }
 
     /// Appends a parcel for many. It joins the entry before it where that goes to the same recipients, so that neither
     /// their list is counted up and down for each parcel, nor the batch has to be put together later.
     #[inline]
     pub(crate) fn publish(&self, lane: Lane, to: &Arc<dyn Fanout>, parcel: Shared) {
-        self.write(lane, |list| {
+        let refused = self.write(lane, parcel, |list, parcel| {
             match list.last_mut() {
                 Some(PortItem::Published { to: same, parcels, lane: last })
                     if *last == lane && parcels.len() < BATCH && Arc::ptr_eq(same, to) =>
@@ -163,21 +185,57 @@ impl ArbiterPort {
             }
             1
         });
+        if let Some(parcel) = refused {
+            PortItem::Published { to: to.clone(), parcels: vec![parcel], lane }.abandon();
+        }
     }
 
+    /// Gives back what a closed log does not take.
     #[inline]
-    fn write(&self, lane: Lane, add: impl FnOnce(&mut Vec<PortItem>) -> usize) {
+    fn write<T>(&self, lane: Lane, what: T, add: impl FnOnce(&mut Vec<PortItem>, T) -> usize) -> Option<T> {
         let class = usize::from(lane.is_express());
         let was_empty = {
             let mut log = self.log.lock().unwrap_or_else(PoisonError::into_inner);
+            if log.closed {
+                return Some(what);
+            }
             let was_empty = log.express.is_empty() && log.regular.is_empty();
             let list = if lane.is_express() { &mut log.express } else { &mut log.regular };
-            let added = add(list);
+            let added = add(list, what);
             self.in_transit[class].fetch_add(added, Ordering::AcqRel);
             was_empty
         };
         if was_empty {
             self.doorbell.wake();
+        }
+        None
+    }
+
+    /// Lets nothing more into the log, and has the dispatcher end once it is empty.
+    pub(crate) fn close(&self) {
+        self.log.lock().unwrap_or_else(PoisonError::into_inner).closed = true;
+        self.doorbell.wake();
+    }
+
+    /// Closes the log for good and ends what is in it.
+    pub(crate) fn abandon(&self) {
+        let (mut express, mut regular) = (Vec::new(), Vec::new());
+        self.close();
+        self.swap_out(&mut express, &mut regular);
+        for (class, items) in [(true, express), (false, regular)] {
+            self.abandon_all(class, items);
+        }
+    }
+
+    /// Ends items that were swapped out.
+    pub(crate) fn abandon_all(&self, express: bool, items: impl IntoIterator<Item = PortItem>) {
+        for item in items {
+            let parcels = match &item {
+                PortItem::Direct(_) => 1,
+                PortItem::Published { parcels, .. } => parcels.len(),
+            };
+            item.abandon();
+            self.arrived(express, parcels);
         }
     }
 
@@ -185,12 +243,13 @@ impl ArbiterPort {
         self.doorbell.register(waker);
     }
 
-    /// Swaps out what waits: express first, then the rest.
-    pub(crate) fn swap_out(&self, express: &mut Vec<PortItem>, regular: &mut Vec<PortItem>) {
+    /// Swaps out what waits: express first, then the rest. Answers whether the log is closed.
+    pub(crate) fn swap_out(&self, express: &mut Vec<PortItem>, regular: &mut Vec<PortItem>) -> bool {
         debug_assert!(express.is_empty() && regular.is_empty());
         let mut log = self.log.lock().unwrap_or_else(PoisonError::into_inner);
         std::mem::swap(&mut log.express, express);
         std::mem::swap(&mut log.regular, regular);
+        log.closed
     }
 
     /// Swaps out only what waits in the express log.
@@ -227,6 +286,7 @@ mod tests {
         fn push(&self, _: &Rc<crate::inbox::Packed>, _: Lane, _: usize, _: usize) -> usize {
             unreachable!("nothing is taken out here")
         }
+        fn abandon(&self, _: &[Shared]) {}
     }
 
     /// How many parcels each entry of the regular log holds; 0 for what is no publication.

@@ -2,7 +2,6 @@
 
 use std::{
     cell::{Cell, RefCell},
-    collections::VecDeque,
     pin::Pin,
     sync::{
         Arc, Mutex, OnceLock, PoisonError,
@@ -21,6 +20,7 @@ use super::{
     entry::{Body, SAMPLED},
     lanes::{Lanes, Load},
     ledger::Writer,
+    parked::Parked,
     pump::SLOWEST_PACE,
 };
 use crate::{
@@ -57,13 +57,13 @@ impl Future for Responding {
 /// What came in beyond the usual: responses that go on, messages parked outside, ages.
 pub(crate) struct Extra<A: Agent> {
     pub(crate) unfinished: FuturesUnordered<Responding>,
-    pub(crate) parked: VecDeque<(Lane, Body<A>)>,
+    pub(crate) parked: Parked<Body<A>>,
     pub(crate) ages: Ages,
 }
 
 impl<A: Agent> Default for Extra<A> {
     fn default() -> Self {
-        Self { unfinished: FuturesUnordered::new(), parked: VecDeque::new(), ages: Ages::default() }
+        Self { unfinished: FuturesUnordered::new(), parked: Parked::default(), ages: Ages::default() }
     }
 }
 
@@ -353,7 +353,7 @@ impl<A: Agent> Inbox<A> {
                     let ended = responding.response.give_up(Reason::Stopped);
                     self.finish_response(&responding.route, responding.lane, ended, Reason::Stopped);
                 }
-                for (lane, body) in extra.parked.drain(..) {
+                for (lane, body) in extra.parked.drain() {
                     self.route_of(&body).unpark(body.load() as usize);
                     self.places(lane).fetch_add(body.load(), Ordering::AcqRel);
                     self.give_up(lane, body, Reason::Stopped);

@@ -1,22 +1,27 @@
 //! [`Arbiters`]: the threads that agents live on, each with its port and its dispatcher.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicUsize, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
 };
 
 use actix::{Actor, Addr};
-use actix_rt::Arbiter;
-use tokio::sync::oneshot;
+use actix_rt::{Arbiter, ArbiterHandle};
+use tokio::{
+    sync::{Mutex, oneshot},
+    time::{Instant, timeout_at},
+};
 
 use super::dispatcher::Dispatcher;
 use crate::{
     agent::{Agent, AgentId, Card, Lane, Me},
-    audited::ArbiterBound,
+    audited::{ArbiterBound, ThreadToken},
     inbox::{AgentRef, ArbiterPort, Arrival, Hub, HubConfig, InboxConfig, PortItem},
     supervisor::{
-        Amend, Factory, GroupSpec, JoinGroup, Rule, SpawnError, SpawnJob, SpawnOptions, Supervision,
-        Supervisor,
+        Amend, Factory, GroupSpec, Rule, SpawnError, SpawnJob, SpawnOptions, Supervision, Supervisor,
     },
 };
 
@@ -37,9 +42,13 @@ impl Default for ArbitersConfig {
 }
 
 /// The arbiters of one host.
+///
+/// Those that have threads of their own are told to stop when this is dropped.
 pub struct Arbiters {
     hub: Arc<Hub>,
-    threads: Vec<Arbiter>,
+    handles: Vec<ArbiterHandle>,
+    /// Those that nobody waits for yet.
+    threads: Mutex<Vec<Arbiter>>,
     next: AtomicUsize,
 }
 
@@ -90,7 +99,8 @@ impl Arbiters {
                 }
             }
         }
-        Self { hub: Hub::new(hub, ports), threads, next: AtomicUsize::new(0) }
+        let handles = threads.iter().map(Arbiter::handle).collect();
+        Self { hub: Hub::new(hub, ports), handles, threads: Mutex::new(threads), next: AtomicUsize::new(0) }
     }
 
     /// What all inboxes share.
@@ -218,31 +228,96 @@ impl Arbiters {
         id: AgentId,
         spec: GroupSpec,
         parent: Option<&Addr<Supervisor>>,
-    ) -> Result<Addr<Supervisor>, SpawnError> {
+    ) -> Result<AgentRef<Supervisor>, SpawnError> {
         let name = spec.name.clone();
-        let members = Supervisor::members(spec, parent.cloned());
+        let cell = Supervisor::cell(spec, parent.cloned());
         let hub = self.hub.clone();
-        let make = move || move |_: &Me| Supervisor::new(hub.clone(), members.clone());
-        let supervisor = self.spawn_local(id, make, Supervision::ALWAYS, None).await?.address();
+        let make = move || move |_: &Me| Supervisor::new(hub.clone(), cell.clone());
+        let supervisor = self.spawn_local(id, make, Supervision::ALWAYS, None).await?;
         if let Some(parent) = parent {
-            parent.do_send(JoinGroup { name, supervisor: supervisor.clone() });
+            Supervisor::join(parent, name, supervisor.address());
         }
         Ok(supervisor)
     }
 
-    /// Stops the threads after what they are doing now.
+    /// Runs something on the first arbiter, where it may start actors and futures; not at all when that has stopped.
+    pub fn run_on_first(&self, what: impl FnOnce() + Send + 'static) {
+        self.hub.ports()[0].append(Lane::Control, [PortItem::Direct(Box::new(OnArrival(what)))]);
+    }
+
+    /// Stops the arbiters after what they are doing now. What is still there is accounted for: agents see `stopping()` and
+    /// `stopped()`. An arbiter that is the calling thread since [`start`](Self::start) goes on without the host.
     pub fn stop(&self) {
-        for thread in &self.threads {
-            thread.stop();
+        if self.handles.is_empty() {
+            self.hub.ports().iter().for_each(|port| port.close());
+        }
+        for handle in &self.handles {
+            handle.stop();
         }
     }
 
-    /// Stops the threads after what they are doing now, and waits for them.
-    pub fn join(self) {
+    /// Stops the arbiters and waits until their threads have ended, but no longer than this. Answers how many have not: an
+    /// agent blocks them.
+    ///
+    /// Called on one of the threads, it stops that one last and does not wait for it: it goes on until its next await.
+    pub async fn stop_within(&self, within: Duration) -> usize {
+        let until = Instant::now() + within;
+        let here = ThreadToken::current();
+        let own = self.hub.ports().iter().position(|port| port.owner() == here);
+        for (at, handle) in self.handles.iter().enumerate() {
+            if own != Some(at) {
+                handle.stop();
+            }
+        }
+        let mut threads = self.threads.lock().await;
+        let waits: Vec<_> = threads
+            .drain(..)
+            .enumerate()
+            .filter(|(at, _)| own != Some(*at))
+            .map(|(_, thread)| ended(thread))
+            .collect();
+        let mut blocked = 0;
+        for wait in waits {
+            blocked += usize::from(timeout_at(until, wait).await.is_err());
+        }
         self.stop();
-        for thread in self.threads {
+        blocked
+    }
+
+    /// Stops the threads after what they are doing now, and waits for them.
+    pub fn join(mut self) {
+        self.stop();
+        for thread in std::mem::take(self.threads.get_mut()) {
             // A thread that panicked has stopped, too.
             let _ = thread.join();
+        }
+    }
+}
+
+impl Drop for Arbiters {
+    fn drop(&mut self) {
+        for handle in &self.handles {
+            handle.stop();
+        }
+    }
+}
+
+/// Ends when a thread has ended. Another thread waits for that from now on: one of the runtime's would keep the runtime
+/// from ending.
+fn ended(thread: Arbiter) -> impl Future<Output = ()> {
+    let (sender, ended) = oneshot::channel::<()>();
+    let waits = std::thread::Builder::new().name("phalanx-join".to_owned()).spawn(move || {
+        // A thread that panicked has stopped, too.
+        let _ = thread.join();
+        drop(sender);
+    });
+    async move {
+        match waits {
+            Ok(waits) => {
+                let _ = ended.await;
+                let _ = waits.join();
+            }
+            Err(error) => tracing::error!(%error, "no thread can be started to wait for an arbiter"),
         }
     }
 }

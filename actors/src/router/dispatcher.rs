@@ -117,10 +117,25 @@ struct Drain {
 }
 
 impl Drain {
-    fn fill(&mut self) {
-        self.port.swap_out(&mut self.express.spare, &mut self.regular.spare);
+    /// Takes what came; answers whether nothing more will come.
+    fn fill(&mut self) -> bool {
+        let closed = self.port.swap_out(&mut self.express.spare, &mut self.regular.spare);
         self.express.items.extend(self.express.spare.drain(..));
         self.regular.items.extend(self.regular.spare.drain(..));
+        closed
+    }
+}
+
+impl Drop for Drain {
+    /// The arbiter goes away, or its log was closed: what has not reached its inbox ends here.
+    fn drop(&mut self) {
+        for (express, queue) in [(true, &mut self.express), (false, &mut self.regular)] {
+            while queue.fan.is_some() {
+                queue.step(&self.port, express, TURN);
+            }
+            self.port.abandon_all(express, queue.items.drain(..));
+        }
+        self.port.abandon();
     }
 }
 
@@ -145,9 +160,9 @@ impl ActorFuture<Dispatcher> for Drain {
             }
             if this.regular.is_empty() {
                 this.port.listen(cx.waker());
-                this.fill();
+                let closed = this.fill();
                 if this.regular.is_empty() && this.express.is_empty() {
-                    return Poll::Pending;
+                    return if closed { Poll::Ready(()) } else { Poll::Pending };
                 }
                 continue;
             }

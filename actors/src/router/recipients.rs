@@ -4,7 +4,7 @@
 use std::{marker::PhantomData, rc::Rc, sync::Arc};
 
 use crate::{
-    agent::{AgentId, Lane, Parcel},
+    agent::{AgentId, Lane, Parcel, Reason, lost_parcel},
     inbox::{AgentHandle, Fanout, Packed, Route, Shared},
 };
 
@@ -98,6 +98,19 @@ impl<M: Send + Sync + 'static> Fanout for Recipients<M> {
             skip = 0;
         }
         until
+    }
+
+    fn abandon(&self, parcels: &[Shared]) {
+        for Recipient { agent, .. } in self.list.iter() {
+            let hub = agent.door.hub();
+            for parcel in parcels {
+                let parcel =
+                    parcel.clone().downcast::<Parcel<M>>().expect("a route carries one message type");
+                let lost = lost_parcel(&parcel, Reason::Closed, None);
+                hub.lose(hub.writer(), &self.route, agent.id(), lost);
+            }
+            hub.settled();
+        }
     }
 }
 

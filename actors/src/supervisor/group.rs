@@ -6,6 +6,8 @@
 //!                └─> too many ──────────> Escalate: the parent group restarts this one, or all of it stops
 //! ```
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use super::policy::{Decision, RestartLog, Supervision};
@@ -51,33 +53,40 @@ pub(crate) enum Consequence {
 #[derive(Debug)]
 pub(crate) struct Group<C> {
     pub(crate) spec: GroupSpec,
-    children: Vec<Option<C>>,
+    children: BTreeMap<usize, C>,
+    /// How many have ever joined.
+    joined: usize,
     log: RestartLog,
 }
 
 impl<C> Group<C> {
     pub(crate) fn new(spec: GroupSpec) -> Self {
-        Self { spec, children: Vec::new(), log: RestartLog::default() }
+        Self { spec, children: BTreeMap::new(), joined: 0, log: RestartLog::default() }
     }
 
-    /// Adds a child behind the others; answers its position.
+    /// Adds a child behind the others; answers its position, which no other child ever has.
     pub(crate) fn join(&mut self, child: C) -> usize {
-        self.children.push(Some(child));
-        self.children.len() - 1
+        let position = self.joined;
+        self.joined += 1;
+        self.children.insert(position, child);
+        position
     }
 
     pub(crate) fn leave(&mut self, position: usize) {
-        if let Some(child) = self.children.get_mut(position) {
-            *child = None;
-        }
+        self.children.remove(&position);
     }
 
     pub(crate) fn child(&self, position: usize) -> Option<&C> {
-        self.children.get(position)?.as_ref()
+        self.children.get(&position)
     }
 
-    pub(crate) fn children(&self) -> impl Iterator<Item = &C> {
-        self.children.iter().flatten()
+    pub(crate) fn child_mut(&mut self, position: usize) -> Option<&mut C> {
+        self.children.get_mut(&position)
+    }
+
+    /// The positions of all children, in order of joining.
+    pub(crate) fn positions(&self) -> Vec<usize> {
+        self.present(0)
     }
 
     /// What follows the end of the child at `position`. `own` is the child's own supervision, whose policy decides
@@ -111,7 +120,7 @@ impl<C> Group<C> {
     }
 
     fn present(&self, from: usize) -> Vec<usize> {
-        (from..self.children.len()).filter(|at| self.children[*at].is_some()).collect()
+        self.children.range(from..).map(|(position, _)| *position).collect()
     }
 
     /// Forgets past restarts, as after the parent restarted the whole group.
@@ -158,7 +167,8 @@ mod tests {
         let mut group = group(Strategy::OneForAll);
         group.leave(0);
         assert_eq!(restarted(&mut group, 2), ["b", "c"]);
-        assert_eq!(group.children().copied().collect::<Vec<_>>(), ["b", "c"]);
+        assert_eq!(group.positions(), [1, 2]);
+        assert_eq!(group.join("d"), 3, "a position is not given to another");
     }
 
     #[test]

@@ -44,7 +44,8 @@ pub(crate) type Factory<A> = Arc<dyn Fn(&Me) -> A + Send + Sync>;
 pub(crate) trait Overseer: Send + Sync {
     /// Called before anything else, on the arbiter of the agent.
     fn joins(&self, agent: AgentHandle, supervision: Supervision);
-    fn ended(&self, agent: &AgentId, reason: &ExitReason);
+    /// `order` is the number of the last order that the agent obeyed, 0 before the first.
+    fn ended(&self, agent: &AgentId, order: u64, reason: &ExitReason);
     fn gone(&self, agent: &AgentId);
 }
 
@@ -78,6 +79,8 @@ pub(crate) struct Keeper<A: Agent> {
     origin: Arc<Origin<A>>,
     log: Option<Box<RestartLog>>,
     state: State,
+    /// The number of the last order of its group that it obeyed.
+    order: u64,
     /// Not yet polled.
     fresh: bool,
     /// Its start was told.
@@ -97,6 +100,7 @@ impl<A: Agent> Keeper<A> {
             origin,
             log: None,
             state: State::Running,
+            order: 0,
             fresh: true,
             announced: false,
         }
@@ -128,7 +132,7 @@ impl<A: Agent> Keeper<A> {
             Rule::Group(overseer, _) => {
                 self.tell(LifecycleChange::Crashed { cause: reason.to_string(), restart_in_us: None });
                 self.state = State::Held;
-                overseer.ended(&self.inbox.id, &reason);
+                overseer.ended(&self.inbox.id, self.order, &reason);
                 return;
             }
         };
@@ -216,10 +220,11 @@ impl<A: Agent> Keeper<A> {
         discard(self.context.take(), &self.inbox.id, true);
         self.inbox.close();
         self.state = State::Done;
-        self.tell(LifecycleChange::Terminated(reason.clone()));
+        // Before anyone else is told: whoever takes the name next joins its group behind this.
         if let Rule::Group(overseer, _) = &*self.origin.rule {
             overseer.gone(&self.inbox.id);
         }
+        self.tell(LifecycleChange::Terminated(reason.clone()));
     }
 
     /// Ends the running incarnation from outside; actix calls `stopping()` and `stopped()`.
@@ -260,13 +265,17 @@ impl<A: Agent> Keeper<A> {
             Some(Command::Kill(reason)) => {
                 self.terminate(&reason);
             }
-            Some(Command::Restart { after, cause }) => {
+            // Given twice by a supervisor that was rebuilt meanwhile.
+            Some(Command::Restart { order, .. } | Command::Hold { order }) if order <= self.order => {}
+            Some(Command::Restart { order, after, cause }) => {
+                self.order = order;
                 self.stop_context();
                 let micros = u64::try_from(after.as_micros()).unwrap_or(u64::MAX);
                 self.tell(LifecycleChange::Crashed { cause, restart_in_us: Some(micros) });
                 self.rest(after);
             }
-            Some(Command::Hold) => {
+            Some(Command::Hold { order }) => {
+                self.order = order;
                 self.stop_context();
                 self.state = State::Held;
             }

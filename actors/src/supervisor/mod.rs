@@ -8,6 +8,7 @@
 //! actix's own `Supervisor` does not restart after a panic; here every panic is caught where the agent is polled.
 
 mod group;
+mod journal;
 mod keeper;
 mod overseer;
 mod policy;
@@ -16,7 +17,6 @@ mod watch;
 
 pub use group::{GroupSpec, Strategy};
 pub(crate) use keeper::{Factory, Overseer, Rule};
-pub(crate) use overseer::JoinGroup;
 pub use overseer::Supervisor;
 pub use policy::{Backoff, Intensity, RestartPolicy, Supervision};
 pub(crate) use spawn::{Amend, SpawnJob};

@@ -3,55 +3,58 @@
 //! ```text
 //!  Keeper ──Ended──> Supervisor ──Restart | Hold | Kill──> Keepers of the group
 //!                        │ ^
-//!             GaveUp     v │ Begin (restart all)
+//!      Ended (gave up)   v │ Begin (restart all) | Cease (stop all)
 //!                    parent Supervisor
 //! ```
 //!
-//! It owns who belongs to the group and how often it was restarted. It never awaits: keepers hold still until told.
+//! It owns the group's [`Journal`]: who belongs to it, how often it was restarted, what is to be decided and carried out. It
+//! never awaits: keepers hold still until told. Its mailbox has no bound of its own, and needs none: an agent that ended
+//! holds still, so there are at most three notices for each agent on the way.
 //!
-//! **Invariant.** Each `Ended` that is handled is followed by exactly one decision for that agent: restarted, left ended, or stopped
-//! with its whole group.
-//! **Restart.** Members and restarts are kept in a cell that outlives the actor. Lost is the decision during which it
-//! panicked: that agent holds still until it is stopped or its group is restarted.
+//! **Invariant.** Each end of an agent is followed by exactly one decision that covers it: it is restarted, left ended, or
+//! stopped with its whole group.
+//! **Restart.** The journal is kept in a cell that outlives the actor. What it is told goes there before anything is
+//! decided, and a decision leaves it step by step as it is carried out; a rebuilt supervisor goes on where the last one
+//! broke off.
 
-use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use actix::{Actor, Addr, Context, Handler, Message, Supervised};
-use rustc_hash::FxHashMap;
 
 use super::{
     Overseer, Supervision,
-    group::{Consequence, Group, GroupSpec},
+    group::GroupSpec,
+    journal::{Errand, Journal, Name, Notice, Order},
 };
 use crate::{
     agent::{Agent, AgentId, Card, ExitReason, GroupName},
     inbox::{AgentHandle, Command, Hub},
 };
 
-enum Child {
-    Agent { handle: AgentHandle, supervision: Supervision },
+#[derive(Debug, Clone)]
+pub(crate) enum Child {
+    Agent(AgentHandle),
     Group(Addr<Supervisor>),
 }
 
 /// What outlives the actor.
-pub(crate) struct Members {
-    group: Group<Child>,
-    agents: FxHashMap<AgentId, usize>,
-    groups: FxHashMap<GroupName, usize>,
+pub(crate) struct Cell {
+    journal: Mutex<Journal<Child>>,
     parent: Option<Addr<Supervisor>>,
 }
 
 /// Decides over one group of agents and groups.
 pub struct Supervisor {
     hub: Arc<Hub>,
-    members: Arc<Mutex<Members>>,
+    cell: Arc<Cell>,
 }
 
 impl Actor for Supervisor {
     type Context = Context<Self>;
+
+    fn started(&mut self, _: &mut Context<Self>) {
+        self.work();
+    }
 }
 
 impl Supervised for Supervisor {}
@@ -62,214 +65,96 @@ impl Agent for Supervisor {
     }
 }
 
-/// An agent joins the group; its keeper was told to ask this supervisor.
+/// Tells a supervisor.
 #[derive(Message)]
 #[rtype(result = "()")]
-struct Join {
-    handle: AgentHandle,
-    supervision: Supervision,
-}
-
-/// A group joins the group as a child.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub(crate) struct JoinGroup {
-    pub(crate) name: GroupName,
-    pub(crate) supervisor: Addr<Supervisor>,
-}
-
-/// An incarnation of an agent of the group ended; its keeper holds still.
-#[derive(Message)]
-#[rtype(result = "()")]
-struct Ended {
-    agent: AgentId,
-    reason: ExitReason,
-}
-
-/// An agent of the group is no more.
-#[derive(Message)]
-#[rtype(result = "()")]
-struct Gone {
-    agent: AgentId,
-}
-
-/// A group of the group gave up.
-#[derive(Message)]
-#[rtype(result = "()")]
-struct GaveUp {
-    group: GroupName,
-    why: String,
-}
-
-/// Restart all of the group.
-#[derive(Message)]
-#[rtype(result = "()")]
-struct Begin {
-    after: Duration,
-    cause: String,
-}
-
-/// Stop all of the group.
-#[derive(Message)]
-#[rtype(result = "()")]
-struct Cease {
-    why: String,
-}
+pub(crate) struct Tell(Notice<Child>);
 
 impl Supervisor {
     /// What a group's supervisor keeps over its own restarts.
-    pub(crate) fn members(spec: GroupSpec, parent: Option<Addr<Supervisor>>) -> Arc<Mutex<Members>> {
-        Arc::new(Mutex::new(Members {
-            group: Group::new(spec),
-            agents: FxHashMap::default(),
-            groups: FxHashMap::default(),
-            parent,
-        }))
+    pub(crate) fn cell(spec: GroupSpec, parent: Option<Addr<Supervisor>>) -> Arc<Cell> {
+        Arc::new(Cell { journal: Mutex::new(Journal::new(spec, parent.is_some())), parent })
     }
 
-    pub(crate) fn new(hub: Arc<Hub>, members: Arc<Mutex<Members>>) -> Self {
-        Self { hub, members }
+    pub(crate) fn new(hub: Arc<Hub>, cell: Arc<Cell>) -> Self {
+        Self { hub, cell }
     }
 
-    fn decide(&self, members: &mut Members, position: usize, reason: ExitReason) {
-        let own = match members.group.child(position) {
-            None => return,
-            Some(Child::Agent { supervision, .. }) => Some(*supervision),
-            Some(Child::Group(_)) => None,
-        };
-        let (now, seed) = (self.hub.now(), self.hub.seed());
-        match members.group.ended(position, own.as_ref(), reason, now, seed) {
-            Consequence::LetBe(reason) => match members.group.child(position) {
-                Some(Child::Agent { handle, .. }) => handle.door.clone().command(Command::Kill(reason)),
-                Some(Child::Group(supervisor)) => supervisor.do_send(Cease { why: reason.to_string() }),
-                None => {}
-            },
-            Consequence::Restart { children, after, cause } => {
-                for child in children.into_iter().filter_map(|at| members.group.child(at)) {
-                    restart(child, after, &cause);
-                }
+    /// Makes a group a child of the group that `parent` decides over.
+    pub(crate) fn join(parent: &Addr<Supervisor>, name: GroupName, supervisor: Addr<Supervisor>) {
+        let (name, child) = (Name::Group(name), Child::Group(supervisor));
+        parent.do_send(Tell(Notice::Joins { name, child, own: None }));
+    }
+
+    fn journal(&self) -> MutexGuard<'_, Journal<Child>> {
+        self.cell.journal.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Carries out what was decided and decides over what was told, until nothing is left of either.
+    fn work(&self) {
+        let mut journal = self.journal();
+        loop {
+            while let Some(errand) = journal.next() {
+                self.carry_out(journal.group(), errand);
+                journal.done();
             }
-            Consequence::Escalate(why) => Self::escalate(members, why),
+            if !journal.decide(self.hub.now(), self.hub.seed()) {
+                return;
+            }
         }
     }
 
-    fn escalate(members: &Members, why: String) {
-        match &members.parent {
-            Some(parent) => {
-                for child in members.group.children() {
-                    if let Child::Agent { handle, .. } = child {
-                        handle.door.clone().command(Command::Hold);
+    fn carry_out(&self, group: &GroupName, errand: &Errand<Child>) {
+        match errand.clone() {
+            Errand::Tell(Child::Agent(agent), order) => {
+                let command = match order {
+                    Order::Restart { number, after, cause } => {
+                        Command::Restart { order: number, after, cause }
                     }
-                }
-                parent.do_send(GaveUp { group: members.group.spec.name.clone(), why });
+                    Order::Hold { number } => Command::Hold { order: number },
+                    Order::Stop(reason) => Command::Kill(reason),
+                };
+                agent.door.command(command);
             }
-            None => cease(members, &why),
-        }
-    }
-}
-
-fn restart(child: &Child, after: Duration, cause: &str) {
-    match child {
-        Child::Agent { handle, .. } => {
-            handle.door.clone().command(Command::Restart { after, cause: cause.to_owned() });
-        }
-        Child::Group(supervisor) => supervisor.do_send(Begin { after, cause: cause.to_owned() }),
-    }
-}
-
-fn cease(members: &Members, why: &str) {
-    for child in members.group.children() {
-        match child {
-            Child::Agent { handle, .. } => {
-                handle.door.clone().command(Command::Kill(ExitReason::Escalated(why.to_owned())));
+            Errand::Tell(Child::Group(supervisor), order) => {
+                let notice = match order {
+                    Order::Restart { number, after, cause } => Notice::Begin { order: number, after, cause },
+                    Order::Stop(reason) => Notice::Cease(reason.to_string()),
+                    // It goes on until the parent of this group has decided.
+                    Order::Hold { .. } => return,
+                };
+                supervisor.do_send(Tell(notice));
             }
-            Child::Group(supervisor) => supervisor.do_send(Cease { why: why.to_owned() }),
+            Errand::GiveUp { order, why } => {
+                let (name, reason) = (Name::Group(group.clone()), ExitReason::Escalated(why));
+                let parent = self.cell.parent.as_ref().expect("only a child gives up to a parent");
+                parent.do_send(Tell(Notice::Ended { name, order, reason }));
+            }
         }
+        tracing::debug!(%group, ?errand, "a group's supervisor carried out a step of its decision");
     }
 }
 
-fn lock(members: &Mutex<Members>) -> MutexGuard<'_, Members> {
-    members.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-impl Handler<Join> for Supervisor {
+impl Handler<Tell> for Supervisor {
     type Result = ();
-    fn handle(&mut self, join: Join, _: &mut Context<Self>) {
-        let members = &mut *lock(&self.members);
-        let id = join.handle.id().clone();
-        let child = Child::Agent { handle: join.handle, supervision: join.supervision };
-        let position = members.group.join(child);
-        members.agents.insert(id, position);
-    }
-}
-
-impl Handler<JoinGroup> for Supervisor {
-    type Result = ();
-    fn handle(&mut self, join: JoinGroup, _: &mut Context<Self>) {
-        let members = &mut *lock(&self.members);
-        let position = members.group.join(Child::Group(join.supervisor));
-        members.groups.insert(join.name, position);
-    }
-}
-
-impl Handler<Ended> for Supervisor {
-    type Result = ();
-    fn handle(&mut self, ended: Ended, _: &mut Context<Self>) {
-        let members = &mut *lock(&self.members);
-        if let Some(position) = members.agents.get(&ended.agent).copied() {
-            self.decide(members, position, ended.reason);
-        }
-    }
-}
-
-impl Handler<Gone> for Supervisor {
-    type Result = ();
-    fn handle(&mut self, gone: Gone, _: &mut Context<Self>) {
-        let members = &mut *lock(&self.members);
-        if let Some(position) = members.agents.remove(&gone.agent) {
-            members.group.leave(position);
-        }
-    }
-}
-
-impl Handler<GaveUp> for Supervisor {
-    type Result = ();
-    fn handle(&mut self, gave_up: GaveUp, _: &mut Context<Self>) {
-        let members = &mut *lock(&self.members);
-        if let Some(position) = members.groups.get(&gave_up.group).copied() {
-            self.decide(members, position, ExitReason::Escalated(gave_up.why));
-        }
-    }
-}
-
-impl Handler<Begin> for Supervisor {
-    type Result = ();
-    fn handle(&mut self, begin: Begin, _: &mut Context<Self>) {
-        let members = &mut *lock(&self.members);
-        members.group.begin_anew();
-        for child in members.group.children() {
-            restart(child, begin.after, &begin.cause);
-        }
-    }
-}
-
-impl Handler<Cease> for Supervisor {
-    type Result = ();
-    fn handle(&mut self, order: Cease, _: &mut Context<Self>) {
-        cease(&lock(&self.members), &order.why);
+    fn handle(&mut self, Tell(notice): Tell, _: &mut Context<Self>) {
+        self.journal().note(notice);
+        self.work();
     }
 }
 
 impl Overseer for Addr<Supervisor> {
     fn joins(&self, handle: AgentHandle, supervision: Supervision) {
-        self.do_send(Join { handle, supervision });
+        let name = Name::Agent(handle.id().clone());
+        self.do_send(Tell(Notice::Joins { name, child: Child::Agent(handle), own: Some(supervision) }));
     }
 
-    fn ended(&self, agent: &AgentId, reason: &ExitReason) {
-        self.do_send(Ended { agent: agent.clone(), reason: reason.clone() });
+    fn ended(&self, agent: &AgentId, order: u64, reason: &ExitReason) {
+        let (name, reason) = (Name::Agent(agent.clone()), reason.clone());
+        self.do_send(Tell(Notice::Ended { name, order, reason }));
     }
 
     fn gone(&self, agent: &AgentId) {
-        self.do_send(Gone { agent: agent.clone() });
+        self.do_send(Tell(Notice::Gone(agent.clone())));
     }
 }

@@ -2,6 +2,7 @@
 
 mod asking;
 mod ends;
+mod groups;
 mod lanes;
 mod ledger;
 mod overflow;
