@@ -19,7 +19,7 @@ use serde::Serialize;
 
 use super::Directory;
 use crate::{
-    agent::{Agent, AgentId, Card, Timestamp, TopicName},
+    agent::{Agent, AgentId, Card, Timestamp, TopicFilter},
     inbox::AgentHandle,
 };
 
@@ -40,12 +40,12 @@ pub struct Rerouted {
     pub taken: Vec<AgentId>,
 }
 
-/// Subscribes an agent to a topic. Answered with whether that changed anything.
+/// Subscribes an agent to topics. Answered with whether that changed anything.
 #[derive(Debug, Clone, Message)]
 #[rtype(result = "bool")]
 pub struct Subscribe {
-    /// The topic.
-    pub topic: TopicName,
+    /// Which topics.
+    pub filter: TopicFilter,
     /// Who wants its messages.
     pub agent: AgentId,
 }
@@ -54,8 +54,8 @@ pub struct Subscribe {
 #[derive(Debug, Clone, Message)]
 #[rtype(result = "bool")]
 pub struct Unsubscribe {
-    /// The topic.
-    pub topic: TopicName,
+    /// The filter that was subscribed to.
+    pub filter: TopicFilter,
     /// Who wants its messages no more.
     pub agent: AgentId,
 }
@@ -75,12 +75,12 @@ pub enum RouterEvent {
         /// How many were not added because their id is another agent's.
         taken: usize,
     },
-    /// An agent subscribed to a topic.
+    /// An agent subscribed to topics.
     Subscribed {
         /// When.
         at: Timestamp,
-        /// The topic.
-        topic: TopicName,
+        /// Which topics.
+        filter: TopicFilter,
         /// The agent.
         agent: AgentId,
     },
@@ -88,8 +88,8 @@ pub enum RouterEvent {
     Unsubscribed {
         /// When.
         at: Timestamp,
-        /// The topic.
-        topic: TopicName,
+        /// The filter that was subscribed to.
+        filter: TopicFilter,
         /// The agent.
         agent: AgentId,
     },
@@ -150,10 +150,10 @@ impl Handler<Reroute> for Router {
 impl Handler<Subscribe> for Router {
     type Result = bool;
     fn handle(&mut self, subscribe: Subscribe, _: &mut Context<Self>) -> bool {
-        let changed = self.directory.subscribe(&subscribe.topic, &subscribe.agent);
+        let changed = self.directory.subscribe(&subscribe.filter, &subscribe.agent);
         if changed {
-            let Subscribe { topic, agent } = subscribe;
-            self.tell(|at| RouterEvent::Subscribed { at, topic, agent });
+            let Subscribe { filter, agent } = subscribe;
+            self.tell(|at| RouterEvent::Subscribed { at, filter, agent });
         }
         changed
     }
@@ -162,10 +162,10 @@ impl Handler<Subscribe> for Router {
 impl Handler<Unsubscribe> for Router {
     type Result = bool;
     fn handle(&mut self, unsubscribe: Unsubscribe, _: &mut Context<Self>) -> bool {
-        let changed = self.directory.unsubscribe(&unsubscribe.topic, &unsubscribe.agent);
+        let changed = self.directory.unsubscribe(&unsubscribe.filter, &unsubscribe.agent);
         if changed {
-            let Unsubscribe { topic, agent } = unsubscribe;
-            self.tell(|at| RouterEvent::Unsubscribed { at, topic, agent });
+            let Unsubscribe { filter, agent } = unsubscribe;
+            self.tell(|at| RouterEvent::Unsubscribed { at, filter, agent });
         }
         changed
     }

@@ -13,6 +13,8 @@ mod dispatcher;
 mod publisher;
 mod recipients;
 mod routes;
+mod subscriptions;
+mod topic_tree;
 
 pub use actor::{Reroute, Rerouted, Router, RouterEvent, RouterSink, Subscribe, Unsubscribe};
 pub use arbiters::{Arbiters, ArbitersConfig};

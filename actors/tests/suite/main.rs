@@ -11,3 +11,4 @@ mod restart;
 mod support;
 mod telling;
 mod threads;
+mod topics;

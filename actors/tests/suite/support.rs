@@ -7,7 +7,7 @@ use std::{
 
 use actix::prelude::*;
 use phalanx_actors::{
-    agent::{Agent, AgentId, Card, Delivery, Me, Reason, TopicName},
+    agent::{Agent, AgentId, Card, Delivery, Me, Reason, TopicFilter, TopicName},
     inbox::{AgentHandle, AgentRef, Counts, Hub, HubConfig, InboxConfig, OverflowPolicy},
     router::{
         Arbiters, ArbitersConfig, Directory, Publisher, Reroute, Router, Selector, Subscribe, Unsubscribe,
@@ -97,13 +97,13 @@ impl World {
     }
 
     pub(crate) async fn subscribe(&self, topic: &str, agent: &AgentId) {
-        let topic = TopicName::new(topic).unwrap();
-        assert!(self.router.send(Subscribe { topic, agent: agent.clone() }).await.unwrap());
+        let filter = TopicFilter::new(topic).unwrap();
+        assert!(self.router.send(Subscribe { filter, agent: agent.clone() }).await.unwrap());
     }
 
     pub(crate) async fn unsubscribe(&self, topic: &str, agent: &AgentId) {
-        let topic = TopicName::new(topic).unwrap();
-        assert!(self.router.send(Unsubscribe { topic, agent: agent.clone() }).await.unwrap());
+        let filter = TopicFilter::new(topic).unwrap();
+        assert!(self.router.send(Unsubscribe { filter, agent: agent.clone() }).await.unwrap());
     }
 
     /// Enlists agents and subscribes them to a topic.
