@@ -41,7 +41,7 @@ use phalanx_actors::{
     inbox::{AgentHandle, AgentRef, Counts, DeadLetters, Hub},
     initializer::{Body, StartUp, StartUpError, StartupOptions, StartupReport, StartupTask},
     monitor::{Event, Record},
-    router::{Arbiters, Directory, Publisher, Selector, Subscribe, Unsubscribe},
+    router::{Arbiters, Directory, Publisher, Selector, Subscribe, SubscribeOptions, Unsubscribe},
     supervisor::Watches,
 };
 
@@ -284,10 +284,23 @@ impl Host {
         filter: impl AsRef<str>,
         agent: impl AsRef<str>,
     ) -> Result<bool, HostError> {
+        self.subscribe_with(filter, agent, SubscribeOptions::default()).await
+    }
+
+    /// Subscribes an agent to a topic or a filter, saying more about it.
+    ///
+    /// # Errors
+    /// As [`Host::subscribe`].
+    pub async fn subscribe_with(
+        &self,
+        filter: impl AsRef<str>,
+        agent: impl AsRef<str>,
+        options: SubscribeOptions,
+    ) -> Result<bool, HostError> {
         let filter = TopicFilter::new(filter)?;
         let agent = self.agent(agent)?.id().clone();
         let router = &self.inner.protocols.router;
-        router.send(Subscribe { filter, agent }).await.map_err(|_| HostError::NoAnswer("router"))
+        router.send(Subscribe { filter, agent, options }).await.map_err(|_| HostError::NoAnswer("router"))
     }
 
     /// Ends a subscription. Answers whether there was one.

@@ -46,8 +46,18 @@ pub struct Rerouted {
 pub struct Subscribe {
     /// Which topics.
     pub filter: TopicFilter,
-    /// Who wants its messages.
+    /// Who wants their messages.
     pub agent: AgentId,
+    /// What more is wanted.
+    pub options: SubscribeOptions,
+}
+
+/// What may be said with a subscription.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SubscribeOptions {
+    /// How many of the last publications of each topic it gets at once, the oldest first, of those that the topic keeps;
+    /// none by default. A topic that the agent hears already by another subscription sends nothing again.
+    pub replay: usize,
 }
 
 /// Ends a subscription. Answered with whether there was one.
@@ -150,9 +160,9 @@ impl Handler<Reroute> for Router {
 impl Handler<Subscribe> for Router {
     type Result = bool;
     fn handle(&mut self, subscribe: Subscribe, _: &mut Context<Self>) -> bool {
-        let changed = self.directory.subscribe(&subscribe.filter, &subscribe.agent);
+        let changed = self.directory.subscribe(&subscribe.filter, &subscribe.agent, &subscribe.options);
         if changed {
-            let Subscribe { filter, agent } = subscribe;
+            let Subscribe { filter, agent, .. } = subscribe;
             self.tell(|at| RouterEvent::Subscribed { at, filter, agent });
         }
         changed

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use actix::Message;
 
-use super::{Publisher, Selector, routes::Routes};
+use super::{Publisher, Selector, SubscribeOptions, routes::Routes};
 use crate::{
     agent::{AgentId, Timestamp, TopicFilter},
     inbox::{AgentHandle, Hub},
@@ -75,9 +75,14 @@ impl Directory {
     }
 
     /// Subscribes an agent to topics. Answers false when it was subscribed to that filter already, or is not in the tables.
-    pub(crate) fn subscribe(&self, filter: &TopicFilter, agent: &AgentId) -> bool {
+    pub(crate) fn subscribe(
+        &self,
+        filter: &TopicFilter,
+        agent: &AgentId,
+        options: &SubscribeOptions,
+    ) -> bool {
         let mut routes = self.lock();
-        let changed = routes.subscribe(filter, agent);
+        let changed = routes.subscribe(filter, agent, options);
         routes.publish();
         changed
     }

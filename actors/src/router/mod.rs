@@ -10,15 +10,19 @@ mod actor;
 mod arbiters;
 mod directory;
 mod dispatcher;
+mod history;
 mod publisher;
 mod recipients;
 mod routes;
 mod subscriptions;
 mod topic_tree;
 
-pub use actor::{Reroute, Rerouted, Router, RouterEvent, RouterSink, Subscribe, Unsubscribe};
+pub use actor::{
+    Reroute, Rerouted, Router, RouterEvent, RouterSink, Subscribe, SubscribeOptions, Unsubscribe,
+};
 pub use arbiters::{Arbiters, ArbitersConfig};
 pub use directory::Directory;
+pub use history::MAX_HISTORY;
 pub use publisher::{PublishError, Published, Publisher};
 pub(crate) use recipients::{Recipients, Snapshot};
 pub use routes::Selector;

@@ -9,9 +9,9 @@ use std::{
 use actix::Message;
 use arc_swap::ArcSwap;
 
-use super::Snapshot;
+use super::{Snapshot, history::History};
 use crate::{
-    agent::{Parcel, Passage, Reason, Shown},
+    agent::{Lane, Parcel, Passage, Reason, Shown},
     inbox::{ArbiterPort, Hub, Route, SendOptions, Shared},
 };
 
@@ -20,6 +20,7 @@ pub(crate) struct RouteCell {
     pub(crate) hub: Arc<Hub>,
     pub(crate) route: Arc<Route>,
     pub(crate) snapshot: ArcSwap<Snapshot>,
+    pub(crate) history: History,
 }
 
 /// A publication that was accepted.
@@ -119,9 +120,9 @@ impl<M: Message + Send + Sync + 'static> Publisher<M> {
 
     /// One full recipient that waits, or one full log on the way, holds up the whole route: a message goes to all of its
     /// recipients or to none.
-    fn is_congested(&self, options: &SendOptions, snapshot: &Snapshot) -> bool {
+    fn is_congested(&self, lane: Lane, snapshot: &Snapshot) -> bool {
         self.cell.route.parked.load(Ordering::Acquire) > 0
-            || self.ports(snapshot).any(|port| !port.has_room(options.lane()))
+            || self.ports(snapshot).any(|port| !port.has_room(lane))
     }
 
     /// With `waits`, the message comes back uncounted and unseen by interventions while there is no room.
@@ -131,39 +132,53 @@ impl<M: Message + Send + Sync + 'static> Publisher<M> {
         options: SendOptions,
         waits: bool,
     ) -> Result<Published, PublishError<M>> {
-        let RouteCell { hub, route, snapshot } = &*self.cell;
-        let snapshot = snapshot.load();
-        let congested = self.is_congested(&options, &snapshot);
-        if waits && congested {
-            let (route, reason) = (route.name.clone(), Reason::Congested);
-            return Err(PublishError { route, reason, message: Some(message) });
+        let RouteCell { hub, route, snapshot, history } = &*self.cell;
+        let refused = |reason, message| Err(PublishError { route: route.name.clone(), reason, message });
+        let lane = options.lane();
+        if waits && self.is_congested(lane, &snapshot.load()) {
+            return refused(Reason::Congested, Some(message));
         }
         let writer = hub.writer();
-        let lane = options.lane();
         let meta = options.stamp(hub, writer, None);
+        let passes = hub.interventions.is_empty() || {
+            let shown = Shown::Owned(&mut message);
+            hub.interventions.outbound(&mut Passage::new(None, Some(&route.name), &meta, shown)).is_ok()
+        };
+        // From here on nothing of the user's runs until the history is free again.
+        let mut kept = history.lock();
+        let snapshot = snapshot.load();
         route.ledger.sent(writer, snapshot.total as u64);
-        let refuse = |reason, message| {
+        let lose = |reason, message| {
             route.ledger.lost(writer, reason, snapshot.total as u64);
             hub.settled();
-            Err(PublishError { route: route.name.clone(), reason, message })
+            refused(reason, message)
         };
-        if !hub.interventions.is_empty() {
-            let shown = Shown::Owned(&mut message);
-            let mut passage = Passage::new(None, Some(&route.name), &meta, shown);
-            if hub.interventions.outbound(&mut passage).is_err() {
-                return refuse(Reason::Intervened, None);
-            }
+        if !passes {
+            return lose(Reason::Intervened, None);
         }
-        if congested {
-            return refuse(Reason::Congested, Some(message));
+        if self.is_congested(lane, &snapshot) {
+            return lose(Reason::Congested, Some(message));
         }
+        let deadline = meta.deadline();
         let parcel: Shared = Arc::new(Parcel { meta, message });
         for (port, list) in hub.ports().iter().zip(&snapshot.lists) {
             if let Some(to) = list {
                 port.publish(lane, to, parcel.clone());
             }
         }
+        let gone = kept.as_mut().map(|kept| kept.keep(lane, deadline, parcel));
+        drop(kept);
+        drop(gone);
         Ok(Published { recipients: snapshot.total })
+    }
+
+    /// The same publisher, whose route keeps the last `depth` publications, of all of its publishers together, for those
+    /// who subscribe later and ask for a replay; 1 keeps the last value. A route keeps as many as any publisher wanted, at most
+    /// [`MAX_HISTORY`](super::MAX_HISTORY); each is kept until newer ones take its place.
+    #[must_use]
+    pub fn keep_last(self, depth: usize) -> Self {
+        self.cell.history.deepen(depth);
+        self
     }
 
     /// Sends a message as soon as its recipients have room.

@@ -11,7 +11,8 @@ use rustc_hash::{FxBuildHasher, FxHashMap};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Recipients, Snapshot,
+    Recipients, Snapshot, SubscribeOptions,
+    history::History,
     publisher::RouteCell,
     recipients::{ChunkedList, Recipient},
     subscriptions::Subscriptions,
@@ -78,6 +79,24 @@ impl Entry {
         if let Some(accept) = member.agent.door.accept(self.message) {
             self.lists[member.arbiter].push(Recipient { agent: member.agent.clone(), accept });
             self.changed = true;
+        }
+    }
+
+    /// Adds a member, and sends it the last publications of those before: publishers see it between two publications.
+    fn join(&mut self, member: &Member, replay: usize) {
+        let cell = self.cell.clone();
+        let kept = cell.history.lock();
+        self.add(member);
+        self.publish();
+        let Some(kept) = kept.filter(|_| replay > 0) else { return };
+        let Some(accept) = member.agent.door.accept(self.message) else { return };
+        let mut alone = ChunkedList::default();
+        alone.push(Recipient { agent: member.agent.clone(), accept });
+        let to = (self.freeze)(cell.route.clone(), alone);
+        let (hub, port) = (&cell.hub, member.agent.door.port());
+        for (lane, parcel) in kept.last(replay, hub.now()) {
+            cell.route.ledger.sent(hub.writer(), 1);
+            port.publish(lane, &to, parcel);
         }
     }
 
@@ -151,6 +170,7 @@ impl Routes {
             hub: self.hub.clone(),
             route,
             snapshot: ArcSwap::from_pointee(Snapshot::default()),
+            history: History::default(),
         });
         let mut entry = Entry {
             selector: selector.clone(),
@@ -221,12 +241,17 @@ impl Routes {
 
     /// Subscribes a member to the topics that a filter matches. Answers false when it was subscribed to that filter already,
     /// or is no member.
-    pub(crate) fn subscribe(&mut self, filter: &TopicFilter, agent: &AgentId) -> bool {
+    pub(crate) fn subscribe(
+        &mut self,
+        filter: &TopicFilter,
+        agent: &AgentId,
+        options: &SubscribeOptions,
+    ) -> bool {
         let Some(member) = self.members.get(agent) else { return false };
         for index in self.by_topic.matched_by(filter).into_iter().flatten() {
             let entry = &mut self.entries[*index];
             if entry.topic().is_some_and(|topic| !self.subscriptions.hears(agent, topic)) {
-                entry.add(member);
+                entry.join(member, options.replay);
             }
         }
         self.subscriptions.add(filter, agent)

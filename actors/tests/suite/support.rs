@@ -10,7 +10,8 @@ use phalanx_actors::{
     agent::{Agent, AgentId, Card, Delivery, Me, Reason, TopicFilter, TopicName},
     inbox::{AgentHandle, AgentRef, Counts, Hub, HubConfig, InboxConfig, OverflowPolicy},
     router::{
-        Arbiters, ArbitersConfig, Directory, Publisher, Reroute, Router, Selector, Subscribe, Unsubscribe,
+        Arbiters, ArbitersConfig, Directory, Publisher, Reroute, Router, Selector, Subscribe,
+        SubscribeOptions, Unsubscribe,
     },
     supervisor::{Backoff, Intensity, RestartPolicy, SpawnOptions, Supervision},
 };
@@ -97,8 +98,13 @@ impl World {
     }
 
     pub(crate) async fn subscribe(&self, topic: &str, agent: &AgentId) {
-        let filter = TopicFilter::new(topic).unwrap();
-        assert!(self.router.send(Subscribe { filter, agent: agent.clone() }).await.unwrap());
+        self.subscribe_late(topic, agent, 0).await;
+    }
+
+    /// Subscribes an agent that wants so many of the last publications, too.
+    pub(crate) async fn subscribe_late(&self, topic: &str, agent: &AgentId, replay: usize) {
+        let (filter, options) = (TopicFilter::new(topic).unwrap(), SubscribeOptions { replay });
+        assert!(self.router.send(Subscribe { filter, agent: agent.clone(), options }).await.unwrap());
     }
 
     pub(crate) async fn unsubscribe(&self, topic: &str, agent: &AgentId) {

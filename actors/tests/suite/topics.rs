@@ -1,9 +1,17 @@
 //! Topics: names with levels, filters with wildcards, and who hears what.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use phalanx_actors::{
     agent::{TopicFilter, TopicName},
+    inbox::{OverflowPolicy, SendOptions},
     supervisor::{RestartPolicy, SpawnOptions},
 };
 use proptest::prelude::*;
@@ -52,6 +60,82 @@ fn a_subscription_survives_the_restart_of_its_agent_and_ends_with_it() {
         world.remove(agent.id()).await;
         assert_eq!(topic.recipients(), 0);
         assert!(world.directory.subscriptions().is_empty());
+    });
+}
+
+#[test]
+fn a_late_subscriber_gets_the_last_publications_it_asked_for_and_then_the_new_ones() {
+    paused(async {
+        let world = World::here().await;
+        let topic = world.publisher("news.sport").keep_last(3);
+        let other = world.publisher("news.world").keep_last(1);
+        let forgetful = world.publisher("news.weather");
+        for number in 1..=5 {
+            topic.publish(Do::Note(number)).unwrap();
+            other.publish(Do::Note(10 + number)).unwrap();
+            forgetful.publish(Do::Note(20 + number)).unwrap();
+        }
+        let overdue = SendOptions::new().ttl(Duration::from_secs(1));
+        topic.publish_with(Do::Note(6), overdue).unwrap();
+        tokio::time::advance(Duration::from_secs(2)).await;
+        let replays = [(0, "+0 0:7"), (1, "+0 0:5 0:15 0:7"), (9, "+0 0:4 0:5 0:15 0:7")];
+        let mut agents = Vec::new();
+        for (replay, _) in replays {
+            let log = Log::default();
+            let agent = world.actor(&format!("agent/{replay}"), &log, SpawnOptions::default()).await;
+            world.enlist([agent.handle()]).await;
+            world.subscribe_late("news.*", agent.id(), replay).await;
+            // It hears them already: nothing is sent again.
+            world.subscribe_late("news.>", agent.id(), replay).await;
+            agents.push((agent, log));
+        }
+        topic.publish(Do::Note(7)).unwrap();
+        let counts = world.settled().await;
+        for ((_, log), (replay, expected)) in agents.iter().zip(replays) {
+            assert_eq!(log.text(), expected, "replay of {replay}");
+        }
+        assert_eq!((counts.sent, counts.delivered), (8, 8), "what is replayed is sent");
+    });
+}
+
+#[test]
+fn a_subscriber_that_comes_while_others_publish_gets_each_message_once_and_in_order() {
+    const MOST: u32 = 50_000;
+    threaded(async {
+        let world = World::two().await;
+        let topic = world.publisher("t").keep_last(MOST as usize);
+        let mut agents = Vec::new();
+        for number in 0..40 {
+            let log = Log::default();
+            let options =
+                SpawnOptions { arbiter: Some(number % 2), ..inbox(1 << 20, OverflowPolicy::Reject) };
+            agents.push((world.actor(&format!("agent/{number}"), &log, options).await, log));
+        }
+        world.enlist(agents.iter().map(|(agent, _)| agent.handle())).await;
+        // Publishes without a pause until all have subscribed, and something in any case.
+        let done = Arc::new(AtomicBool::new(false));
+        let until = done.clone();
+        let publishing = std::thread::spawn(move || {
+            let mut published = 0;
+            while published < 100 || (!until.load(Ordering::Acquire) && published < MOST) {
+                published += u32::from(topic.publish(Do::Note(published)).is_ok());
+            }
+            published
+        });
+        for (agent, _) in &agents {
+            world.subscribe_late("t", agent.id(), usize::MAX).await;
+        }
+        done.store(true, Ordering::Release);
+        let published = publishing.join().unwrap();
+        world.settled().await;
+        let expected: Vec<_> = (0..published).map(|number| format!("0:{number}")).collect();
+        for (agent, log) in agents {
+            let heard = log.take().split_off(1);
+            let wrong = heard.iter().zip(&expected).find(|(heard, expected)| heard != expected);
+            assert_eq!(wrong, None, "what {:?} heard, and what it should", agent.id());
+            assert_eq!(heard.len(), expected.len(), "{:?}", agent.id());
+        }
+        world.arbiters.join();
     });
 }
 
