@@ -17,7 +17,7 @@ use std::sync::Arc;
 use actix::{Actor, Context, Handler, Message, Supervised};
 use serde::Serialize;
 
-use super::Directory;
+use super::{Directory, Predicate};
 use crate::{
     agent::{Agent, AgentId, Card, Timestamp, TopicFilter},
     inbox::AgentHandle,
@@ -53,11 +53,43 @@ pub struct Subscribe {
 }
 
 /// What may be said with a subscription.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+///
+/// # Examples
+/// ```
+/// use phalanx_actors::router::SubscribeOptions;
+///
+/// struct Price { cents: u64 }
+/// let options = SubscribeOptions::new().replay(1).only(|price: &Price| price.cents < 100);
+/// # let _ = options;
+/// ```
+#[derive(Debug, Clone, Default)]
 pub struct SubscribeOptions {
-    /// How many of the last publications of each topic it gets at once, the oldest first, of those that the topic keeps;
-    /// none by default. A topic that the agent hears already by another subscription sends nothing again.
-    pub replay: usize,
+    pub(crate) replay: usize,
+    pub(crate) predicate: Option<Predicate>,
+}
+
+impl SubscribeOptions {
+    /// Everything that is published from now on.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// So many of the last publications of each topic at once, the oldest first, of those that the topic keeps
+    /// ([`Publisher::keep_last`](super::Publisher::keep_last)); none by default. A topic that the agent hears already by another
+    /// subscription sends nothing again.
+    #[must_use]
+    pub fn replay(mut self, most: usize) -> Self {
+        self.replay = most;
+        self
+    }
+
+    /// Of the messages of type `M` only those that `test` answers true to. Where several subscriptions of an agent match a
+    /// topic, it gets what any of them wants.
+    #[must_use]
+    pub fn only<M: 'static>(mut self, test: impl Fn(&M) -> bool + Send + Sync + 'static) -> Self {
+        self.predicate = Some(Predicate::new(test));
+        self
+    }
 }
 
 /// Ends a subscription. Answered with whether there was one.

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use actix::Message;
 
-use super::{Publisher, Selector, SubscribeOptions, routes::Routes};
+use super::{Publisher, Selector, SubscribeOptions, predicate::refuse_inside, routes::Routes};
 use crate::{
     agent::{AgentId, Timestamp, TopicFilter},
     inbox::{AgentHandle, Hub},
@@ -26,6 +26,7 @@ impl Directory {
     }
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, Routes> {
+        refuse_inside();
         self.routes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

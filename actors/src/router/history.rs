@@ -12,6 +12,7 @@ use std::{
     },
 };
 
+use super::predicate::refuse_inside;
 use crate::{
     agent::{Lane, Timestamp},
     inbox::Shared,
@@ -45,9 +46,10 @@ impl History {
         self.depth.load(Ordering::Acquire)
     }
 
-    /// The history, if the route has one. Nothing that the user wrote may run while it is held.
+    /// The history, if the route has one. Of what the user wrote only predicates may run while it is held.
     #[inline]
     pub(crate) fn lock(&self) -> Option<Open<'_>> {
+        refuse_inside();
         let depth = self.depth();
         (depth > 0).then(|| Open { depth, kept: self.kept.lock().unwrap_or_else(PoisonError::into_inner) })
     }
@@ -68,9 +70,17 @@ impl Open<'_> {
         self.kept.drain(..excess).collect()
     }
 
-    /// The last `most` that are not overdue, the oldest first.
-    pub(crate) fn last(&self, most: usize, now: Timestamp) -> Vec<(Lane, Shared)> {
-        let current = self.kept.iter().filter(|kept| kept.deadline.is_none_or(|deadline| deadline >= now));
+    /// The last `most` that are wanted and not overdue, the oldest first.
+    pub(crate) fn last(
+        &self,
+        most: usize,
+        now: Timestamp,
+        is_wanted: impl Fn(&Shared) -> bool,
+    ) -> Vec<(Lane, Shared)> {
+        let current = self
+            .kept
+            .iter()
+            .filter(|kept| kept.deadline.is_none_or(|deadline| deadline >= now) && is_wanted(&kept.parcel));
         let mut last: Vec<_> =
             current.rev().take(most).map(|kept| (kept.lane, kept.parcel.clone())).collect();
         last.reverse();
@@ -100,9 +110,11 @@ mod tests {
             let gone = open.keep(Lane::Normal, deadline, Arc::new(number));
             assert_eq!(gone.len(), usize::from(number > 3));
         }
-        assert_eq!(numbers(open.last(9, at(10))), [3, 4, 5]);
-        assert_eq!(numbers(open.last(9, at(11))), [3, 5]);
-        assert_eq!(numbers(open.last(1, at(11))), [5]);
-        assert!(open.last(0, at(0)).is_empty());
+        assert_eq!(numbers(open.last(9, at(10), |_| true)), [3, 4, 5]);
+        assert_eq!(numbers(open.last(9, at(11), |_| true)), [3, 5]);
+        assert_eq!(numbers(open.last(1, at(11), |_| true)), [5]);
+        let is_odd = |parcel: &Shared| !parcel.downcast_ref::<u64>().unwrap().is_multiple_of(2);
+        assert_eq!(numbers(open.last(2, at(10), is_odd)), [3, 5], "the last two that are wanted");
+        assert!(open.last(0, at(0), |_| true).is_empty());
     }
 }

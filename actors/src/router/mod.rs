@@ -10,7 +10,9 @@ mod actor;
 mod arbiters;
 mod directory;
 mod dispatcher;
+mod entry;
 mod history;
+mod predicate;
 mod publisher;
 mod recipients;
 mod routes;
@@ -23,6 +25,7 @@ pub use actor::{
 pub use arbiters::{Arbiters, ArbitersConfig};
 pub use directory::Directory;
 pub use history::MAX_HISTORY;
+pub use predicate::Predicate;
 pub use publisher::{PublishError, Published, Publisher};
 pub(crate) use recipients::{Recipients, Snapshot};
 pub use routes::Selector;

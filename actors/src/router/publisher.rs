@@ -9,10 +9,14 @@ use std::{
 use actix::Message;
 use arc_swap::ArcSwap;
 
-use super::{Snapshot, history::History};
+use super::{
+    Recipients, Snapshot,
+    history::History,
+    recipients::{ChunkedList, Selective},
+};
 use crate::{
     agent::{Lane, Parcel, Passage, Reason, Shown},
-    inbox::{ArbiterPort, Hub, Route, SendOptions, Shared},
+    inbox::{ArbiterPort, Fanout, Hub, Route, SendOptions, Shared},
 };
 
 /// What every publisher of a route shares: the snapshot of its recipients, and its ledger.
@@ -86,9 +90,10 @@ impl<M: Message + Send + Sync + 'static> Publisher<M> {
         &self.cell.route.name
     }
 
-    /// How many agents a message published now would go to.
+    /// How many agents a message published now would go to, if it passed every predicate.
     pub fn recipients(&self) -> usize {
-        self.cell.snapshot.load().total
+        let snapshot = self.cell.snapshot.load();
+        snapshot.total + snapshot.selective.len()
     }
 
     /// What became of everything published on this route.
@@ -114,8 +119,9 @@ impl<M: Message + Send + Sync + 'static> Publisher<M> {
 
     /// The ports of arbiters that have recipients.
     fn ports<'a>(&'a self, snapshot: &'a Snapshot) -> impl Iterator<Item = &'a ArbiterPort> {
-        let ports = self.cell.hub.ports().iter().zip(&snapshot.lists);
-        ports.filter(|(_, list)| list.is_some()).map(|(port, _)| &**port)
+        let ports = self.cell.hub.ports().iter().zip(&snapshot.lists).enumerate();
+        let leads_there = |at: usize| snapshot.selective.iter().any(|selective| selective.arbiter == at);
+        ports.filter(move |(at, (_, list))| list.is_some() || leads_there(*at)).map(|(_, (port, _))| &**port)
     }
 
     /// One full recipient that waits, or one full log on the way, holds up the whole route: a message goes to all of its
@@ -144,12 +150,15 @@ impl<M: Message + Send + Sync + 'static> Publisher<M> {
             let shown = Shown::Owned(&mut message);
             hub.interventions.outbound(&mut Passage::new(None, Some(&route.name), &meta, shown)).is_ok()
         };
-        // From here on nothing of the user's runs until the history is free again.
+        // From here on nothing of the user's but predicates runs until the history is free again.
         let mut kept = history.lock();
         let snapshot = snapshot.load();
-        route.ledger.sent(writer, snapshot.total as u64);
+        let chosen =
+            if passes && !snapshot.selective.is_empty() { snapshot.choose(&message) } else { Vec::new() };
+        let recipients = snapshot.total + chosen.len();
+        route.ledger.sent(writer, recipients as u64);
         let lose = |reason, message| {
-            route.ledger.lost(writer, reason, snapshot.total as u64);
+            route.ledger.lost(writer, reason, recipients as u64);
             hub.settled();
             refused(reason, message)
         };
@@ -166,10 +175,30 @@ impl<M: Message + Send + Sync + 'static> Publisher<M> {
                 port.publish(lane, to, parcel.clone());
             }
         }
+        if !chosen.is_empty() {
+            self.publish_to(&chosen, lane, &parcel);
+        }
         let gone = kept.as_mut().map(|kept| kept.keep(lane, deadline, parcel));
         drop(kept);
         drop(gone);
-        Ok(Published { recipients: snapshot.total })
+        Ok(Published { recipients })
+    }
+
+    /// Sends to those whose predicates passed the message.
+    #[inline(never)]
+    fn publish_to(&self, chosen: &[&Selective], lane: Lane, parcel: &Shared) {
+        let RouteCell { hub, route, .. } = &*self.cell;
+        for (at, port) in hub.ports().iter().enumerate() {
+            let mut list = ChunkedList::default();
+            chosen
+                .iter()
+                .filter(|selective| selective.arbiter == at)
+                .for_each(|selective| list.push(selective.recipient.clone()));
+            if list.len() > 0 {
+                let to: Arc<dyn Fanout> = Arc::new(Recipients::<M>::new(route.clone(), list));
+                port.publish(lane, &to, parcel.clone());
+            }
+        }
     }
 
     /// The same publisher, whose route keeps the last `depth` publications, of all of its publishers together, for those

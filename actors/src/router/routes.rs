@@ -11,10 +11,10 @@ use rustc_hash::{FxBuildHasher, FxHashMap};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Recipients, Snapshot, SubscribeOptions,
+    Snapshot, SubscribeOptions,
+    entry::{Entry, Member, Wants},
     history::History,
     publisher::RouteCell,
-    recipients::{ChunkedList, Recipient},
     subscriptions::Subscriptions,
     topic_tree::TopicTree,
 };
@@ -22,7 +22,7 @@ use crate::{
     agent::{
         AgentId, Capability, GroupName, Kind, Listing, Timestamp, TopicFilter, TopicName, short_type_name,
     },
-    inbox::{AgentHandle, Fanout, Hub, Route},
+    inbox::{AgentHandle, Hub},
 };
 
 /// Whom a multicast is for.
@@ -50,74 +50,6 @@ impl fmt::Display for Selector {
             Selector::Capability(name) => write!(f, "capability {name}"),
             Selector::Kind(name) => write!(f, "kind {name}"),
         }
-    }
-}
-
-struct Member {
-    agent: AgentHandle,
-    arbiter: usize,
-}
-
-struct Entry {
-    selector: Selector,
-    message: TypeId,
-    cell: Arc<RouteCell>,
-    lists: Vec<ChunkedList>,
-    freeze: fn(Arc<Route>, ChunkedList) -> Arc<dyn Fanout>,
-    changed: bool,
-}
-
-impl Entry {
-    fn topic(&self) -> Option<&TopicName> {
-        match &self.selector {
-            Selector::Topic(topic) => Some(topic),
-            _ => None,
-        }
-    }
-
-    fn add(&mut self, member: &Member) {
-        if let Some(accept) = member.agent.door.accept(self.message) {
-            self.lists[member.arbiter].push(Recipient { agent: member.agent.clone(), accept });
-            self.changed = true;
-        }
-    }
-
-    /// Adds a member, and sends it the last publications of those before: publishers see it between two publications.
-    fn join(&mut self, member: &Member, replay: usize) {
-        let cell = self.cell.clone();
-        let kept = cell.history.lock();
-        self.add(member);
-        self.publish();
-        let Some(kept) = kept.filter(|_| replay > 0) else { return };
-        let Some(accept) = member.agent.door.accept(self.message) else { return };
-        let mut alone = ChunkedList::default();
-        alone.push(Recipient { agent: member.agent.clone(), accept });
-        let to = (self.freeze)(cell.route.clone(), alone);
-        let (hub, port) = (&cell.hub, member.agent.door.port());
-        for (lane, parcel) in kept.last(replay, hub.now()) {
-            cell.route.ledger.sent(hub.writer(), 1);
-            port.publish(lane, &to, parcel);
-        }
-    }
-
-    fn remove(&mut self, gone: &dyn Fn(&AgentId) -> bool) {
-        let before: usize = self.lists.iter().map(ChunkedList::len).sum();
-        self.lists.iter_mut().for_each(|list| list.remove(gone));
-        let after: usize = self.lists.iter().map(ChunkedList::len).sum();
-        self.changed |= after < before;
-    }
-
-    fn publish(&mut self) {
-        if !std::mem::take(&mut self.changed) {
-            return;
-        }
-        let freeze = |list: &ChunkedList| {
-            (list.len() > 0).then(|| (self.freeze)(self.cell.route.clone(), list.clone()))
-        };
-        self.cell.snapshot.store(Arc::new(Snapshot {
-            total: self.lists.iter().map(ChunkedList::len).sum(),
-            lists: self.lists.iter().map(freeze).collect(),
-        }));
     }
 }
 
@@ -172,16 +104,10 @@ impl Routes {
             snapshot: ArcSwap::from_pointee(Snapshot::default()),
             history: History::default(),
         });
-        let mut entry = Entry {
-            selector: selector.clone(),
-            message,
-            cell: cell.clone(),
-            lists: vec![ChunkedList::default(); self.hub.ports().len()],
-            freeze: |route, list| Arc::new(Recipients::<M>::new(route, list)),
-            changed: false,
-        };
+        let mut entry = Entry::new::<M>(selector, cell.clone());
         for agent in self.select(selector) {
-            entry.add(&self.members[agent.id()]);
+            let wants = self.wants(agent.id(), &entry);
+            entry.add(&self.members[agent.id()], wants);
         }
         entry.publish();
         self.entries.push(entry);
@@ -203,7 +129,7 @@ impl Routes {
         if !self.entries.is_empty() {
             for selector in selectors(member.agent.listing()) {
                 for index in self.by_selector.get(&selector).into_iter().flatten() {
-                    self.entries[*index].add(&member);
+                    self.entries[*index].add(&member, Wants::All);
                 }
             }
         }
@@ -248,13 +174,30 @@ impl Routes {
         options: &SubscribeOptions,
     ) -> bool {
         let Some(member) = self.members.get(agent) else { return false };
-        for index in self.by_topic.matched_by(filter).into_iter().flatten() {
-            let entry = &mut self.entries[*index];
-            if entry.topic().is_some_and(|topic| !self.subscriptions.hears(agent, topic)) {
-                entry.join(member, options.replay);
+        let indexes: Vec<usize> = self.by_topic.matched_by(filter).into_iter().flatten().copied().collect();
+        let before: Vec<Wants> =
+            indexes.iter().map(|index| self.wants(agent, &self.entries[*index])).collect();
+        if !self.subscriptions.add(filter, agent, options.predicate.clone()) {
+            return false;
+        }
+        for (index, before) in indexes.into_iter().zip(before) {
+            let wants = self.wants(agent, &self.entries[index]);
+            let entry = &mut self.entries[index];
+            match before {
+                Wants::Nothing => entry.join(member, wants, options.replay),
+                Wants::All => {}
+                Wants::Some(_) => {
+                    entry.remove(&|id| id == agent);
+                    entry.add(member, wants);
+                }
             }
         }
-        self.subscriptions.add(filter, agent)
+        true
+    }
+
+    /// What an agent wants of a topic's route.
+    fn wants(&self, agent: &AgentId, entry: &Entry) -> Wants {
+        entry.topic().map_or(Wants::All, |topic| self.subscriptions.wants(agent, topic, entry.message))
     }
 
     /// Ends a subscription. Answers whether there was one.
@@ -262,11 +205,16 @@ impl Routes {
         if !self.subscriptions.remove(filter, agent) {
             return false;
         }
+        let Some(member) = self.members.get(agent) else { return true };
         for index in self.by_topic.matched_by(filter).into_iter().flatten() {
+            let wants = self.wants(agent, &self.entries[*index]);
             let entry = &mut self.entries[*index];
-            if entry.topic().is_some_and(|topic| !self.subscriptions.hears(agent, topic)) {
-                entry.remove(&|id| id == agent);
+            // Whoever still gets everything keeps its place.
+            if entry.has_all(agent) && matches!(wants, Wants::All) {
+                continue;
             }
+            entry.remove(&|id| id == agent);
+            entry.add(member, wants);
         }
         true
     }
@@ -302,12 +250,7 @@ impl Routes {
     /// Whether every route holds just the members it should; says which does not.
     pub(crate) fn verify(&self) -> Result<(), String> {
         for entry in &self.entries {
-            let mut on: Vec<_> = entry
-                .lists
-                .iter()
-                .flat_map(ChunkedList::iter)
-                .map(|recipient| recipient.agent.id().clone())
-                .collect();
+            let mut on: Vec<_> = entry.agents().cloned().collect();
             let mut should: Vec<_> = self
                 .select(&entry.selector)
                 .into_iter()

@@ -103,7 +103,11 @@ impl World {
 
     /// Subscribes an agent that wants so many of the last publications, too.
     pub(crate) async fn subscribe_late(&self, topic: &str, agent: &AgentId, replay: usize) {
-        let (filter, options) = (TopicFilter::new(topic).unwrap(), SubscribeOptions { replay });
+        self.subscribe_with(topic, agent, SubscribeOptions::new().replay(replay)).await;
+    }
+
+    pub(crate) async fn subscribe_with(&self, topic: &str, agent: &AgentId, options: SubscribeOptions) {
+        let filter = TopicFilter::new(topic).unwrap();
         assert!(self.router.send(Subscribe { filter, agent: agent.clone(), options }).await.unwrap());
     }
 

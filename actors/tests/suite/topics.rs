@@ -11,7 +11,8 @@ use std::{
 
 use phalanx_actors::{
     agent::{TopicFilter, TopicName},
-    inbox::{OverflowPolicy, SendOptions},
+    inbox::{HubConfig, OverflowPolicy, SendOptions},
+    router::{ArbitersConfig, SubscribeOptions},
     supervisor::{RestartPolicy, SpawnOptions},
 };
 use proptest::prelude::*;
@@ -95,6 +96,82 @@ fn a_late_subscriber_gets_the_last_publications_it_asked_for_and_then_the_new_on
             assert_eq!(log.text(), expected, "replay of {replay}");
         }
         assert_eq!((counts.sent, counts.delivered), (8, 8), "what is replayed is sent");
+    });
+}
+
+fn notes_above(least: u32) -> impl Fn(&Do) -> bool + Send + Sync {
+    move |what| matches!(what, Do::Note(number) if *number > least)
+}
+
+#[test]
+fn a_subscription_with_a_predicate_gets_only_what_passes_and_only_that_is_sent() {
+    for arbiters in [ArbitersConfig::Here, ArbitersConfig::Threads(2)] {
+        threaded(async {
+            let world = World::start(arbiters, HubConfig::default()).await;
+            let topic = world.publisher("t").keep_last(9);
+            topic.publish(Do::Note(1)).unwrap();
+            topic.publish(Do::Note(5)).unwrap();
+            let mut agents = Vec::new();
+            for (at, options) in [
+                SubscribeOptions::new().replay(1).only(notes_above(0)),
+                SubscribeOptions::new().replay(9).only(notes_above(3)),
+                SubscribeOptions::new(),
+                SubscribeOptions::new().only(|_: &Do| panic!("a predicate that panics passes nothing")),
+            ]
+            .into_iter()
+            .enumerate()
+            {
+                let log = Log::default();
+                let agent = world.actor(&format!("agent/{at}"), &log, SpawnOptions::default()).await;
+                world.enlist([agent.handle()]).await;
+                world.subscribe_with("t", agent.id(), options).await;
+                agents.push((agent, log));
+            }
+            assert_eq!(topic.recipients(), 4);
+            assert_eq!(topic.publish(Do::Note(2)).unwrap().recipients, 2);
+            assert_eq!(topic.publish(Do::Note(7)).unwrap().recipients, 3);
+            // Another subscription that wants more widens it, and narrows it again when it ends.
+            let widened = agents[1].0.id();
+            world.subscribe_with("*", widened, SubscribeOptions::new().only(notes_above(1))).await;
+            assert_eq!(topic.publish(Do::Note(2)).unwrap().recipients, 3);
+            world.subscribe(">", widened).await;
+            assert_eq!(topic.publish(Do::Note(0)).unwrap().recipients, 2);
+            world.unsubscribe(">", widened).await;
+            world.unsubscribe("*", widened).await;
+            assert_eq!(topic.publish(Do::Note(3)).unwrap().recipients, 2);
+            world.directory.verify().unwrap();
+            let counts = world.settled().await;
+            assert_eq!((counts.sent, counts.delivered), (2 + 12, 2 + 12));
+            for ((agent, log), heard) in agents.iter().zip([
+                "+0 0:5 0:2 0:7 0:2 0:3",
+                "+0 0:5 0:7 0:2 0:0",
+                "+0 0:2 0:7 0:2 0:0 0:3",
+                "",
+            ]) {
+                let text = log.text();
+                assert!(text == heard || (heard.is_empty() && text == "+0"), "{}: {text}", agent.id());
+            }
+            world.remove(agents[0].0.id()).await;
+            assert_eq!(topic.recipients(), 3);
+            world.arbiters.join();
+        });
+    }
+}
+
+#[test]
+fn a_predicate_that_uses_the_host_does_not_pass_and_harms_nobody() {
+    paused(async {
+        let world = World::here().await;
+        let topic = world.publisher("t").keep_last(1);
+        let agent = world.actor("a", &Log::default(), SpawnOptions::default()).await;
+        world.enlist([agent.handle()]).await;
+        let (directory, again) = (world.directory.clone(), topic.clone());
+        let looks_up = move |_: &Do| directory.agent(&name("a")).is_some();
+        let publishes = move |_: &Do| again.publish(Do::Note(9)).is_ok();
+        world.subscribe_with("t", agent.id(), SubscribeOptions::new().only(looks_up)).await;
+        world.subscribe_with("*", agent.id(), SubscribeOptions::new().only(publishes)).await;
+        assert_eq!(topic.publish(Do::Note(1)).unwrap().recipients, 0);
+        assert_eq!(world.settled().await.sent, 0);
     });
 }
 
