@@ -37,13 +37,14 @@ use std::{
 use actix::{Handler, Message};
 use phalanx_actors::{
     agent::{
-        Agent, AgentId, Capability, GroupName, InvalidName, Kind, TaskId, Terminated, Timestamp, TopicName,
+        Agent, AgentId, Capability, GroupName, InvalidName, Kind, TaskId, Terminated, Timestamp, TopicFilter,
+        TopicName,
     },
     coordinator::{AwaitAll, AwaitError, AwaitTask, Submit, SubmitErrors, TaskReport, TaskSpec, TaskTotals},
     inbox::{AgentHandle, AgentRef, Counts, DeadLetters, Hub},
     initializer::{Body, StartUp, StartUpError, StartupOptions, StartupReport, StartupTask},
     monitor::{Event, Record},
-    router::{Arbiters, Directory, Publisher, Selector, Subscribe, Unsubscribe},
+    router::{Arbiters, Directory, Publisher, Selector, Subscribe, SubscribeOptions, Unsubscribe},
     supervisor::{Supervisor, Watches},
 };
 
@@ -290,16 +291,33 @@ impl Host {
         self.inner.directory.publisher(selector)
     }
 
-    /// Subscribes an agent to a topic; the subscription ends with the agent and survives its restarts. Answers whether that
-    /// changed anything.
+    /// Subscribes an agent to a topic, or to all that a filter such as `news.*.chess` or `news.>` matches; the subscription
+    /// ends with the agent and survives its restarts. Answers whether that changed anything.
     ///
     /// # Errors
     /// [`HostError`] when a name is no name or there is no such agent.
-    pub async fn subscribe(&self, topic: impl AsRef<str>, agent: impl AsRef<str>) -> Result<bool, HostError> {
-        let topic = TopicName::new(topic)?;
+    pub async fn subscribe(
+        &self,
+        filter: impl AsRef<str>,
+        agent: impl AsRef<str>,
+    ) -> Result<bool, HostError> {
+        self.subscribe_with(filter, agent, SubscribeOptions::default()).await
+    }
+
+    /// Subscribes an agent to a topic or a filter, saying more about it.
+    ///
+    /// # Errors
+    /// As [`Host::subscribe`].
+    pub async fn subscribe_with(
+        &self,
+        filter: impl AsRef<str>,
+        agent: impl AsRef<str>,
+        options: SubscribeOptions,
+    ) -> Result<bool, HostError> {
+        let filter = TopicFilter::new(filter)?;
         let agent = self.agent(agent)?.id().clone();
         let router = &self.inner.protocols.router;
-        router.send(Subscribe { topic, agent }).await.map_err(|_| HostError::NoAnswer("router"))
+        router.send(Subscribe { filter, agent, options }).await.map_err(|_| HostError::NoAnswer("router"))
     }
 
     /// Ends a subscription. Answers whether there was one.
@@ -308,12 +326,12 @@ impl Host {
     /// [`HostError`] when a name is no name.
     pub async fn unsubscribe(
         &self,
-        topic: impl AsRef<str>,
+        filter: impl AsRef<str>,
         agent: impl AsRef<str>,
     ) -> Result<bool, HostError> {
-        let (topic, agent) = (TopicName::new(topic)?, AgentId::new(agent)?);
+        let (filter, agent) = (TopicFilter::new(filter)?, AgentId::new(agent)?);
         let router = &self.inner.protocols.router;
-        router.send(Unsubscribe { topic, agent }).await.map_err(|_| HostError::NoAnswer("router"))
+        router.send(Unsubscribe { filter, agent }).await.map_err(|_| HostError::NoAnswer("router"))
     }
 
     /// Asks all who offer a capability. Await it for one row per agent asked.

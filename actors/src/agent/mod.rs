@@ -12,6 +12,7 @@ mod name;
 mod outcome;
 mod priority;
 mod time;
+mod topic;
 
 pub use adopted::{Adopted, Adoption, Forwarded};
 pub use card::{Agent, Card, Listing, Location};
@@ -24,7 +25,9 @@ pub use intervention::{Intervention, Interventions, Objection, Passage, Verdict}
 pub use lifecycle::{ExitReason, Lifecycle, LifecycleChange, Me, Terminated};
 pub(crate) use meta::Batch;
 pub use meta::{Delivery, Lane, MessageId, Meta, Parcel, TraceContext};
-pub use name::{AgentId, Capability, GroupName, InvalidName, Kind, MAX_NAME_BYTES, TaskId, TopicName};
+pub use name::{AgentId, Capability, GroupName, InvalidName, Kind, MAX_NAME_BYTES, TaskId};
 pub use outcome::{AskError, Column, Reason, Refused, short_type_name};
 pub use priority::{Priority, UnknownPriority};
 pub use time::Timestamp;
+pub(crate) use topic::Level;
+pub use topic::{TopicFilter, TopicName};

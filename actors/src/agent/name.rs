@@ -1,11 +1,8 @@
-//! Names, parsed once at the edge: [`AgentId`], [`Kind`], [`Capability`], [`TopicName`], [`GroupName`], [`TaskId`].
+//! Names, parsed once at the edge: [`AgentId`], [`Kind`], [`Capability`], [`GroupName`], [`TaskId`]; the names of topics
+//! are next door.
 //!
 //! **Invariant.** A name is 1 to 255 bytes of UTF-8 without control characters and without white space at either
 //! end, so that it can be printed, logged and used as a key anywhere without escaping surprises.
-
-use std::{borrow::Borrow, fmt, str::FromStr, sync::Arc};
-
-use serde::{Deserialize, Serialize};
 
 /// The longest name \[bytes\].
 pub const MAX_NAME_BYTES: usize = 255;
@@ -47,9 +44,48 @@ pub enum InvalidName {
         /// The text as it came.
         text: String,
     },
+    /// Two dots in a row, or a dot at an end.
+    #[error("{what} {text:?} has an empty level at byte {at}: write something between the dots")]
+    EmptyLevel {
+        /// What was being named.
+        what: &'static str,
+        /// The text as it came.
+        text: String,
+        /// Where the level should begin \[bytes\].
+        at: usize,
+    },
+    /// A wildcard where one topic is to be named.
+    #[error(
+        "{what} {text:?} holds the wildcard '{wildcard}' at byte {at}: name one topic; wildcards are for subscriptions"
+    )]
+    Wildcard {
+        /// What was being named.
+        what: &'static str,
+        /// The text as it came.
+        text: String,
+        /// The wildcard.
+        wildcard: char,
+        /// Where it stands \[bytes\].
+        at: usize,
+    },
+    /// A wildcard that is not a level of its own, or a `>` that is not the last.
+    #[error(
+        "{what} {text:?} holds '{wildcard}' at byte {at}: '*' stands for one whole level, '>' for the rest at the end"
+    )]
+    MisplacedWildcard {
+        /// What was being named.
+        what: &'static str,
+        /// The text as it came.
+        text: String,
+        /// The wildcard.
+        wildcard: char,
+        /// Where it stands \[bytes\].
+        at: usize,
+    },
 }
 
-fn parse(what: &'static str, text: &str) -> Result<(), InvalidName> {
+/// A name of any sort.
+pub(super) fn parse(what: &'static str, text: &str) -> Result<(), InvalidName> {
     if text.is_empty() {
         return Err(InvalidName::Empty { what });
     }
@@ -67,20 +103,23 @@ fn parse(what: &'static str, text: &str) -> Result<(), InvalidName> {
 
 macro_rules! name {
     ($(#[$doc:meta])* $Name:ident, $what:literal) => {
+        name!($(#[$doc])* $Name, $what, crate::agent::name::parse);
+    };
+    ($(#[$doc:meta])* $Name:ident, $what:literal, $parse:path) => {
         $(#[$doc])*
-        #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
         #[serde(try_from = "String", into = "String")]
-        pub struct $Name(Arc<str>);
+        pub struct $Name(std::sync::Arc<str>);
 
         impl $Name {
             /// Parses a name.
             ///
             /// # Errors
-            /// [`InvalidName`] says what is wrong with the text.
-            pub fn new(text: impl AsRef<str>) -> Result<Self, InvalidName> {
+            /// [`InvalidName`](crate::agent::InvalidName) says what is wrong with the text.
+            pub fn new(text: impl AsRef<str>) -> Result<Self, crate::agent::InvalidName> {
                 let text = text.as_ref();
-                parse($what, text)?;
-                Ok(Self(Arc::from(text)))
+                $parse($what, text)?;
+                Ok(Self(std::sync::Arc::from(text)))
             }
 
             /// The name as text.
@@ -89,19 +128,19 @@ macro_rules! name {
             }
         }
 
-        impl fmt::Display for $Name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        impl std::fmt::Display for $Name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
                 f.pad(&self.0)
             }
         }
 
-        impl fmt::Debug for $Name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                fmt::Debug::fmt(&*self.0, f)
+        impl std::fmt::Debug for $Name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                std::fmt::Debug::fmt(&*self.0, f)
             }
         }
 
-        impl Borrow<str> for $Name {
+        impl std::borrow::Borrow<str> for $Name {
             fn borrow(&self) -> &str {
                 &self.0
             }
@@ -113,37 +152,37 @@ macro_rules! name {
             }
         }
 
-        impl FromStr for $Name {
-            type Err = InvalidName;
-            fn from_str(text: &str) -> Result<Self, InvalidName> {
+        impl std::str::FromStr for $Name {
+            type Err = crate::agent::InvalidName;
+            fn from_str(text: &str) -> Result<Self, crate::agent::InvalidName> {
                 Self::new(text)
             }
         }
 
         impl TryFrom<&str> for $Name {
-            type Error = InvalidName;
-            fn try_from(text: &str) -> Result<Self, InvalidName> {
+            type Error = crate::agent::InvalidName;
+            fn try_from(text: &str) -> Result<Self, crate::agent::InvalidName> {
                 Self::new(text)
             }
         }
 
         impl TryFrom<String> for $Name {
-            type Error = InvalidName;
-            fn try_from(text: String) -> Result<Self, InvalidName> {
+            type Error = crate::agent::InvalidName;
+            fn try_from(text: String) -> Result<Self, crate::agent::InvalidName> {
                 Self::new(text)
             }
         }
 
         impl TryFrom<&String> for $Name {
-            type Error = InvalidName;
-            fn try_from(text: &String) -> Result<Self, InvalidName> {
+            type Error = crate::agent::InvalidName;
+            fn try_from(text: &String) -> Result<Self, crate::agent::InvalidName> {
                 Self::new(text)
             }
         }
 
         impl TryFrom<&$Name> for $Name {
-            type Error = InvalidName;
-            fn try_from(name: &$Name) -> Result<Self, InvalidName> {
+            type Error = crate::agent::InvalidName;
+            fn try_from(name: &$Name) -> Result<Self, crate::agent::InvalidName> {
                 Ok(name.clone())
             }
         }
@@ -155,6 +194,8 @@ macro_rules! name {
         }
     };
 }
+
+pub(super) use name;
 
 name!(
     /// The identity of one agent on a host, kept over its restarts. Slashes are a convention, as in `seller/7`.
@@ -170,11 +211,6 @@ name!(
     /// Something an agent offers to do, for example `sell`.
     Capability,
     "capability"
-);
-name!(
-    /// The name of a topic, levels apart by dots, for example `news.sport`.
-    TopicName,
-    "topic"
 );
 name!(
     /// The name of a group of agents.

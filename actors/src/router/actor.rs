@@ -16,9 +16,9 @@ use std::sync::Arc;
 
 use actix::{Actor, Context, Handler, Message, Supervised};
 
-use super::{Directory, RouterEvent};
+use super::{Directory, Predicate, RouterEvent};
 use crate::{
-    agent::{Agent, AgentId, Card, Timestamp, TopicName},
+    agent::{Agent, AgentId, Card, Timestamp, TopicFilter},
     inbox::AgentHandle,
 };
 
@@ -39,22 +39,64 @@ pub struct Rerouted {
     pub taken: Vec<AgentId>,
 }
 
-/// Subscribes an agent to a topic. Answered with whether that changed anything.
+/// Subscribes an agent to topics. Answered with whether that changed anything.
 #[derive(Debug, Clone, Message)]
 #[rtype(result = "bool")]
 pub struct Subscribe {
-    /// The topic.
-    pub topic: TopicName,
-    /// Who wants its messages.
+    /// Which topics.
+    pub filter: TopicFilter,
+    /// Who wants their messages.
     pub agent: AgentId,
+    /// What more is wanted.
+    pub options: SubscribeOptions,
+}
+
+/// What may be said with a subscription.
+///
+/// # Examples
+/// ```
+/// use phalanx_actors::router::SubscribeOptions;
+///
+/// struct Price { cents: u64 }
+/// let options = SubscribeOptions::new().replay(1).only(|price: &Price| price.cents < 100);
+/// # let _ = options;
+/// ```
+#[derive(Debug, Clone, Default)]
+pub struct SubscribeOptions {
+    pub(crate) replay: usize,
+    pub(crate) predicate: Option<Predicate>,
+}
+
+impl SubscribeOptions {
+    /// Everything that is published from now on.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// So many of the last publications of each topic at once, the oldest first, of those that the topic keeps
+    /// ([`Publisher::keep_last`](super::Publisher::keep_last)); none by default. A topic that the agent hears already by another
+    /// subscription sends nothing again.
+    #[must_use]
+    pub fn replay(mut self, most: usize) -> Self {
+        self.replay = most;
+        self
+    }
+
+    /// Of the messages of type `M` only those that `test` answers true to. Where several subscriptions of an agent match a
+    /// topic, it gets what any of them wants.
+    #[must_use]
+    pub fn only<M: 'static>(mut self, test: impl Fn(&M) -> bool + Send + Sync + 'static) -> Self {
+        self.predicate = Some(Predicate::new(test));
+        self
+    }
 }
 
 /// Ends a subscription. Answered with whether there was one.
 #[derive(Debug, Clone, Message)]
 #[rtype(result = "bool")]
 pub struct Unsubscribe {
-    /// The topic.
-    pub topic: TopicName,
+    /// The filter that was subscribed to.
+    pub filter: TopicFilter,
     /// Who wants its messages no more.
     pub agent: AgentId,
 }
@@ -114,10 +156,10 @@ impl Handler<Reroute> for Router {
 impl Handler<Subscribe> for Router {
     type Result = bool;
     fn handle(&mut self, subscribe: Subscribe, _: &mut Context<Self>) -> bool {
-        let changed = self.directory.subscribe(&subscribe.topic, &subscribe.agent);
+        let changed = self.directory.subscribe(&subscribe.filter, &subscribe.agent, &subscribe.options);
         if changed {
-            let Subscribe { topic, agent } = subscribe;
-            self.tell(|at| RouterEvent::Subscribed { at, topic, agent });
+            let Subscribe { filter, agent, .. } = subscribe;
+            self.tell(|at| RouterEvent::Subscribed { at, filter, agent });
         }
         changed
     }
@@ -126,10 +168,10 @@ impl Handler<Subscribe> for Router {
 impl Handler<Unsubscribe> for Router {
     type Result = bool;
     fn handle(&mut self, unsubscribe: Unsubscribe, _: &mut Context<Self>) -> bool {
-        let changed = self.directory.unsubscribe(&unsubscribe.topic, &unsubscribe.agent);
+        let changed = self.directory.unsubscribe(&unsubscribe.filter, &unsubscribe.agent);
         if changed {
-            let Unsubscribe { topic, agent } = unsubscribe;
-            self.tell(|at| RouterEvent::Unsubscribed { at, topic, agent });
+            let Unsubscribe { filter, agent } = unsubscribe;
+            self.tell(|at| RouterEvent::Unsubscribed { at, filter, agent });
         }
         changed
     }

@@ -4,9 +4,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use actix::Message;
 
-use super::{Publisher, Selector, routes::Routes};
+use super::{Publisher, Selector, SubscribeOptions, predicate::refuse_inside, routes::Routes};
 use crate::{
-    agent::{AgentId, Timestamp, TopicName},
+    agent::{AgentId, Timestamp, TopicFilter},
     inbox::{AgentHandle, Hub},
 };
 
@@ -26,6 +26,7 @@ impl Directory {
     }
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, Routes> {
+        refuse_inside();
         self.routes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -54,9 +55,9 @@ impl Directory {
         self.lock().members().cloned().collect()
     }
 
-    /// The topics that were subscribed to, with how many subscribers each has.
-    pub fn topics(&self) -> Vec<(TopicName, usize)> {
-        self.lock().topics()
+    /// The filters that were subscribed to, by name, with how many subscribers each has.
+    pub fn subscriptions(&self) -> Vec<(TopicFilter, usize)> {
+        self.lock().subscriptions()
     }
 
     /// Removes and adds agents in one change that publishers see as a whole. Answers those to be added whose id is taken.
@@ -74,18 +75,23 @@ impl Directory {
         taken
     }
 
-    /// Subscribes an agent to a topic. Answers false when it was subscribed already, or is not in the tables.
-    pub(crate) fn subscribe(&self, topic: &TopicName, agent: &AgentId) -> bool {
+    /// Subscribes an agent to topics. Answers false when it was subscribed to that filter already, or is not in the tables.
+    pub(crate) fn subscribe(
+        &self,
+        filter: &TopicFilter,
+        agent: &AgentId,
+        options: &SubscribeOptions,
+    ) -> bool {
         let mut routes = self.lock();
-        let changed = routes.subscribe(topic, agent);
+        let changed = routes.subscribe(filter, agent, options);
         routes.publish();
         changed
     }
 
     /// Ends a subscription. Answers whether there was one.
-    pub(crate) fn unsubscribe(&self, topic: &TopicName, agent: &AgentId) -> bool {
+    pub(crate) fn unsubscribe(&self, filter: &TopicFilter, agent: &AgentId) -> bool {
         let mut routes = self.lock();
-        let changed = routes.unsubscribe(topic, agent);
+        let changed = routes.unsubscribe(filter, agent);
         routes.publish();
         changed
     }

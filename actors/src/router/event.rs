@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use crate::{
-    agent::{AgentId, Timestamp, TopicName},
+    agent::{AgentId, Timestamp, TopicFilter},
     monitor::{Event, Severity},
 };
 
@@ -22,12 +22,12 @@ pub enum RouterEvent {
         /// How many were not added because their id is another agent's.
         taken: usize,
     },
-    /// An agent subscribed to a topic.
+    /// An agent subscribed to topics.
     Subscribed {
         /// When.
         at: Timestamp,
-        /// The topic.
-        topic: TopicName,
+        /// Which topics.
+        filter: TopicFilter,
         /// The agent.
         agent: AgentId,
     },
@@ -35,8 +35,8 @@ pub enum RouterEvent {
     Unsubscribed {
         /// When.
         at: Timestamp,
-        /// The topic.
-        topic: TopicName,
+        /// Which topics.
+        filter: TopicFilter,
         /// The agent.
         agent: AgentId,
     },
@@ -54,11 +54,11 @@ impl From<RouterEvent> for Event {
                     .with("removed", removed)
                     .with("taken", taken)
             }
-            RouterEvent::Subscribed { at, topic, agent } => {
-                system(Severity::Info, "router.subscribed", at).about(agent).with("topic", topic.as_str())
+            RouterEvent::Subscribed { at, filter, agent } => {
+                system(Severity::Info, "router.subscribed", at).about(agent).with("filter", filter.as_str())
             }
-            RouterEvent::Unsubscribed { at, topic, agent } => {
-                system(Severity::Info, "router.unsubscribed", at).about(agent).with("topic", topic.as_str())
+            RouterEvent::Unsubscribed { at, filter, agent } => {
+                system(Severity::Info, "router.unsubscribed", at).about(agent).with("filter", filter.as_str())
             }
         }
     }
@@ -71,12 +71,12 @@ mod tests {
 
     #[test]
     fn the_monitor_is_told_each_router_event_by_its_serialised_name_and_data() {
-        let (at, topic, agent) =
-            (Timestamp::ZERO, TopicName::new("news").unwrap(), AgentId::new("a").unwrap());
+        let (at, filter, agent) =
+            (Timestamp::ZERO, TopicFilter::new("news.*").unwrap(), AgentId::new("a").unwrap());
         for event in [
             RouterEvent::Rerouted { at, added: 1, removed: 2, taken: 3 },
-            RouterEvent::Subscribed { at, topic: topic.clone(), agent: agent.clone() },
-            RouterEvent::Unsubscribed { at, topic, agent },
+            RouterEvent::Subscribed { at, filter: filter.clone(), agent: agent.clone() },
+            RouterEvent::Unsubscribed { at, filter, agent },
         ] {
             let how = (EventKind::SystemEvent, Severity::Info);
             assert_told("router", &event, &event.clone().into(), how, &[]);

@@ -9,10 +9,14 @@ use std::{
 use actix::Message;
 use arc_swap::ArcSwap;
 
-use super::Snapshot;
+use super::{
+    Recipients, Snapshot,
+    history::History,
+    recipients::{ChunkedList, Selective},
+};
 use crate::{
-    agent::{Parcel, Passage, Reason, Shown},
-    inbox::{ArbiterPort, Hub, Route, SendOptions, Shared},
+    agent::{Lane, Parcel, Passage, Reason, Shown},
+    inbox::{ArbiterPort, Fanout, Hub, Route, SendOptions, Shared},
 };
 
 /// What every publisher of a route shares: the snapshot of its recipients, and its ledger.
@@ -20,6 +24,7 @@ pub(crate) struct RouteCell {
     pub(crate) hub: Arc<Hub>,
     pub(crate) route: Arc<Route>,
     pub(crate) snapshot: ArcSwap<Snapshot>,
+    pub(crate) history: History,
 }
 
 /// A publication that was accepted.
@@ -85,9 +90,10 @@ impl<M: Message + Send + Sync + 'static> Publisher<M> {
         &self.cell.route.name
     }
 
-    /// How many agents a message published now would go to.
+    /// How many agents a message published now would go to, if it passed every predicate.
     pub fn recipients(&self) -> usize {
-        self.cell.snapshot.load().total
+        let snapshot = self.cell.snapshot.load();
+        snapshot.total + snapshot.selective.len()
     }
 
     /// What became of everything published on this route.
@@ -113,15 +119,16 @@ impl<M: Message + Send + Sync + 'static> Publisher<M> {
 
     /// The ports of arbiters that have recipients.
     fn ports<'a>(&'a self, snapshot: &'a Snapshot) -> impl Iterator<Item = &'a ArbiterPort> {
-        let ports = self.cell.hub.ports().iter().zip(&snapshot.lists);
-        ports.filter(|(_, list)| list.is_some()).map(|(port, _)| &**port)
+        let ports = self.cell.hub.ports().iter().zip(&snapshot.lists).enumerate();
+        let leads_there = |at: usize| snapshot.selective.iter().any(|selective| selective.arbiter == at);
+        ports.filter(move |(at, (_, list))| list.is_some() || leads_there(*at)).map(|(_, (port, _))| &**port)
     }
 
     /// One full recipient that waits, or one full log on the way, holds up the whole route: a message goes to all of its
     /// recipients or to none.
-    fn is_congested(&self, options: &SendOptions, snapshot: &Snapshot) -> bool {
+    fn is_congested(&self, lane: Lane, snapshot: &Snapshot) -> bool {
         self.cell.route.parked.load(Ordering::Acquire) > 0
-            || self.ports(snapshot).any(|port| !port.has_room(options.lane()))
+            || self.ports(snapshot).any(|port| !port.has_room(lane))
     }
 
     /// With `waits`, the message comes back uncounted and unseen by interventions while there is no room.
@@ -131,39 +138,76 @@ impl<M: Message + Send + Sync + 'static> Publisher<M> {
         options: SendOptions,
         waits: bool,
     ) -> Result<Published, PublishError<M>> {
-        let RouteCell { hub, route, snapshot } = &*self.cell;
-        let snapshot = snapshot.load();
-        let congested = self.is_congested(&options, &snapshot);
-        if waits && congested {
-            let (route, reason) = (route.name.clone(), Reason::Congested);
-            return Err(PublishError { route, reason, message: Some(message) });
+        let RouteCell { hub, route, snapshot, history } = &*self.cell;
+        let refused = |reason, message| Err(PublishError { route: route.name.clone(), reason, message });
+        let lane = options.lane();
+        if waits && self.is_congested(lane, &snapshot.load()) {
+            return refused(Reason::Congested, Some(message));
         }
         let writer = hub.writer();
-        let lane = options.lane();
         let meta = options.stamp(hub, writer, None);
-        route.ledger.sent(writer, snapshot.total as u64);
-        let refuse = |reason, message| {
-            route.ledger.lost(writer, reason, snapshot.total as u64);
-            hub.settled();
-            Err(PublishError { route: route.name.clone(), reason, message })
-        };
-        if !hub.interventions.is_empty() {
+        let passes = hub.interventions.is_empty() || {
             let shown = Shown::Owned(&mut message);
-            let mut passage = Passage::new(None, Some(&route.name), &meta, shown);
-            if hub.interventions.outbound(&mut passage).is_err() {
-                return refuse(Reason::Intervened, None);
-            }
+            hub.interventions.outbound(&mut Passage::new(None, Some(&route.name), &meta, shown)).is_ok()
+        };
+        // From here on nothing of the user's but predicates runs until the history is free again.
+        let mut kept = history.lock();
+        let snapshot = snapshot.load();
+        let chosen =
+            if passes && !snapshot.selective.is_empty() { snapshot.choose(&message) } else { Vec::new() };
+        let recipients = snapshot.total + chosen.len();
+        route.ledger.sent(writer, recipients as u64);
+        let lose = |reason, message| {
+            route.ledger.lost(writer, reason, recipients as u64);
+            hub.settled();
+            refused(reason, message)
+        };
+        if !passes {
+            return lose(Reason::Intervened, None);
         }
-        if congested {
-            return refuse(Reason::Congested, Some(message));
+        if self.is_congested(lane, &snapshot) {
+            return lose(Reason::Congested, Some(message));
         }
+        let deadline = meta.deadline();
         let parcel: Shared = Arc::new(Parcel { meta, message });
         for (port, list) in hub.ports().iter().zip(&snapshot.lists) {
             if let Some(to) = list {
                 port.publish(lane, to, parcel.clone());
             }
         }
-        Ok(Published { recipients: snapshot.total })
+        if !chosen.is_empty() {
+            self.publish_to(&chosen, lane, &parcel);
+        }
+        let gone = kept.as_mut().map(|kept| kept.keep(lane, deadline, parcel));
+        drop(kept);
+        drop(gone);
+        Ok(Published { recipients })
+    }
+
+    /// Sends to those whose predicates passed the message.
+    #[inline(never)]
+    fn publish_to(&self, chosen: &[&Selective], lane: Lane, parcel: &Shared) {
+        let RouteCell { hub, route, .. } = &*self.cell;
+        for (at, port) in hub.ports().iter().enumerate() {
+            let mut list = ChunkedList::default();
+            chosen
+                .iter()
+                .filter(|selective| selective.arbiter == at)
+                .for_each(|selective| list.push(selective.recipient.clone()));
+            if list.len() > 0 {
+                let to: Arc<dyn Fanout> = Arc::new(Recipients::<M>::new(route.clone(), list));
+                port.publish(lane, &to, parcel.clone());
+            }
+        }
+    }
+
+    /// The same publisher, whose route keeps the last `depth` publications, of all of its publishers together, for those
+    /// who subscribe later and ask for a replay; 1 keeps the last value. A route keeps as many as any publisher wanted, at most
+    /// [`MAX_HISTORY`](super::MAX_HISTORY); each is kept until newer ones take its place.
+    #[must_use]
+    pub fn keep_last(self, depth: usize) -> Self {
+        self.cell.history.deepen(depth);
+        self
     }
 
     /// Sends a message as soon as its recipients have room.

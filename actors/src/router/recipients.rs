@@ -1,7 +1,9 @@
 //! [`Recipients`]: who of one arbiter gets a route's messages; [`Snapshot`]: who of all arbiters. Immutable once
 //! published.
 
-use std::{marker::PhantomData, rc::Rc, sync::Arc};
+use std::{any::Any, marker::PhantomData, rc::Rc, sync::Arc};
+
+use super::predicate::Predicate;
 
 use crate::{
     agent::{AgentId, Lane, Parcel, Reason, lost_parcel},
@@ -114,9 +116,27 @@ impl<M: Send + Sync + 'static> Fanout for Recipients<M> {
     }
 }
 
+/// A recipient that wants only what one of its predicates passes.
+#[derive(Clone)]
+pub(crate) struct Selective {
+    pub(crate) recipient: Recipient,
+    pub(crate) arbiter: usize,
+    pub(crate) tests: Arc<[Predicate]>,
+}
+
 /// Who gets a message that is published now, arbiter by arbiter.
 #[derive(Default)]
 pub(crate) struct Snapshot {
     pub(crate) lists: Vec<Option<Arc<dyn Fanout>>>,
+    /// How many are on the lists.
     pub(crate) total: usize,
+    pub(crate) selective: Arc<Vec<Selective>>,
+}
+
+impl Snapshot {
+    /// Those of the selective ones who want this message.
+    pub(crate) fn choose(&self, message: &dyn Any) -> Vec<&Selective> {
+        let wants = |selective: &&Selective| selective.tests.iter().any(|test| test.passes(message));
+        self.selective.iter().filter(wants).collect()
+    }
 }

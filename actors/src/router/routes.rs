@@ -11,13 +11,18 @@ use rustc_hash::{FxBuildHasher, FxHashMap};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Recipients, Snapshot,
+    Snapshot, SubscribeOptions,
+    entry::{Entry, Member, Wants},
+    history::History,
     publisher::RouteCell,
-    recipients::{ChunkedList, Recipient},
+    subscriptions::Subscriptions,
+    topic_tree::TopicTree,
 };
 use crate::{
-    agent::{AgentId, Capability, GroupName, Kind, Listing, Timestamp, TopicName, short_type_name},
-    inbox::{AgentHandle, Fanout, Hub, Route},
+    agent::{
+        AgentId, Capability, GroupName, Kind, Listing, Timestamp, TopicFilter, TopicName, short_type_name,
+    },
+    inbox::{AgentHandle, Hub},
 };
 
 /// Whom a multicast is for.
@@ -26,7 +31,7 @@ use crate::{
 pub enum Selector {
     /// All agents that accept the message type.
     Everyone,
-    /// Those that subscribed to the topic.
+    /// Those that subscribed to the topic, or to a filter that matches it.
     Topic(TopicName),
     /// Those whose cards put them into the group.
     Group(GroupName),
@@ -48,57 +53,15 @@ impl fmt::Display for Selector {
     }
 }
 
-struct Member {
-    agent: AgentHandle,
-    arbiter: usize,
-}
-
-struct Entry {
-    selector: Selector,
-    message: TypeId,
-    cell: Arc<RouteCell>,
-    lists: Vec<ChunkedList>,
-    freeze: fn(Arc<Route>, ChunkedList) -> Arc<dyn Fanout>,
-    changed: bool,
-}
-
-impl Entry {
-    fn add(&mut self, member: &Member) {
-        if let Some(accept) = member.agent.door.accept(self.message) {
-            self.lists[member.arbiter].push(Recipient { agent: member.agent.clone(), accept });
-            self.changed = true;
-        }
-    }
-
-    fn remove(&mut self, gone: &dyn Fn(&AgentId) -> bool) {
-        let before: usize = self.lists.iter().map(ChunkedList::len).sum();
-        self.lists.iter_mut().for_each(|list| list.remove(gone));
-        let after: usize = self.lists.iter().map(ChunkedList::len).sum();
-        self.changed |= after < before;
-    }
-
-    fn publish(&mut self) {
-        if !std::mem::take(&mut self.changed) {
-            return;
-        }
-        let freeze = |list: &ChunkedList| {
-            (list.len() > 0).then(|| (self.freeze)(self.cell.route.clone(), list.clone()))
-        };
-        self.cell.snapshot.store(Arc::new(Snapshot {
-            total: self.lists.iter().map(ChunkedList::len).sum(),
-            lists: self.lists.iter().map(freeze).collect(),
-        }));
-    }
-}
-
 /// Which agents each topic, group and capability leads to.
 pub(crate) struct Routes {
     hub: Arc<Hub>,
     members: IndexMap<AgentId, Member, FxBuildHasher>,
-    subscribers: IndexMap<TopicName, IndexSet<AgentId, FxBuildHasher>, FxBuildHasher>,
-    topics_of: FxHashMap<AgentId, Vec<TopicName>>,
+    subscriptions: Subscriptions,
     entries: Vec<Entry>,
+    /// Where the entries of each selector are; those of topics are below.
     by_selector: FxHashMap<Selector, Vec<usize>>,
+    by_topic: TopicTree<Vec<usize>>,
 }
 
 fn selectors(listing: &Listing) -> impl Iterator<Item = Selector> {
@@ -112,10 +75,10 @@ impl Routes {
         Self {
             hub,
             members: IndexMap::default(),
-            subscribers: IndexMap::default(),
-            topics_of: FxHashMap::default(),
+            subscriptions: Subscriptions::default(),
             entries: Vec::new(),
             by_selector: FxHashMap::default(),
+            by_topic: TopicTree::default(),
         }
     }
 
@@ -126,38 +89,27 @@ impl Routes {
     /// The route of a selector for messages of type `M`, made when it is first asked for.
     pub(crate) fn open<M: Send + Sync + 'static>(&mut self, selector: &Selector) -> Arc<RouteCell> {
         let message = TypeId::of::<M>();
-        let known = self.by_selector.get(selector).into_iter().flatten();
-        for index in known {
-            if self.entries[*index].message == message {
-                return self.entries[*index].cell.clone();
-            }
+        let indexes = match selector {
+            Selector::Topic(topic) => self.by_topic.entry(&topic.clone().into()),
+            other => self.by_selector.entry(other.clone()).or_default(),
+        };
+        if let Some(known) = indexes.iter().find(|index| self.entries[**index].message == message) {
+            return self.entries[*known].cell.clone();
         }
+        indexes.push(self.entries.len());
         let route = self.hub.open_route(format!("{selector} ({})", short_type_name::<M>()));
         let cell = Arc::new(RouteCell {
             hub: self.hub.clone(),
             route,
             snapshot: ArcSwap::from_pointee(Snapshot::default()),
+            history: History::default(),
         });
-        let mut entry = Entry {
-            selector: selector.clone(),
-            message,
-            cell: cell.clone(),
-            lists: vec![ChunkedList::default(); self.hub.ports().len()],
-            freeze: |route, list| Arc::new(Recipients::<M>::new(route, list)),
-            changed: false,
-        };
-        if let Selector::Topic(topic) = selector {
-            for agent in self.subscribers.get(topic).into_iter().flatten() {
-                if let Some(member) = self.members.get(agent) {
-                    entry.add(member);
-                }
-            }
-        } else {
-            let fits = |member: &&Member| selectors(member.agent.listing()).any(|held| held == *selector);
-            self.members.values().filter(fits).for_each(|member| entry.add(member));
+        let mut entry = Entry::new::<M>(selector, cell.clone());
+        for agent in self.select(selector) {
+            let wants = self.wants(agent.id(), &entry);
+            entry.add(&self.members[agent.id()], wants);
         }
         entry.publish();
-        self.by_selector.entry(selector.clone()).or_default().push(self.entries.len());
         self.entries.push(entry);
         cell
     }
@@ -177,7 +129,7 @@ impl Routes {
         if !self.entries.is_empty() {
             for selector in selectors(member.agent.listing()) {
                 for index in self.by_selector.get(&selector).into_iter().flatten() {
-                    self.entries[*index].add(&member);
+                    self.entries[*index].add(&member, Wants::All);
                 }
             }
         }
@@ -192,20 +144,17 @@ impl Routes {
         if gone.is_empty() {
             return;
         }
-        let mut touched: IndexSet<Selector, FxBuildHasher> = IndexSet::default();
+        let mut touched: IndexSet<usize, FxBuildHasher> = IndexSet::default();
         for id in &gone {
-            touched.extend(selectors(self.members[*id].agent.listing()));
-            for topic in self.topics_of.remove(*id).unwrap_or_default() {
-                if let Some(subscribers) = self.subscribers.get_mut(&topic) {
-                    subscribers.shift_remove(*id);
-                }
-                touched.insert(Selector::Topic(topic));
+            for selector in selectors(self.members[*id].agent.listing()) {
+                touched.extend(self.by_selector.get(&selector).into_iter().flatten());
+            }
+            for filter in self.subscriptions.remove_all(id) {
+                touched.extend(self.by_topic.matched_by(&filter).into_iter().flatten());
             }
         }
-        for selector in &touched {
-            for index in self.by_selector.get(selector).into_iter().flatten() {
-                self.entries[*index].remove(&|id| gone.contains(id));
-            }
+        for index in touched {
+            self.entries[index].remove(&|id| gone.contains(id));
         }
         if gone.len() > 64 {
             self.members.retain(|id, _| !gone.contains(id));
@@ -216,30 +165,56 @@ impl Routes {
         }
     }
 
-    /// Subscribes a member to a topic. Answers false when it was subscribed already, or is no member.
-    pub(crate) fn subscribe(&mut self, topic: &TopicName, agent: &AgentId) -> bool {
+    /// Subscribes a member to the topics that a filter matches. Answers false when it was subscribed to that filter already,
+    /// or is no member.
+    pub(crate) fn subscribe(
+        &mut self,
+        filter: &TopicFilter,
+        agent: &AgentId,
+        options: &SubscribeOptions,
+    ) -> bool {
         let Some(member) = self.members.get(agent) else { return false };
-        if !self.subscribers.entry(topic.clone()).or_default().insert(agent.clone()) {
+        let indexes: Vec<usize> = self.by_topic.matched_by(filter).into_iter().flatten().copied().collect();
+        let before: Vec<Wants> =
+            indexes.iter().map(|index| self.wants(agent, &self.entries[*index])).collect();
+        if !self.subscriptions.add(filter, agent, options.predicate.clone()) {
             return false;
         }
-        self.topics_of.entry(agent.clone()).or_default().push(topic.clone());
-        for index in self.by_selector.get(&Selector::Topic(topic.clone())).into_iter().flatten() {
-            self.entries[*index].add(member);
+        for (index, before) in indexes.into_iter().zip(before) {
+            let wants = self.wants(agent, &self.entries[index]);
+            let entry = &mut self.entries[index];
+            match before {
+                Wants::Nothing => entry.join(member, wants, options.replay),
+                Wants::All => {}
+                Wants::Some(_) => {
+                    entry.remove(&|id| id == agent);
+                    entry.add(member, wants);
+                }
+            }
         }
         true
     }
 
+    /// What an agent wants of a topic's route.
+    fn wants(&self, agent: &AgentId, entry: &Entry) -> Wants {
+        entry.topic().map_or(Wants::All, |topic| self.subscriptions.wants(agent, topic, entry.message))
+    }
+
     /// Ends a subscription. Answers whether there was one.
-    pub(crate) fn unsubscribe(&mut self, topic: &TopicName, agent: &AgentId) -> bool {
-        let Some(subscribers) = self.subscribers.get_mut(topic) else { return false };
-        if !subscribers.shift_remove(agent) {
+    pub(crate) fn unsubscribe(&mut self, filter: &TopicFilter, agent: &AgentId) -> bool {
+        if !self.subscriptions.remove(filter, agent) {
             return false;
         }
-        if let Some(topics) = self.topics_of.get_mut(agent) {
-            topics.retain(|held| held != topic);
-        }
-        for index in self.by_selector.get(&Selector::Topic(topic.clone())).into_iter().flatten() {
-            self.entries[*index].remove(&|id| id == agent);
+        let Some(member) = self.members.get(agent) else { return true };
+        for index in self.by_topic.matched_by(filter).into_iter().flatten() {
+            let wants = self.wants(agent, &self.entries[*index]);
+            let entry = &mut self.entries[*index];
+            // Whoever still gets everything keeps its place.
+            if entry.has_all(agent) && matches!(wants, Wants::All) {
+                continue;
+            }
+            entry.remove(&|id| id == agent);
+            entry.add(member, wants);
         }
         true
     }
@@ -256,8 +231,7 @@ impl Routes {
     /// The members that a selector leads to, in order.
     pub(crate) fn select(&self, selector: &Selector) -> Vec<AgentHandle> {
         if let Selector::Topic(topic) = selector {
-            let subscribers = self.subscribers.get(topic).into_iter().flatten();
-            return subscribers.filter_map(|id| self.member(id)).collect();
+            return self.subscriptions.hearers(topic).into_iter().filter_map(|id| self.member(id)).collect();
         }
         let fits = |member: &&Member| selectors(member.agent.listing()).any(|held| held == *selector);
         self.members.values().filter(fits).map(|member| member.agent.clone()).collect()
@@ -268,20 +242,15 @@ impl Routes {
         self.members.values().map(|member| &member.agent)
     }
 
-    /// The topics that have subscribers, with how many.
-    pub(crate) fn topics(&self) -> Vec<(TopicName, usize)> {
-        self.subscribers.iter().map(|(topic, subscribers)| (topic.clone(), subscribers.len())).collect()
+    /// The filters that have subscribers, with how many.
+    pub(crate) fn subscriptions(&self) -> Vec<(TopicFilter, usize)> {
+        self.subscriptions.counts()
     }
 
     /// Whether every route holds just the members it should; says which does not.
     pub(crate) fn verify(&self) -> Result<(), String> {
         for entry in &self.entries {
-            let mut on: Vec<_> = entry
-                .lists
-                .iter()
-                .flat_map(ChunkedList::iter)
-                .map(|recipient| recipient.agent.id().clone())
-                .collect();
+            let mut on: Vec<_> = entry.agents().cloned().collect();
             let mut should: Vec<_> = self
                 .select(&entry.selector)
                 .into_iter()

@@ -12,3 +12,4 @@ mod restart;
 mod support;
 mod telling;
 mod threads;
+mod topics;

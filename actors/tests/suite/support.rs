@@ -7,10 +7,11 @@ use std::{
 
 use actix::prelude::*;
 use phalanx_actors::{
-    agent::{Agent, AgentId, Card, Delivery, Me, Reason, TopicName},
+    agent::{Agent, AgentId, Card, Delivery, Me, Reason, TopicFilter, TopicName},
     inbox::{AgentHandle, AgentRef, Counts, Hub, HubConfig, InboxConfig, OverflowPolicy},
     router::{
-        Arbiters, ArbitersConfig, Directory, Publisher, Reroute, Router, Selector, Subscribe, Unsubscribe,
+        Arbiters, ArbitersConfig, Directory, Publisher, Reroute, Router, Selector, Subscribe,
+        SubscribeOptions, Unsubscribe,
     },
     supervisor::{Backoff, Intensity, RestartPolicy, SpawnOptions, Supervision},
 };
@@ -97,13 +98,22 @@ impl World {
     }
 
     pub(crate) async fn subscribe(&self, topic: &str, agent: &AgentId) {
-        let topic = TopicName::new(topic).unwrap();
-        assert!(self.router.send(Subscribe { topic, agent: agent.clone() }).await.unwrap());
+        self.subscribe_late(topic, agent, 0).await;
+    }
+
+    /// Subscribes an agent that wants so many of the last publications, too.
+    pub(crate) async fn subscribe_late(&self, topic: &str, agent: &AgentId, replay: usize) {
+        self.subscribe_with(topic, agent, SubscribeOptions::new().replay(replay)).await;
+    }
+
+    pub(crate) async fn subscribe_with(&self, topic: &str, agent: &AgentId, options: SubscribeOptions) {
+        let filter = TopicFilter::new(topic).unwrap();
+        assert!(self.router.send(Subscribe { filter, agent: agent.clone(), options }).await.unwrap());
     }
 
     pub(crate) async fn unsubscribe(&self, topic: &str, agent: &AgentId) {
-        let topic = TopicName::new(topic).unwrap();
-        assert!(self.router.send(Unsubscribe { topic, agent: agent.clone() }).await.unwrap());
+        let filter = TopicFilter::new(topic).unwrap();
+        assert!(self.router.send(Unsubscribe { filter, agent: agent.clone() }).await.unwrap());
     }
 
     /// Enlists agents and subscribes them to a topic.
