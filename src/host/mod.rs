@@ -43,7 +43,7 @@ use phalanx_actors::{
     coordinator::{AwaitAll, AwaitError, AwaitTask, Submit, SubmitErrors, TaskReport, TaskSpec, TaskTotals},
     inbox::{AgentHandle, AgentRef, Counts, DeadLetters, Hub},
     initializer::{Body, StartUp, StartUpError, StartupOptions, StartupReport, StartupTask},
-    monitor::{Event, Record},
+    monitor::Event,
     router::{Arbiters, Directory, Publisher, Selector, Subscribe, SubscribeOptions, Unsubscribe},
     supervisor::{Supervisor, Watches},
 };
@@ -386,9 +386,12 @@ impl Host {
         Ok(answer.map_err(|_| HostError::NoAnswer("initializer"))??)
     }
 
-    /// Tells the monitor that something happened.
-    pub fn record(&self, event: Event) {
-        self.inner.protocols.monitor.do_send(Record(event));
+    /// Tells the monitor that something happened. Answers false when the event was refused because too much is on its way to
+    /// the monitor already: beyond [`in_transit_bytes`](phalanx_actors::monitor::MonitorOptions::in_transit_bytes) the least
+    /// severe events give way first. The monitor's status counts them as
+    /// [`refused`](phalanx_actors::monitor::MonitorStatus::refused).
+    pub fn record(&self, event: Event) -> bool {
+        self.inner.protocols.teller.tell(event)
     }
 
     /// Tells `watcher` when `target` is no more.

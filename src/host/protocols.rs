@@ -15,7 +15,7 @@ use phalanx_actors::{
     coordinator::{Coordinator, GraphOptions, TaskEvent, TasksState, Withdraw},
     inbox::{AgentHandle, Hub, Observer},
     initializer::{Initializer, StartupEvent, StartupState},
-    monitor::{Event, Monitor, MonitorCell, MonitorOptions, Record, Tap},
+    monitor::{Event, Monitor, MonitorCell, MonitorOptions, Tap, Teller},
     registrar::{BatcherOptions, Delist, Registrar, RegistrarCell, RegistrarEvent, RegistrarOptions, Rules},
     router::{Arbiters, Directory, Router, RouterSink},
     supervisor::{SpawnError, Supervision, Supervisor, Watches},
@@ -42,6 +42,7 @@ pub struct Protocols {
     pub initializer: Addr<Initializer>,
     pub(super) registrar_cell: RegistrarCell,
     pub(super) monitor_cell: MonitorCell,
+    pub(super) teller: Teller,
     /// The same five as agents, in this order: monitor, router, registrar, coordinator, initializer.
     pub(super) agents: [AgentHandle; 5],
 }
@@ -123,10 +124,10 @@ fn own(name: &str) -> AgentId {
     AgentId::new(format!("{OWN}{name}")).expect("a fixed name")
 }
 
-/// Tells the monitor, from any thread.
-fn teller(monitor: &Addr<Monitor>) -> impl Fn(Event) + Clone + Send + Sync + 'static {
-    let monitor = monitor.clone();
-    move |event| monitor.do_send(Record(event))
+/// Tells the monitor of a protocol actor's own events: they follow from what callers await, so their number is bounded.
+fn always(teller: &Teller) -> impl Fn(Event) + Clone + Send + Sync + 'static {
+    let teller = teller.clone();
+    move |event| teller.tell_always(event)
 }
 
 /// Starts the five under one supervisor, against the flow: each gets the live addresses it needs.
@@ -142,19 +143,20 @@ pub(super) async fn start(
         let hub = hub.clone();
         move || -> Timestamp { hub.now() }
     };
-    let (always, root) = (Supervision::ALWAYS, Some(root));
+    let (lasting, root) = (Supervision::ALWAYS, Some(root));
 
     let monitor_cell = MonitorCell::new(options.monitor, Arc::new(clock(&hub)), options.tap);
     let cell = monitor_cell.clone();
     let make = move || move |_: &_| Monitor::new(cell.clone());
-    let monitor = arbiters.spawn_local(own("monitor"), make, always, root).await?;
-    let tell = teller(&monitor.address());
+    let monitor = arbiters.spawn_local(own("monitor"), make, lasting, root).await?;
+    let teller = monitor_cell.teller(monitor.address());
+    let tell = always(&teller);
 
     let tables = directory.clone();
     let told = tell.clone();
     let sink: RouterSink = Arc::new(move |event| told(event.into()));
     let make = move || move |_: &_| Router::new(tables.clone()).telling(sink.clone());
-    let router = arbiters.spawn_local(own("router"), make, always, root).await?;
+    let router = arbiters.spawn_local(own("router"), make, lasting, root).await?;
 
     let registration = RegistrarOptions { batcher: options.registration, ..RegistrarOptions::default() };
     let registrar_cell = RegistrarCell::new(registration, options.rules);
@@ -164,7 +166,7 @@ pub(super) async fn start(
         let tell = Arc::new(move |event: RegistrarEvent| tell(event.into()));
         move || move |_: &_| Registrar::new(cell.clone(), router.clone(), now.clone(), tell.clone())
     };
-    let registrar = arbiters.spawn_local(own("registrar"), make, always, root).await?;
+    let registrar = arbiters.spawn_local(own("registrar"), make, lasting, root).await?;
 
     let make = {
         let (now, tell, tasks, window) = (clock(&hub), tell.clone(), options.tasks, window.clone());
@@ -178,7 +180,7 @@ pub(super) async fn start(
             move |_: &_| Coordinator::new(state.clone(), now.clone(), tell.clone())
         }
     };
-    let coordinator = arbiters.spawn_local(own("coordinator"), make, always, root).await?;
+    let coordinator = arbiters.spawn_local(own("coordinator"), make, lasting, root).await?;
 
     let make = {
         let (now, tell) = (clock(&hub), tell.clone());
@@ -189,7 +191,7 @@ pub(super) async fn start(
             move |_: &_| Initializer::new(state.clone(), now.clone(), tell.clone())
         }
     };
-    let initializer = arbiters.spawn_local(own("initializer"), make, always, root).await?;
+    let initializer = arbiters.spawn_local(own("initializer"), make, lasting, root).await?;
 
     Ok(Protocols {
         agents: [
@@ -206,6 +208,7 @@ pub(super) async fn start(
         initializer: initializer.address(),
         registrar_cell,
         monitor_cell,
+        teller,
     })
 }
 
@@ -217,14 +220,23 @@ pub(super) fn observers(
     names: &Arc<Names>,
 ) -> Vec<Observer> {
     let (registrar, coordinator) = (protocols.registrar.clone(), protocols.coordinator.clone());
-    let tell = teller(&protocols.monitor);
+    let teller = protocols.teller.clone();
     let (watches, alive, names) = (watches.clone(), alive.clone(), names.clone());
     vec![Arc::new(move |change: &Lifecycle| {
-        tell(change.into());
+        match change.change {
+            // An agent has one start and one end, so these are bounded by the number of agents; its crashes are not.
+            LifecycleChange::Started | LifecycleChange::Terminated(_) => {
+                teller.tell_always(change.into());
+            }
+            LifecycleChange::Crashed { .. } | LifecycleChange::Restarted => {
+                teller.tell(change.into());
+            }
+        }
         if change.agent.as_str().starts_with(OWN) {
             return;
         }
         if let LifecycleChange::Terminated(_) = change.change {
+            // Never refused: one for each agent.
             registrar.do_send(Delist(vec![change.agent.clone()]));
             coordinator.do_send(Withdraw(change.agent.clone()));
         }

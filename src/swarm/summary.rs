@@ -41,6 +41,11 @@ pub(super) fn report(
     {
         world.tally.note(format!("the handlers missed {shed} events: they were slower than these came"));
     }
+    if let Some(refused) =
+        host.monitor.as_ref().map(|status| status.refused.iter().sum::<u64>()).filter(|refused| *refused > 0)
+    {
+        world.tally.note(format!("{refused} events were refused: too many were on their way to the monitor"));
+    }
     if host.blocked > 0 {
         let blocked = host.blocked;
         world.tally.note(format!("{blocked} arbiters did not stop: an agent blocks their threads"));

@@ -8,6 +8,7 @@ mod command_run;
 mod host_api;
 mod host_ends;
 mod host_faults;
+mod host_floods;
 mod host_groups;
 mod host_recall;
 mod host_recall_random;

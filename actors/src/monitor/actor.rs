@@ -8,7 +8,7 @@ use std::{
 };
 
 use actix::{
-    Actor, ActorFuture, AsyncContext, Context, Handler, Message, MessageResult, Recipient, Supervised,
+    Actor, ActorFuture, Addr, AsyncContext, Context, Handler, Message, MessageResult, Recipient, Supervised,
 };
 use tokio::sync::watch;
 
@@ -20,6 +20,7 @@ use super::{
     metrics::MetricsSnapshot,
     state::{Call, Clock, MonitorMode, MonitorOptions, MonitorState, MonitorStatus, Tap},
     summary::HealthSummary,
+    teller::{Bounded, Gate, Teller},
 };
 use crate::agent::{Agent, AgentId, Card};
 
@@ -126,12 +127,21 @@ pub struct QueryHandlers;
 
 /// What a monitor knows, kept outside of the actor so that it outlives it.
 #[derive(Clone)]
-pub struct MonitorCell(Arc<Mutex<MonitorState>>);
+pub struct MonitorCell {
+    state: Arc<Mutex<MonitorState>>,
+    gate: Arc<Gate>,
+}
 
 impl MonitorCell {
     /// A fresh cell. `clock` reads the host's clock; `tap` sees every event in order, at the moment it is taken in.
     pub fn new(options: MonitorOptions, clock: Clock, tap: Option<Tap>) -> Self {
-        Self(Arc::new(Mutex::new(MonitorState::new(options, clock, tap))))
+        let state = MonitorState::new(options, clock, tap);
+        Self { gate: state.gate.clone(), state: Arc::new(Mutex::new(state)) }
+    }
+
+    /// Tells the monitor at this address, which is made of this cell, within the bounds of its options.
+    pub fn teller(&self, monitor: Addr<Monitor>) -> Teller {
+        Teller { monitor, gate: self.gate.clone() }
     }
 
     /// Which kinds of events somebody listens to, now and whenever that changes.
@@ -141,7 +151,7 @@ impl MonitorCell {
 
     fn lock(&self) -> MutexGuard<'_, MonitorState> {
         // Handlers and taps are caught one by one; after any other panic the state is still whole event by event.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -274,6 +284,14 @@ impl Agent for Monitor {
 impl Handler<Record> for Monitor {
     type Result = ();
     fn handle(&mut self, Record(event): Record, ctx: &mut Context<Self>) {
+        self.accept([event], ctx);
+    }
+}
+
+impl Handler<Bounded> for Monitor {
+    type Result = ();
+    fn handle(&mut self, Bounded { event, cost }: Bounded, ctx: &mut Context<Self>) {
+        self.cell.gate.arrived(cost);
         self.accept([event], ctx);
     }
 }

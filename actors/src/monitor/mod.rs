@@ -18,7 +18,9 @@
 //! later. One that panics is caught; after [`MonitorOptions::panics_allowed`] panics in a row it is disabled, and an event
 //! `monitor.handler_disabled` says so. An actor that is gone is removed likewise.
 //!
-//! **Flood.** The mailbox takes whatever is sent with `do_send`. Every [`MonitorOptions::turn`] events taken in, or shown to
+//! **Flood.** The mailbox takes whatever is sent with `do_send`; a [`Teller`] keeps what is in it within
+//! [`MonitorOptions::in_transit_bytes`], beyond which the least severe events are refused, and [`MonitorStatus::refused`]
+//! counts them. Every [`MonitorOptions::turn`] events taken in, or shown to
 //! the handlers, the arbiter's other actors have their turn. Recording (tap, totals, health, log) leaves nothing out; when
 //! handlers fall behind by more than [`MonitorOptions::backlog`] events, the least severe ones waiting, the earliest first,
 //! are shed before the handlers see them: debug first, critical last. [`MonitorStatus::shed`] counts them. An event with
@@ -43,6 +45,7 @@ mod log;
 mod metrics;
 mod state;
 mod summary;
+mod teller;
 #[cfg(test)]
 pub(crate) mod testing;
 
@@ -58,3 +61,4 @@ pub use log::{EventFilter, EventLog, EventPage};
 pub use metrics::{Figure, Metrics, MetricsSnapshot, Values};
 pub use state::{Call, Clock, HandlerFn, MonitorMode, MonitorOptions, MonitorStatus, Tap};
 pub use summary::HealthSummary;
+pub use teller::{Bounded, Teller};

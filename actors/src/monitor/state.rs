@@ -29,6 +29,7 @@ use super::{
     limit::limit,
     log::EventLog,
     metrics::Metrics,
+    teller::Gate,
 };
 use crate::agent::Timestamp;
 
@@ -64,6 +65,9 @@ impl fmt::Debug for Call {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct MonitorOptions {
+    /// How much may be on its way to the monitor by [`Teller`](super::Teller) before the least severe events are refused, in
+    /// bytes; an event takes about 256 beside its data.
+    pub in_transit_bytes: usize,
     /// How many events may wait for the handlers before the least severe are shed.
     pub backlog: usize,
     /// How many events the log holds.
@@ -87,6 +91,7 @@ pub struct MonitorOptions {
 impl Default for MonitorOptions {
     fn default() -> Self {
         Self {
+            in_transit_bytes: 16 << 20,
             backlog: 1000,
             log_events: 4096,
             log_bytes: 8 << 20,
@@ -125,7 +130,9 @@ pub struct MonitorStatus {
     pub generation: u64,
     /// How many events were recorded, which is the `seq` of the latest.
     pub recorded: u64,
-    /// How many of these wait for the handlers.
+    /// How many were refused because too much was on its way, from debug to critical.
+    pub refused: [u64; Severity::ALL.len()],
+    /// How many of those recorded wait for the handlers.
     pub waiting: usize,
     /// How many were shed before the handlers saw them, from debug to critical.
     pub shed: [u64; Severity::ALL.len()],
@@ -145,6 +152,7 @@ pub struct MonitorStatus {
 pub(super) struct MonitorState {
     pub(super) options: MonitorOptions,
     clock: Clock,
+    pub(super) gate: Arc<Gate>,
     pub(super) tap: Option<Tap>,
     mode: MonitorMode,
     pub(super) generation: u64,
@@ -169,6 +177,7 @@ impl MonitorState {
             log: EventLog::new(options.log_events, options.log_bytes),
             health: HealthBoard::new(options.remember_stopped),
             backlog: Backlog::new(options.backlog),
+            gate: Gate::new(options.in_transit_bytes),
             intake: VecDeque::new(),
             options,
             clock,
@@ -399,6 +408,7 @@ impl MonitorState {
             mode,
             generation: self.generation,
             recorded: self.seq,
+            refused: self.gate.refused(),
             waiting: self.backlog.len(),
             shed: self.backlog.shed(),
             logged: self.log.len(),
