@@ -115,7 +115,9 @@ impl Alive {
                     self.changed.notify_waiters();
                 }
             }
-            LifecycleChange::Crashed { .. } | LifecycleChange::Restarted => {}
+            LifecycleChange::Crashed { .. }
+            | LifecycleChange::Restarting { .. }
+            | LifecycleChange::Restarted => {}
         }
     }
 }
@@ -228,7 +230,9 @@ pub(super) fn observers(
             LifecycleChange::Started | LifecycleChange::Terminated(_) => {
                 teller.tell_always(change.into());
             }
-            LifecycleChange::Crashed { .. } | LifecycleChange::Restarted => {
+            LifecycleChange::Crashed { .. }
+            | LifecycleChange::Restarting { .. }
+            | LifecycleChange::Restarted => {
                 teller.tell(change.into());
             }
         }

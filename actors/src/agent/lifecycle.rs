@@ -65,6 +65,13 @@ pub enum LifecycleChange {
         /// The back-off before the next incarnation \[us\]; `None` when the decision is not the agent's own.
         restart_in_us: Option<u64>,
     },
+    /// Its group restarts it, because it failed itself or because another one of the group did.
+    Restarting {
+        /// Why.
+        cause: String,
+        /// The back-off before the next incarnation \[us\].
+        restart_in_us: u64,
+    },
     /// A new incarnation took over id, address and inbox.
     Restarted,
     /// The agent is no more.

@@ -23,6 +23,8 @@ pub mod names {
     pub const AGENT_STARTED: &str = "agent.started";
     /// An agent panicked; what follows is a restart, or nothing.
     pub const AGENT_PANICKED: &str = "agent.panicked";
+    /// An agent is to be restarted by its group, because it or another one of the group failed.
+    pub const AGENT_RESTARTING: &str = "agent.restarting";
     /// An agent was rebuilt in place after a panic.
     pub const AGENT_RESTARTED: &str = "agent.restarted";
     /// An agent works, but late, overloaded or in part.

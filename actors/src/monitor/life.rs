@@ -15,6 +15,11 @@ impl From<&Lifecycle> for Event {
             LifecycleChange::Crashed { cause, restart_in_us } => alert(life, names::AGENT_PANICKED, cause)
                 .with("generation", life.generation)
                 .with_some("restart_in_us", *restart_in_us),
+            LifecycleChange::Restarting { cause, restart_in_us } => {
+                of(life, Severity::Warning, names::AGENT_RESTARTING)
+                    .with("cause", &**cause)
+                    .with("restart_in_us", *restart_in_us)
+            }
             LifecycleChange::Terminated(reason) => ended(life, reason),
         };
         event.about(life.agent.clone())
@@ -68,6 +73,10 @@ mod tests {
             (
                 LifecycleChange::Crashed { cause: "x".into(), restart_in_us: None },
                 r#""kind":"error_alert","severity":"error","source":"supervisor","agent":"a","name":"agent.panicked","data":{"message":"x","generation":2}"#,
+            ),
+            (
+                LifecycleChange::Restarting { cause: "x".into(), restart_in_us: 5 },
+                r#""kind":"system_event","severity":"warning","source":"supervisor","agent":"a","name":"agent.restarting","data":{"generation":2,"cause":"x","restart_in_us":5}"#,
             ),
             (
                 LifecycleChange::Terminated(ExitReason::Normal),

@@ -270,8 +270,8 @@ impl<A: Agent> Keeper<A> {
             Some(Command::Restart { order, after, cause }) => {
                 self.order = order;
                 self.stop_context();
-                let micros = u64::try_from(after.as_micros()).unwrap_or(u64::MAX);
-                self.tell(LifecycleChange::Crashed { cause, restart_in_us: Some(micros) });
+                let restart_in_us = u64::try_from(after.as_micros()).unwrap_or(u64::MAX);
+                self.tell(LifecycleChange::Restarting { cause, restart_in_us });
                 self.rest(after);
             }
             Some(Command::Hold { order }) => {

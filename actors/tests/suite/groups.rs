@@ -1,12 +1,12 @@
 //! Groups: who is restarted with whom, whatever happens to their supervisor.
 
 use std::sync::{
-    Arc, LazyLock,
+    Arc, LazyLock, Mutex,
     atomic::{AtomicU32, Ordering},
 };
 
 use phalanx_actors::{
-    agent::{AgentId, GroupName, Me},
+    agent::{AgentId, GroupName, Lifecycle, LifecycleChange, Me},
     inbox::AgentRef,
     supervisor::{Backoff, GroupSpec, Intensity, SpawnOptions, Strategy, Supervision, Supervisor},
 };
@@ -102,6 +102,45 @@ fn a_supervisor_that_panics_over_every_other_step_restarts_each_member_once() {
             world.settled().await;
         });
     }
+}
+
+#[test]
+fn one_crash_is_told_once_and_everyone_is_restarted_along_with_it() {
+    paused(async {
+        let world = World::here().await;
+        let told = Arc::new(Mutex::new(Vec::new()));
+        let telling = told.clone();
+        let tell = move |life: &Lifecycle| {
+            let what = match &life.change {
+                LifecycleChange::Crashed { .. } => "crashed",
+                LifecycleChange::Restarting { .. } => "restarting",
+                LifecycleChange::Restarted => "restarted",
+                LifecycleChange::Started | LifecycleChange::Terminated(_) => return,
+            };
+            telling.lock().unwrap().push(format!("{} {what}", life.agent));
+        };
+        assert!(world.hub().observe_with(vec![Arc::new(tell)]));
+        let supervisor = group(&world, "g", Strategy::OneForAll, 10, None).await;
+        let agents = members(&world, &supervisor, &["a", "b", "c"]).await;
+        turn().await;
+        agents[1].tell(Do::Panic).unwrap();
+        turn().await;
+        let mut told = told.lock().unwrap().clone();
+        assert_eq!(told[0], "b crashed");
+        told.sort();
+        assert_eq!(
+            told,
+            [
+                "a restarted",
+                "a restarting",
+                "b crashed",
+                "b restarted",
+                "b restarting",
+                "c restarted",
+                "c restarting"
+            ]
+        );
+    });
 }
 
 #[test]
