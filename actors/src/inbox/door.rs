@@ -55,13 +55,13 @@ impl<A: Agent> Inbox<A> {
             other => {
                 let mut held = local.command.borrow_mut();
                 // A kill is final; nothing later weakens it. An injected fault takes no other command's place.
-                let keeps = match &*held {
+                let keeps = match held.as_deref() {
                     Some(Command::Kill(_)) => true,
                     Some(_) => matches!(other, Command::Panic(_)),
                     None => false,
                 };
                 if !keeps {
-                    *held = Some(other);
+                    *held = Some(Box::new(other));
                 }
                 // Whatever runs now gives way to the keeper.
                 local.preempt.set(true);

@@ -83,7 +83,8 @@ pub(crate) struct Local<A: Agent> {
     pub(crate) preempt: Cell<bool>,
     pub(crate) running: Cell<Lane>,
     pub(crate) seen: Cell<Option<InstanceAddress>>,
-    pub(crate) command: RefCell<Option<Command>>,
+    /// Boxed, because there seldom is one.
+    pub(crate) command: RefCell<Option<Box<Command>>>,
     pub(crate) draining: Cell<bool>,
     pub(crate) asked_to_stop: Cell<bool>,
     pub(crate) extra: RefCell<Option<Box<Extra<A>>>>,

@@ -63,9 +63,10 @@ pub(crate) struct Origin<A: Agent> {
     pub(crate) rule: Arc<Rule>,
 }
 
+#[derive(Clone, Copy)]
 enum State {
     Running,
-    Resting(Pin<Box<Sleep>>),
+    Resting,
     Rested,
     Held,
     Done,
@@ -78,6 +79,9 @@ pub(crate) struct Keeper<A: Agent> {
     inbox: Arc<Inbox<A>>,
     origin: Arc<Origin<A>>,
     log: Option<Box<RestartLog>>,
+    /// There while it rests. Apart from the state, which would not fit beside the flags below: tasks are allocated in
+    /// steps of 128 bytes, and this one is just below a step.
+    sleep: Option<Pin<Box<Sleep>>>,
     state: State,
     /// The number of the last order of its group that it obeyed.
     order: u64,
@@ -99,6 +103,7 @@ impl<A: Agent> Keeper<A> {
             inbox,
             origin,
             log: None,
+            sleep: None,
             state: State::Running,
             order: 0,
             fresh: true,
@@ -154,7 +159,8 @@ impl<A: Agent> Keeper<A> {
             self.state = State::Rested;
             return;
         }
-        self.state = State::Resting(Box::pin(tokio::time::sleep(after)));
+        self.sleep = Some(Box::pin(tokio::time::sleep(after)));
+        self.state = State::Resting;
     }
 
     /// Puts a fresh instance in place of the old one.
@@ -254,7 +260,7 @@ impl<A: Agent> Keeper<A> {
             return;
         }
         let command = local.command.borrow_mut().take();
-        match command {
+        match command.map(|command| *command) {
             None => {
                 // Only a running agent can handle what it holds; one that waits for a decision stops at once.
                 if local.draining.get() && matches!(self.state, State::Held) {
@@ -359,13 +365,14 @@ impl<A: Agent> Future for Keeper<A> {
         let mut rebuilt = false;
         loop {
             this.obey();
-            match &mut this.state {
+            match this.state {
                 State::Done => return Poll::Ready(()),
                 State::Held => return Poll::Pending,
-                State::Resting(sleep) => {
-                    if sleep.as_mut().poll(cx).is_pending() {
+                State::Resting => {
+                    if this.sleep.as_mut().is_some_and(|sleep| sleep.as_mut().poll(cx).is_pending()) {
                         return Poll::Pending;
                     }
+                    this.sleep = None;
                     this.state = State::Rested;
                 }
                 State::Rested => {
