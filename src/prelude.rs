@@ -6,7 +6,7 @@ pub use crate::{
     agent::{Agent, AgentId, Card, Delivery, GroupName, Me, Priority, Reason, TaskId, Terminated},
     coordinator::{TaskSpec, Work},
     host::{AgentOptions, Gather, Host, HostBuilder, HostError, simulate},
-    inbox::{AgentHandle, AgentRef, SendOptions},
-    router::{Publisher, Selector},
+    inbox::{AgentHandle, AgentRef, SendOptions, Stopped},
+    router::{Publisher, Selector, SubscribeOptions},
     supervisor::{GroupSpec, Supervision},
 };
