@@ -57,8 +57,9 @@ pub(crate) enum PortItem {
 }
 
 impl PortItem {
-    /// Ends what will not reach its inbox, as everything else ends: accounted for.
-    fn abandon(self) {
+    /// Ends what will not reach its inbox, as everything else ends: accounted for. Whoever listens to dead letters is
+    /// called, so nothing may be held meanwhile.
+    pub(crate) fn abandon(self) {
         let abandoned = catch_unwind(AssertUnwindSafe(|| match self {
             PortItem::Direct(arrival) => arrival.abandon(),
             PortItem::Published { to, parcels, .. } => to.abandon(&parcels),
@@ -171,9 +172,11 @@ impl ArbiterPort {
     }
 
     /// Appends a parcel for many. It joins the entry before it where that goes to the same recipients, so that neither
-    /// their list is counted up and down for each parcel, nor the batch has to be put together later.
+    /// their list is counted up and down for each parcel, nor the batch has to be put together later. Answers what a closed
+    /// log did not take: it is the caller's to [`abandon`](PortItem::abandon), when it holds nothing.
     #[inline]
-    pub(crate) fn publish(&self, lane: Lane, to: &Arc<dyn Fanout>, parcel: Shared) {
+    #[must_use = "what a closed log does not take is still to be accounted for"]
+    pub(crate) fn publish(&self, lane: Lane, to: &Arc<dyn Fanout>, parcel: Shared) -> Option<PortItem> {
         let refused = self.write(lane, parcel, |list, parcel| {
             match list.last_mut() {
                 Some(PortItem::Published { to: same, parcels, lane: last })
@@ -185,9 +188,7 @@ impl ArbiterPort {
             }
             1
         });
-        if let Some(parcel) = refused {
-            PortItem::Published { to: to.clone(), parcels: vec![parcel], lane }.abandon();
-        }
+        refused.map(|parcel| PortItem::Published { to: to.clone(), parcels: vec![parcel], lane })
     }
 
     /// Gives back what a closed log does not take.
@@ -310,7 +311,7 @@ mod tests {
     fn publications_join_only_what_was_logged_last_for_the_same_recipients_and_lane() {
         let port = ArbiterPort::here();
         let lists: [Arc<dyn Fanout>; 2] = [Arc::new(Nobody), Arc::new(Nobody)];
-        let publish = |lane, list: usize| port.publish(lane, &lists[list], Arc::new(7));
+        let publish = |lane, list: usize| assert!(port.publish(lane, &lists[list], Arc::new(7)).is_none());
         publish(Lane::Normal, 0);
         publish(Lane::Normal, 0);
         publish(Lane::Normal, 1);
@@ -328,7 +329,7 @@ mod tests {
     fn a_batch_is_never_larger_than_its_bound() {
         let port = ArbiterPort::here();
         let list: Arc<dyn Fanout> = Arc::new(Nobody);
-        (0..=2 * BATCH).for_each(|n| port.publish(Lane::Normal, &list, Arc::new(n)));
+        (0..=2 * BATCH).for_each(|n| assert!(port.publish(Lane::Normal, &list, Arc::new(n)).is_none()));
         assert_eq!(entries(&port), [BATCH, BATCH, 1]);
     }
 }

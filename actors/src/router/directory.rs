@@ -7,7 +7,7 @@ use actix::Message;
 use super::{Publisher, Selector, SubscribeOptions, predicate::refuse_inside, routes::Routes};
 use crate::{
     agent::{AgentId, Timestamp, TopicFilter},
-    inbox::{AgentHandle, Hub},
+    inbox::{AgentHandle, Hub, PortItem},
 };
 
 /// The router's tables. Changes are made by the router actor; opening a route and looking things up is for everyone and
@@ -82,9 +82,12 @@ impl Directory {
         agent: &AgentId,
         options: &SubscribeOptions,
     ) -> bool {
+        let mut refused = Vec::new();
         let mut routes = self.lock();
-        let changed = routes.subscribe(filter, agent, options);
+        let changed = routes.subscribe(filter, agent, options, &mut refused);
         routes.publish();
+        drop(routes);
+        refused.into_iter().for_each(PortItem::abandon);
         changed
     }
 

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     agent::{AgentId, Parcel, TopicName},
-    inbox::{AgentHandle, Fanout, Route, Shared},
+    inbox::{AgentHandle, Fanout, PortItem, Route, Shared},
 };
 
 /// An agent, and the position of its arbiter among those of the host.
@@ -88,8 +88,14 @@ impl Entry {
     }
 
     /// Adds a member that is not on the route, and sends it the last publications of those before: for publishers it all
-    /// happens between two publications.
-    pub(crate) fn join(&mut self, member: &Member, wants: Wants, replay: usize) {
+    /// happens between two publications. What its arbiter does not take any more is put to `refused`.
+    pub(crate) fn join(
+        &mut self,
+        member: &Member,
+        wants: Wants,
+        replay: usize,
+        refused: &mut Vec<PortItem>,
+    ) {
         let cell = self.cell.clone();
         let kept = cell.history.lock();
         let content = self.content;
@@ -109,7 +115,7 @@ impl Entry {
         let (hub, port) = (&cell.hub, member.agent.door.port());
         for (lane, parcel) in kept.last(replay, hub.now(), is_wanted) {
             cell.route.ledger.sent(hub.writer(), 1);
-            port.publish(lane, &to, parcel);
+            refused.extend(port.publish(lane, &to, parcel));
         }
     }
 

@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     agent::{Lane, Parcel, Passage, Reason, Shown},
-    inbox::{ArbiterPort, Fanout, Hub, Route, SendOptions, Shared},
+    inbox::{ArbiterPort, Fanout, Hub, PortItem, Route, SendOptions, Shared},
 };
 
 /// What every publisher of a route shares: the snapshot of its recipients, and its ledger.
@@ -170,23 +170,31 @@ impl<M: Message + Send + Sync + 'static> Publisher<M> {
         }
         let deadline = meta.deadline();
         let parcel: Shared = Arc::new(Parcel { meta, message });
+        let mut refused = Vec::new();
         for (port, list) in hub.ports().iter().zip(&snapshot.lists) {
             if let Some(to) = list {
-                port.publish(lane, to, parcel.clone());
+                refused.extend(port.publish(lane, to, parcel.clone()));
             }
         }
         if !chosen.is_empty() {
-            self.publish_to(&chosen, lane, &parcel);
+            self.publish_to(&chosen, lane, &parcel, &mut refused);
         }
         let gone = kept.as_mut().map(|kept| kept.keep(lane, deadline, parcel));
         drop(kept);
         drop(gone);
+        refused.into_iter().for_each(PortItem::abandon);
         Ok(Published { recipients })
     }
 
     /// Sends to those whose predicates passed the message.
     #[inline(never)]
-    fn publish_to(&self, chosen: &[&Selective], lane: Lane, parcel: &Shared) {
+    fn publish_to(
+        &self,
+        chosen: &[&Selective],
+        lane: Lane,
+        parcel: &Shared,
+        refused: &mut Vec<PortItem>,
+    ) {
         let RouteCell { hub, route, .. } = &*self.cell;
         for (at, port) in hub.ports().iter().enumerate() {
             let mut list = ChunkedList::default();
@@ -196,7 +204,7 @@ impl<M: Message + Send + Sync + 'static> Publisher<M> {
                 .for_each(|selective| list.push(selective.recipient.clone()));
             if list.len() > 0 {
                 let to: Arc<dyn Fanout> = Arc::new(Recipients::<M>::new(route.clone(), list));
-                port.publish(lane, &to, parcel.clone());
+                refused.extend(port.publish(lane, &to, parcel.clone()));
             }
         }
     }

@@ -22,7 +22,7 @@ use crate::{
     agent::{
         AgentId, Capability, GroupName, Kind, Listing, Timestamp, TopicFilter, TopicName, short_type_name,
     },
-    inbox::{AgentHandle, Hub},
+    inbox::{AgentHandle, Hub, PortItem},
 };
 
 /// Whom a multicast is for.
@@ -166,12 +166,13 @@ impl Routes {
     }
 
     /// Subscribes a member to the topics that a filter matches. Answers false when it was subscribed to that filter already,
-    /// or is no member.
+    /// or is no member. What could not be replayed is put to `refused`, to be abandoned when nothing is held.
     pub(crate) fn subscribe(
         &mut self,
         filter: &TopicFilter,
         agent: &AgentId,
         options: &SubscribeOptions,
+        refused: &mut Vec<PortItem>,
     ) -> bool {
         let Some(member) = self.members.get(agent) else { return false };
         let indexes: Vec<usize> = self.by_topic.matched_by(filter).into_iter().flatten().copied().collect();
@@ -184,7 +185,7 @@ impl Routes {
             let wants = self.wants(agent, &self.entries[index]);
             let entry = &mut self.entries[index];
             match before {
-                Wants::Nothing => entry.join(member, wants, options.replay),
+                Wants::Nothing => entry.join(member, wants, options.replay, refused),
                 Wants::All => {}
                 Wants::Some(_) => {
                     entry.remove(&|id| id == agent);

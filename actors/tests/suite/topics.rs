@@ -4,7 +4,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -156,6 +156,32 @@ fn a_subscription_with_a_predicate_gets_only_what_passes_and_only_that_is_sent()
             world.arbiters.join();
         });
     }
+}
+
+#[test]
+fn who_hears_of_what_a_stopped_arbiter_did_not_take_may_use_the_host() {
+    paused(async {
+        let world = World::here().await;
+        let topic = world.publisher("t").keep_last(1);
+        let agent = world.actor("a", &Log::default(), SpawnOptions::default()).await;
+        let late = world.actor("b", &Log::default(), SpawnOptions::default()).await;
+        world.enlist([agent.handle(), late.handle()]).await;
+        world.subscribe("t", agent.id()).await;
+        let (directory, again, letters) = (world.directory.clone(), topic.clone(), Arc::new(AtomicUsize::new(0)));
+        let count = letters.clone();
+        world.hub().dead_letters().subscribe(move |_| {
+            assert!(directory.agent(&name("a")).is_some());
+            if count.fetch_add(1, Ordering::SeqCst) == 0 {
+                again.publish(Do::Note(2)).unwrap();
+            }
+        });
+        world.arbiters.stop();
+        assert_eq!(topic.publish(Do::Note(1)).unwrap().recipients, 1);
+        world.subscribe_late("t", late.id(), 1).await;
+        assert_eq!(letters.load(Ordering::SeqCst), 3, "two publications and a replay");
+        let counts = world.settled().await;
+        assert_eq!((counts.sent, counts.rejected), (3, 3));
+    });
 }
 
 #[test]
