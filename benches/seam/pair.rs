@@ -10,7 +10,7 @@ use std::{
 use actix::prelude::*;
 use actix_rt::SystemRunner;
 use phalanx_actors::{
-    agent::{Agent, AgentId, Card},
+    agent::{Agent, AgentId, Card, Me},
     inbox::{AgentRef, HubConfig},
     router::{Arbiters, ArbitersConfig},
     supervisor::SpawnOptions,
@@ -43,14 +43,23 @@ pub(crate) struct Pair {
     pub(crate) make: Box<dyn Fn() -> (Run, Run)>,
 }
 
-/// Where the work is done: the calling thread, two arbiters of a host, and two plain ones.
+/// Where the work is done: the calling thread, two arbiters of a host, and two plain ones. The arbiters of each two keep to
+/// a processor of their own: left alone, the kernel puts both on one now and then, and rates jump by a factor of four.
 pub(crate) struct Rig {
     pub(crate) system: SystemRunner,
     pub(crate) here: Arbiters,
     pub(crate) there: Arbiters,
     pub(crate) plain: [Arbiter; 2],
-    /// Lives on the first of the arbiters `there`.
-    driver: AgentRef<Driver>,
+    /// Live on the arbiters `there`, one on each.
+    drivers: [AgentRef<Driver>; 2],
+}
+
+/// Keeps the calling thread on one processor, counted from 0, where there are so many.
+fn pin(processor: usize) {
+    let all = core_affinity::get_core_ids().unwrap_or_default();
+    if let Some(core) = all.get(processor).filter(|_| all.len() > 1) {
+        core_affinity::set_for_current(*core);
+    }
 }
 
 /// Does work on its arbiter, and answers how long it took.
@@ -90,16 +99,26 @@ async fn timed(work: impl Future<Output = ()>) -> Duration {
 impl Rig {
     pub(crate) fn new() -> Rc<Self> {
         let system = System::new();
-        let (here, there, driver) = system.block_on(async {
+        let (here, there, drivers) = system.block_on(async {
             let here = Arbiters::start(ArbitersConfig::Here, HubConfig::default()).await;
             let there = Arbiters::start(ArbitersConfig::Threads(2), HubConfig::default()).await;
-            let id = AgentId::new("driver").expect("a name");
-            let options = SpawnOptions { arbiter: Some(0), ..SpawnOptions::default() };
-            let driver = there.spawn(id, |_| Driver, options).await.expect("it has a valid card");
-            (here, there, driver)
+            let driver = async |at: usize| {
+                let id = AgentId::new(format!("driver/{at}")).expect("a name");
+                let options = SpawnOptions { arbiter: Some(at), ..SpawnOptions::default() };
+                let make = move |_: &Me| {
+                    pin(at);
+                    Driver
+                };
+                there.spawn(id, make, options).await.expect("it has a valid card")
+            };
+            let drivers = [driver(0).await, driver(1).await];
+            (here, there, drivers)
         });
         let plain = system.block_on(async { [Arbiter::new(), Arbiter::new()] });
-        Rc::new(Self { system, here, there, plain, driver })
+        for (at, arbiter) in plain.iter().enumerate() {
+            arbiter.spawn_fn(move || pin(at));
+        }
+        Rc::new(Self { system, here, there, plain, drivers })
     }
 
     /// Measures a future that does the work on the calling thread.
@@ -113,7 +132,7 @@ impl Rig {
         job: impl FnOnce() -> F + Send + 'static,
     ) -> Duration {
         let drive = Drive(Box::new(move || Box::pin(job())));
-        self.system.block_on(self.driver.ask(drive).within(LONGEST).into_future()).expect("the work ends")
+        self.system.block_on(self.drivers[0].ask(drive).within(LONGEST).into_future()).expect("the work ends")
     }
 
     /// Measures work on the first plain arbiter.
