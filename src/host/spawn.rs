@@ -3,6 +3,7 @@
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::Ordering},
+    time::Duration,
 };
 
 use phalanx_actors::{
@@ -10,10 +11,11 @@ use phalanx_actors::{
     coordinator::{Enroll, InboxWorker, Work},
     inbox::{AgentHandle, AgentRef, InboxConfig},
     registrar::{Enlist, Enlistment, Request, Status},
-    supervisor::{GroupSpec, SpawnError, SpawnOptions, Supervision, Supervisor},
+    supervisor::{GroupSpec, SpawnError, SpawnFailed, SpawnOptions, Supervision, Supervisor},
 };
 
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
+use tokio::{sync::Notify, time::timeout};
 
 use super::{Host, HostError, protocols::OWN};
 
@@ -47,7 +49,12 @@ const ATTEMPTS: u32 = 4;
 #[derive(Default)]
 pub(super) struct Names {
     held: Mutex<FxHashMap<AgentId, Option<AgentHandle>>>,
+    /// Told when names are given back.
+    freed: Notify,
 }
+
+/// How long the names of agents that were killed are waited for.
+const FREED_WITHIN: Duration = Duration::from_secs(1);
 
 impl Names {
     fn lock(&self) -> MutexGuard<'_, FxHashMap<AgentId, Option<AgentHandle>>> {
@@ -81,6 +88,21 @@ impl Names {
         let mut held = self.lock();
         for id in ids {
             held.remove(id);
+        }
+        drop(held);
+        self.freed.notify_waiters();
+    }
+
+    /// Waits until none of these names is in use.
+    async fn free(&self, ids: &FxHashSet<AgentId>) {
+        loop {
+            let freed = self.freed.notified();
+            tokio::pin!(freed);
+            freed.as_mut().enable();
+            if !ids.iter().any(|id| self.lock().contains_key(id)) {
+                return;
+            }
+            freed.await;
         }
     }
 
@@ -192,7 +214,19 @@ impl Host {
         names.reserve(&ids).map_err(|agent| SpawnError::Taken { agent })?;
         let spawned =
             self.inner.arbiters.spawn_in(ids.clone(), factory, hosting, group.as_ref(), amend).await;
-        let agents = spawned.inspect_err(|_| names.release(&ids))?;
+        let agents = match spawned {
+            Ok(agents) => agents,
+            Err(SpawnFailed { error, killed }) => {
+                // Those that were there for a moment give their names back themselves, when they have ended: given back
+                // here, a name could be another agent's by then.
+                let killed: FxHashSet<AgentId> = killed.into_iter().collect();
+                let never: Vec<AgentId> = ids.iter().filter(|id| !killed.contains(*id)).cloned().collect();
+                names.release(&never);
+                // So that whoever tries again finds them free; an agent that blocks its thread is not waited for.
+                let _ = timeout(FREED_WITHIN, names.free(&killed)).await;
+                return Err(error);
+            }
+        };
         let handles: Vec<AgentHandle> = agents.iter().map(AgentRef::handle).collect();
         names.hold(&handles);
         Ok(agents)

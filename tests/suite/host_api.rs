@@ -340,6 +340,38 @@ fn of_two_that_want_the_same_name_at_once_one_gets_it_and_keeps_it() {
     });
 }
 
+#[test]
+fn names_of_agents_whose_spawn_failed_are_free_again_and_their_ends_touch_nobody_else() {
+    threads(2, |host| async move {
+        for round in 0..50 {
+            let ids = |last: &str| {
+                let ids = (0..40).map(|number| format!("a/{number}")).chain([last.to_owned()]);
+                ids.map(|id| AgentId::new(id).unwrap()).collect::<Vec<_>>()
+            };
+            let make = |me: &Me| {
+                assert!(me.id.as_str() != "bad", "it cannot be built");
+                Reader::default()
+            };
+            host.spawn_many(ids("bad"), AgentOptions::default(), make).await.unwrap_err();
+            let agents =
+                host.spawn_many(ids("good"), AgentOptions::default(), make).await.expect("names are free");
+            for agent in &agents {
+                agent.ask(Total).await.expect("it lives");
+                host.agent(agent.id())
+                    .unwrap_or_else(|_| panic!("{} is registered, in round {round}", agent.id()));
+            }
+            host.verify().unwrap();
+            for agent in &agents {
+                agent.kill();
+            }
+            while host.agents() > 0 {
+                host.sleep(Duration::from_millis(1)).await;
+            }
+        }
+        host.shutdown(Duration::from_secs(1)).await;
+    });
+}
+
 struct Sleeper;
 
 impl Actor for Sleeper {

@@ -21,7 +21,8 @@ use crate::{
     audited::{ArbiterBound, ThreadToken},
     inbox::{AgentRef, ArbiterPort, Arrival, Hub, HubConfig, InboxConfig, PortItem},
     supervisor::{
-        Amend, Factory, GroupSpec, Rule, SpawnError, SpawnJob, SpawnOptions, Supervision, Supervisor,
+        Amend, Factory, GroupSpec, Rule, SpawnError, SpawnFailed, SpawnJob, SpawnOptions, Supervision,
+        Supervisor,
     },
 };
 
@@ -132,13 +133,13 @@ impl Arbiters {
         factory: impl Fn(&Me) -> A + Send + Sync + 'static,
         options: SpawnOptions,
     ) -> Result<Vec<AgentRef<A>>, SpawnError> {
-        self.spawn_in(ids, factory, options, None, |card| card).await
+        self.spawn_in(ids, factory, options, None, |card| card).await.map_err(|failed| failed.error)
     }
 
     /// Spawns agents of one type, in the order of their ids, as members of a group, with their cards amended. All or none.
     ///
     /// # Errors
-    /// [`SpawnError`] says why not.
+    /// [`SpawnFailed`] says why not.
     pub async fn spawn_in<A: Agent>(
         &self,
         ids: Vec<AgentId>,
@@ -146,7 +147,7 @@ impl Arbiters {
         options: SpawnOptions,
         group: Option<&Addr<Supervisor>>,
         amend: impl Fn(Card<A>) -> Card<A> + Send + Sync + 'static,
-    ) -> Result<Vec<AgentRef<A>>, SpawnError> {
+    ) -> Result<Vec<AgentRef<A>>, SpawnFailed> {
         let factory: Factory<A> = Arc::new(factory);
         let amend: Amend<A> = Arc::new(amend);
         let rule = Arc::new(rule(options.supervision, group));
@@ -176,16 +177,24 @@ impl Arbiters {
             port.append(Lane::Normal, [PortItem::Direct(Box::new(job))]);
             answers.push((first, spawned));
         }
-        let mut fault = None;
+        let mut failure: Option<SpawnFailed> = None;
         for (first, spawned) in answers {
-            match spawned.await.unwrap_or(Err(SpawnError::ShuttingDown { agent: first })) {
-                Ok(batch) => agents.extend(batch),
-                Err(error) => fault = fault.or(Some(error)),
+            match spawned.await {
+                Ok(Ok(batch)) => agents.extend(batch),
+                Ok(Err(failed)) => match &mut failure {
+                    Some(failure) => failure.killed.extend(failed.killed),
+                    None => failure = Some(failed),
+                },
+                Err(_) => {
+                    let error = SpawnError::ShuttingDown { agent: first };
+                    failure.get_or_insert_with(|| SpawnFailed { error, killed: Vec::new() });
+                }
             }
         }
-        if let Some(error) = fault {
+        if let Some(mut failure) = failure {
             agents.iter().for_each(AgentRef::kill);
-            return Err(error);
+            failure.killed.extend(agents.iter().map(|agent| agent.id().clone()));
+            return Err(failure);
         }
         Ok(agents)
     }
@@ -215,7 +224,8 @@ impl Arbiters {
             Box::new(job).arrive();
         });
         port.append(Lane::Normal, [PortItem::Direct(Box::new(job))]);
-        let mut agents = spawned.await.map_err(|_| SpawnError::ShuttingDown { agent: first })??;
+        let spawned = spawned.await.map_err(|_| SpawnError::ShuttingDown { agent: first })?;
+        let mut agents = spawned.map_err(|failed| failed.error)?;
         Ok(agents.pop().expect("one was asked for"))
     }
 

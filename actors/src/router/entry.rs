@@ -89,13 +89,7 @@ impl Entry {
 
     /// Adds a member that is not on the route, and sends it the last publications of those before: for publishers it all
     /// happens between two publications. What its arbiter does not take any more is put to `refused`.
-    pub(crate) fn join(
-        &mut self,
-        member: &Member,
-        wants: Wants,
-        replay: usize,
-        refused: &mut Vec<PortItem>,
-    ) {
+    pub(crate) fn join(&mut self, member: &Member, wants: Wants, replay: usize, refused: &mut Vec<PortItem>) {
         let cell = self.cell.clone();
         let kept = cell.history.lock();
         let content = self.content;

@@ -188,13 +188,7 @@ impl<M: Message + Send + Sync + 'static> Publisher<M> {
 
     /// Sends to those whose predicates passed the message.
     #[inline(never)]
-    fn publish_to(
-        &self,
-        chosen: &[&Selective],
-        lane: Lane,
-        parcel: &Shared,
-        refused: &mut Vec<PortItem>,
-    ) {
+    fn publish_to(&self, chosen: &[&Selective], lane: Lane, parcel: &Shared, refused: &mut Vec<PortItem>) {
         let RouteCell { hub, route, .. } = &*self.cell;
         for (at, port) in hub.ports().iter().enumerate() {
             let mut list = ChunkedList::default();

@@ -20,5 +20,5 @@ pub(crate) use keeper::{Factory, Overseer, Rule};
 pub use overseer::Supervisor;
 pub use policy::{Backoff, Intensity, RestartPolicy, Supervision};
 pub(crate) use spawn::{Amend, SpawnJob};
-pub use spawn::{SpawnError, SpawnOptions};
+pub use spawn::{SpawnError, SpawnFailed, SpawnOptions};
 pub use watch::Watches;

@@ -64,6 +64,16 @@ pub enum SpawnError {
     },
 }
 
+/// Some of the agents that were to be spawned together could not be, so none was.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{error}")]
+pub struct SpawnFailed {
+    /// Why.
+    pub error: SpawnError,
+    /// Those that had been spawned already. They were killed, and the end of each is told like any other.
+    pub killed: Vec<AgentId>,
+}
+
 /// How an agent is hosted.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct SpawnOptions {
@@ -112,11 +122,11 @@ pub(crate) struct SpawnJob<A: Agent> {
     pub(crate) amend: Option<Amend<A>>,
     pub(crate) inbox: InboxConfig,
     pub(crate) rule: Arc<Rule>,
-    pub(crate) answer: oneshot::Sender<Result<Vec<AgentRef<A>>, SpawnError>>,
+    pub(crate) answer: oneshot::Sender<Result<Vec<AgentRef<A>>, SpawnFailed>>,
 }
 
 impl<A: Agent> SpawnJob<A> {
-    fn spawn_all(&self) -> Result<Vec<AgentRef<A>>, SpawnError> {
+    fn spawn_all(&self) -> Result<Vec<AgentRef<A>>, SpawnFailed> {
         let mut agents: Vec<AgentRef<A>> = Vec::with_capacity(self.ids.len());
         let origin = Arc::new(Origin { factory: self.factory.clone(), rule: self.rule.clone() });
         let mut known = None;
@@ -126,7 +136,8 @@ impl<A: Agent> SpawnJob<A> {
                 Err(error) => {
                     // All or nothing: what runs already is taken back.
                     agents.iter().for_each(AgentRef::kill);
-                    return Err(error);
+                    let killed = agents.iter().map(|agent| agent.id().clone()).collect();
+                    return Err(SpawnFailed { error, killed });
                 }
             }
         }

@@ -3,15 +3,15 @@
 use std::{
     sync::{
         Arc, Mutex, Weak,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicU32, Ordering},
     },
     time::Duration,
 };
 
 use actix::prelude::*;
 use phalanx_actors::{
-    agent::{Agent, AskError, Card, ExitReason, LifecycleChange, Reason},
-    inbox::{OverflowPolicy, Stopped},
+    agent::{Agent, AskError, Card, ExitReason, Lifecycle, LifecycleChange, Me, Reason},
+    inbox::{AgentHandle, AgentRef, OverflowPolicy, Stopped},
     supervisor::{Backoff, Intensity, RestartPolicy, SpawnOptions, Supervision, Watches},
 };
 
@@ -216,7 +216,7 @@ fn nothing_is_left_of_a_terminated_agent_but_what_others_hold() {
             let held = Arc::new(());
             let weak: Weak<()> = Arc::downgrade(&held);
             let options = tough(RestartPolicy::Temporary);
-            let factory = move |me: &phalanx_actors::agent::Me| {
+            let factory = move |me: &Me| {
                 assert_eq!(Arc::strong_count(&held), 1);
                 Player::new(me, &Log::default())
             };
@@ -297,32 +297,33 @@ fn an_agent_that_blocks_its_thread_is_reported_as_stuck_until_it_lets_go() {
 }
 
 #[test]
-fn whoever_watches_is_told_once_whenever_the_end_comes() {
+fn whoever_watches_an_agent_while_it_ends_is_told_of_its_end_once() {
     threaded(async {
         let world = World::two().await;
         let watches = Watches::default();
         let observer = watches.clone();
-        assert!(world.hub().observe_with(vec![Arc::new(move |change| observer.observe(change))]));
-        let told = Arc::new(AtomicUsize::new(0));
-        let mut notices = 0;
-        for round in 0..2_000 {
-            // The same name again and again: an end must not be told to those who watch the next of that name.
-            let agent = world.actor("a", &Log::default(), on(1)).await.handle();
-            agent.kill();
-            // The end comes before, while, or after this is noted.
-            let each = told.clone();
-            while round % 2 == 0 && !agent.has_ended() {
-                // As close to the end as can be.
-                let each = each.clone();
-                watches.notify(&agent, move |_| _ = each.fetch_add(1, Ordering::SeqCst));
-                notices += 1;
+        world.hub().observe_with(vec![Arc::new(move |change: &Lifecycle| observer.observe(change))]);
+        let ids = (0..4_000).map(|number| name(&format!("a{number}"))).collect();
+        let make = |me: &Me| Player::new(me, &Log::default());
+        let agents = world.arbiters.spawn_many(ids, make, SpawnOptions::default()).await.unwrap();
+        let told: Arc<Vec<AtomicU32>> = Arc::new((0..agents.len()).map(|_| AtomicU32::new(0)).collect());
+        let victims: Vec<_> = agents.iter().map(AgentRef::handle).collect();
+        let killer = std::thread::spawn(move || victims.iter().for_each(AgentHandle::kill));
+        for (at, agent) in agents.iter().enumerate() {
+            for _ in 0..4 {
+                let told = told.clone();
+                watches.notify(&agent.handle(), move |_| _ = told[at].fetch_add(1, Ordering::SeqCst));
             }
-            watches.notify(&agent, move |_| _ = each.fetch_add(1, Ordering::SeqCst));
-            notices += 1;
-            agent.ended().await;
         }
-        // The last end is told after it is marked.
-        world.actor("b", &Log::default(), on(1)).await;
-        assert_eq!(told.load(Ordering::SeqCst), notices);
+        killer.join().unwrap();
+        let all = || told.iter().all(|told| told.load(Ordering::SeqCst) == 4);
+        for _ in 0..1_000 {
+            if all() {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        assert!(all());
+        world.arbiters.join();
     });
 }

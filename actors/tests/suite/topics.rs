@@ -167,7 +167,8 @@ fn who_hears_of_what_a_stopped_arbiter_did_not_take_may_use_the_host() {
         let late = world.actor("b", &Log::default(), SpawnOptions::default()).await;
         world.enlist([agent.handle(), late.handle()]).await;
         world.subscribe("t", agent.id()).await;
-        let (directory, again, letters) = (world.directory.clone(), topic.clone(), Arc::new(AtomicUsize::new(0)));
+        let (directory, again, letters) =
+            (world.directory.clone(), topic.clone(), Arc::new(AtomicUsize::new(0)));
         let count = letters.clone();
         world.hub().dead_letters().subscribe(move |_| {
             assert!(directory.agent(&name("a")).is_some());
