@@ -93,20 +93,13 @@ pub(super) fn fit(text: &str, width: usize) -> String {
     }
     let room = width.saturating_sub(GAP.len());
     let (before, after) = (room / 2, room - room / 2);
-    let take = |letters: &mut dyn Iterator<Item = char>, room: usize| {
-        let mut taken = String::new();
-        for letter in letters {
-            taken.push(letter);
-            if taken.width() > room {
-                taken.pop();
-                break;
-            }
-        }
-        taken
-    };
-    let head = take(&mut text.chars(), before);
-    let tail: String = take(&mut text.chars().rev(), after).chars().rev().collect();
-    format!("{head}{GAP}{tail}")
+    // Letters that belong together are wider or narrower than each by itself, so whole pieces are measured.
+    let cuts: Vec<usize> = text.char_indices().map(|(at, _)| at).chain([text.len()]).collect();
+    let head = cuts.iter().map(|end| &text[..*end]).take_while(|head| head.width() <= before).last();
+    let head = head.unwrap_or_default();
+    let fitted = |tail: &str| (tail.width() <= after).then(|| format!("{head}{GAP}{tail}"));
+    let tails = cuts.iter().map(|start| &text[*start..]);
+    tails.filter_map(fitted).find(|fitted| fitted.width() <= width).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -154,6 +147,12 @@ mod tests {
     #[test]
     fn what_could_steer_a_terminal_is_replaced() {
         assert_eq!(tame("a\u{1b}[31mb\r\nc\u{202e}d\n"), "a\u{fffd}[31mb c\u{fffd}d");
+    }
+
+    #[test]
+    fn letters_that_belong_together_are_measured_together() {
+        let text = "A0\u{aaa}0  0 0a\u{1f56f}\u{fe0f}A\u{1e950}\u{1f300}\u{1ee5b}";
+        assert!(text.width() > 13 && fit(text, 13).width() <= 13);
     }
 
     proptest! {
