@@ -30,7 +30,10 @@ mod virtual_time;
 
 use std::{
     fmt,
-    sync::{Arc, atomic::AtomicBool},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -147,6 +150,9 @@ pub enum HostError {
     /// There is a group of this name already.
     #[error("group {0} exists already: choose another name")]
     GroupExists(GroupName),
+    /// The host is shutting down, and takes in nothing new.
+    #[error("the host is shutting down: it takes in nothing new")]
+    ShuttingDown,
     /// A protocol actor did not answer.
     #[error("the {0} did not answer: it was restarted, or the host is shutting down; ask again")]
     NoAnswer(&'static str),
@@ -346,8 +352,11 @@ impl Host {
     /// Gives tasks to the coordinator, which shares them out by capability and load. Answers how many were taken.
     ///
     /// # Errors
-    /// [`HostError::Tasks`] names all that is wrong with them; none is taken then.
+    /// [`HostError::Tasks`] names all that is wrong with them; none is taken then, nor when the host is shutting down.
     pub async fn submit(&self, tasks: Vec<TaskSpec>) -> Result<usize, HostError> {
+        if self.inner.closing.load(Ordering::Acquire) {
+            return Err(HostError::ShuttingDown);
+        }
         let coordinator = &self.inner.protocols.coordinator;
         let answer = coordinator.send(Submit { tasks }).await;
         Ok(answer.map_err(|_| HostError::NoAnswer("coordinator"))??)

@@ -105,7 +105,7 @@ impl Host {
     /// Called by an agent, or by anything else that runs on one of the arbiters, that arbiter is stopped last, and nothing
     /// runs there beyond the next await after this one.
     pub async fn shutdown(&self, within: Duration) -> HostReport {
-        let until = Instant::now() + within;
+        let until = later(within);
         self.inner.closing.store(true, Ordering::Release);
         let protocols = self.protocols();
         if timeout_at(until, self.tasks()).await.is_err() {
@@ -168,6 +168,12 @@ const WORST: usize = 20;
 
 /// How long what was cut short may take to end.
 const GRACE: Duration = Duration::from_secs(1);
+
+/// The point of the clock `after` from now, or one that is far enough away.
+fn later(after: Duration) -> Instant {
+    const FAR: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
+    Instant::now() + after.min(FAR)
+}
 
 /// The answer of a protocol actor, if it comes soon.
 async fn soon<T, E>(answer: impl Future<Output = Result<T, E>>) -> Option<T> {

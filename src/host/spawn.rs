@@ -1,7 +1,7 @@
 //! Spawning agents on a host: supervised, registered, on their routes, enrolled for tasks.
 
 use std::{
-    collections::HashMap,
+    collections::BTreeMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::Ordering},
     time::Duration,
 };
@@ -115,17 +115,53 @@ impl Names {
 /// The supervisors of groups, by name.
 #[derive(Default)]
 pub(super) struct Groups {
-    held: Mutex<HashMap<GroupName, AgentRef<Supervisor>>>,
+    /// None for one that is being made.
+    held: Mutex<BTreeMap<GroupName, Option<AgentRef<Supervisor>>>>,
+}
+
+/// The name of a group that is being made; free again when this is dropped.
+struct NewGroup<'a> {
+    groups: &'a Groups,
+    name: GroupName,
 }
 
 impl Groups {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<GroupName, Option<AgentRef<Supervisor>>>> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn get(&self, name: &GroupName) -> Option<AgentRef<Supervisor>> {
-        self.held.lock().unwrap_or_else(PoisonError::into_inner).get(name).cloned()
+        self.lock().get(name).cloned().flatten()
+    }
+
+    /// Takes a name, unless another group has it.
+    fn reserve(&self, name: &GroupName) -> Option<NewGroup<'_>> {
+        let mut held = self.lock();
+        if held.contains_key(name) {
+            return None;
+        }
+        held.insert(name.clone(), None);
+        Some(NewGroup { groups: self, name: name.clone() })
     }
 
     pub(super) fn stop(&self) {
-        let groups = std::mem::take(&mut *self.held.lock().unwrap_or_else(PoisonError::into_inner));
-        groups.values().for_each(AgentRef::stop);
+        let groups = std::mem::take(&mut *self.lock());
+        groups.values().flatten().for_each(AgentRef::stop);
+    }
+}
+
+impl NewGroup<'_> {
+    fn made(self, supervisor: AgentRef<Supervisor>) {
+        self.groups.lock().insert(self.name.clone(), Some(supervisor));
+    }
+}
+
+impl Drop for NewGroup<'_> {
+    fn drop(&mut self) {
+        let mut held = self.groups.lock();
+        if held.get(&self.name).is_some_and(Option::is_none) {
+            held.remove(&self.name);
+        }
     }
 }
 
@@ -314,18 +350,26 @@ impl Host {
                 Some(supervisor.ok_or_else(|| HostError::UnknownGroup(name.clone()))?.address())
             }
         };
-        if self.inner.groups.get(&spec.name).is_some() {
-            return Err(HostError::GroupExists(spec.name));
+        let is_closing = || self.inner.closing.load(Ordering::Acquire);
+        if is_closing() {
+            return Err(HostError::ShuttingDown);
         }
+        let Some(group) = self.inner.groups.reserve(&spec.name) else {
+            return Err(HostError::GroupExists(spec.name));
+        };
         let id = AgentId::new(format!("{OWN}group/{}", spec.name))?;
-        let name = spec.name.clone();
         let supervisor = self
             .inner
             .arbiters
             .supervise(id, spec, above.as_ref())
             .await
             .map_err(|_| HostError::NoAnswer("supervisor"))?;
-        self.inner.groups.held.lock().unwrap_or_else(PoisonError::into_inner).insert(name, supervisor);
+        if is_closing() {
+            // The shutdown may have looked for groups to stop before this one was there.
+            supervisor.stop();
+            return Err(HostError::ShuttingDown);
+        }
+        group.made(supervisor);
         Ok(())
     }
 

@@ -4,6 +4,7 @@ use std::{cell::Cell, collections::BTreeSet, rc::Rc, time::Duration};
 
 use phalanx::{
     agent::{Adoption, Agent, AskError, Card, Delivery},
+    coordinator::TaskState,
     host::{AskAllError, Gather},
     inbox::{InboxConfig, OverflowPolicy},
     initializer::StartupOptions,
@@ -369,6 +370,67 @@ fn names_of_agents_whose_spawn_failed_are_free_again_and_their_ends_touch_nobody
             }
         }
         host.shutdown(Duration::from_secs(1)).await;
+    });
+}
+
+fn group(name: &str) -> GroupSpec {
+    GroupSpec {
+        name: GroupName::new(name).unwrap(),
+        strategy: Strategy::OneForOne,
+        supervision: Supervision::default(),
+    }
+}
+
+/// Does any task at once.
+struct Worker;
+
+impl Actor for Worker {
+    type Context = Context<Self>;
+}
+
+impl Supervised for Worker {}
+
+impl Handler<Work> for Worker {
+    type Result = Result<serde_json::Value, String>;
+    fn handle(&mut self, _: Work, _: &mut Context<Self>) -> Self::Result {
+        Ok(serde_json::Value::Null)
+    }
+}
+
+impl Agent for Worker {
+    fn card(&self) -> Card<Self> {
+        Card::new().accepts::<Work>()
+    }
+}
+
+#[test]
+fn a_host_that_shuts_down_takes_in_no_tasks_and_no_groups_however_much_time_it_has() {
+    simulate(|host| async move {
+        let one = host.supervise(group("g"), None);
+        let other = host.supervise(group("g"), None);
+        let (one, other) = tokio::join!(one, other);
+        assert!(
+            one.is_ok() != other.is_ok(),
+            "of two that want the same name one gets it: {one:?} {other:?}"
+        );
+        let report = host.shutdown(Duration::MAX).await;
+        assert_eq!(report.killed, 0);
+        let refused = host.submit(vec![TaskSpec::new(TaskId::new("t").unwrap())]).await;
+        assert!(matches!(refused, Err(HostError::ShuttingDown)), "{refused:?}");
+        let refused = host.supervise(group("h"), None).await;
+        assert!(matches!(refused, Err(HostError::ShuttingDown)), "{refused:?}");
+    });
+}
+
+#[test]
+fn a_task_may_have_all_the_time_there_is() {
+    simulate(|host| async move {
+        host.spawn("worker", || Worker).await.unwrap();
+        let task = TaskId::new("t").unwrap();
+        host.submit(vec![TaskSpec::new(task.clone()).within(Duration::MAX)]).await.unwrap();
+        assert_eq!(host.task(&task).await.unwrap().state, TaskState::Completed);
+        host.idle().await;
+        assert_eq!(host.shutdown(Duration::from_secs(1)).await.ledger.pending, 0);
     });
 }
 
