@@ -128,7 +128,8 @@ impl From<Meta> for MetaForm {
 impl Meta {
     #[inline]
     pub(crate) fn new(id: MessageId, lane: Lane, deadline: Option<Timestamp>) -> Self {
-        let deadline_us = deadline.map_or(u64::MAX, Timestamp::micros);
+        // The last point of the clock is as good as the one before it, and stands for something else.
+        let deadline_us = deadline.map_or(u64::MAX, |deadline| deadline.micros().min(u64::MAX - 1));
         Self { id, deadline_us, attempt: 0, lane, seldom: None }
     }
 

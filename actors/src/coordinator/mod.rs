@@ -362,7 +362,10 @@ impl Handler<AwaitTask> for Coordinator {
             Some(report) if report.state.ended() => Ok(report),
             Some(_) => {
                 let (waiting, ended) = oneshot::channel();
-                state.awaited.entry(asked.0).or_default().push(waiting);
+                let awaited = state.awaited.entry(asked.0).or_default();
+                // Who has given up since is not kept for as long as the task is open.
+                awaited.retain(|waiting| !waiting.is_closed());
+                awaited.push(waiting);
                 return Box::pin(async move { ended.await.map_err(|_| AwaitError::Abandoned) });
             }
         };
@@ -375,7 +378,10 @@ impl Handler<AwaitAll> for Coordinator {
 
     fn handle(&mut self, _: AwaitAll, ctx: &mut Context<Self>) -> Self::Result {
         let (waiting, ended) = oneshot::channel();
-        self.step(ctx, |state, _, _| state.all_awaited.push(waiting));
+        self.step(ctx, |state, _, _| {
+            state.all_awaited.retain(|waiting| !waiting.is_closed());
+            state.all_awaited.push(waiting);
+        });
         Box::pin(async move { ended.await.map_err(|_| AwaitError::Abandoned) })
     }
 }

@@ -3,7 +3,7 @@
 use std::{cell::RefCell, rc::Rc, sync::atomic::Ordering};
 
 use super::{
-    Inbox, OverflowPolicy, Packed, Route,
+    Command, Inbox, OverflowPolicy, Packed, Route,
     entry::Body,
     lanes::Load,
     slot::{Extra, OPEN},
@@ -83,11 +83,21 @@ impl<A: Agent> Inbox<A> {
             })
     }
 
+    /// Whether what arrives now comes too late. One that was told to stop still takes what was published before: the order
+    /// comes by the same log, behind it.
+    fn is_ending(&self) -> bool {
+        let local = self.local();
+        self.state.load(Ordering::Acquire) != OPEN
+            && (self.is_closed()
+                || local.draining.get()
+                || matches!(local.command.borrow().as_deref(), Some(Command::Kill(_))))
+    }
+
     /// Queues the whole batch, as far as the overflow policy lets it. Only on the inbox's own arbiter.
     #[inline]
     pub(crate) fn enter_batch(&self, lane: Lane, packed: &Rc<Packed>, accept: u16) {
         let end = packed.count;
-        if self.state.load(Ordering::Acquire) != OPEN {
+        if self.is_ending() {
             let hub = self.hub();
             for at in 0..end {
                 hub.lose(self.profile.writer, &packed.route, &self.id, packed.lost(at, Reason::Closed));

@@ -5,7 +5,7 @@ use std::{
     pin::Pin,
     sync::{
         Arc, Mutex, OnceLock, PoisonError,
-        atomic::{AtomicU8, AtomicU32, Ordering},
+        atomic::{AtomicU8, AtomicU32, Ordering, fence},
     },
     task::{Context, Poll, Waker},
 };
@@ -363,6 +363,8 @@ impl<A: Agent> Inbox<A> {
         }
         local.waker.borrow_mut().take();
         self.state.store(ENDED, Ordering::Release);
+        // Pairs with the fence in `ended`: either whoever waits sees the end, or this sees what it waits for.
+        fence(Ordering::SeqCst);
         if let Some(room) = self.room.get() {
             room.notify_waiters();
         }

@@ -1,6 +1,9 @@
 //! Stopping with a deadline: [`AgentHandle::stop_within`], [`Stopped`].
 
-use std::time::Duration;
+use std::{
+    sync::atomic::{Ordering, fence},
+    time::Duration,
+};
 
 use tokio::time::timeout;
 
@@ -40,6 +43,7 @@ impl AgentHandle {
             let changed = self.door.room().notified();
             tokio::pin!(changed);
             changed.as_mut().enable();
+            fence(Ordering::SeqCst);
             if self.has_ended() {
                 return;
             }

@@ -131,7 +131,8 @@ impl<M: Message + Send + Sync + 'static> Publisher<M> {
             || self.ports(snapshot).any(|port| !port.has_room(lane))
     }
 
-    /// With `waits`, the message comes back uncounted and unseen by interventions while there is no room.
+    /// With `waits`, the message comes back uncounted while there is no room; interventions see it again only when others
+    /// took the room between two looks.
     fn publish_now(
         &self,
         mut message: M,
@@ -153,6 +154,10 @@ impl<M: Message + Send + Sync + 'static> Publisher<M> {
         // From here on nothing of the user's but predicates runs until the history is free again.
         let mut kept = history.lock();
         let snapshot = snapshot.load();
+        if waits && passes && self.is_congested(lane, &snapshot) {
+            // Others were quicker since the look above.
+            return refused(Reason::Congested, Some(message));
+        }
         let chosen =
             if passes && !snapshot.selective.is_empty() { snapshot.choose(&message) } else { Vec::new() };
         let recipients = snapshot.total + chosen.len();

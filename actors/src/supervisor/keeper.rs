@@ -256,17 +256,12 @@ impl<A: Agent> Keeper<A> {
     fn obey(&mut self) {
         let local = self.inbox.local.get().expect("a keeper runs on the arbiter of its inbox");
         // Looked at before every poll: there is seldom anything to take out.
-        if local.command.borrow().is_none() && !local.draining.get() {
+        if local.command.borrow().is_none() {
             return;
         }
         let command = local.command.borrow_mut().take();
         match command.map(|command| *command) {
-            None => {
-                // Only a running agent can handle what it holds; one that waits for a decision stops at once.
-                if local.draining.get() && matches!(self.state, State::Held) {
-                    self.terminate(&ExitReason::Normal);
-                }
-            }
+            None => {}
             Some(Command::Drain) => local.draining.set(true),
             Some(Command::Kill(reason)) => {
                 self.terminate(&reason);

@@ -11,7 +11,8 @@ use std::{
 use actix::prelude::*;
 use phalanx_actors::{
     agent::{Agent, AskError, Card, ExitReason, Lifecycle, LifecycleChange, Me, Reason},
-    inbox::{AgentHandle, AgentRef, OverflowPolicy, Stopped},
+    inbox::{AgentHandle, AgentRef, HubConfig, OverflowPolicy, Stopped},
+    router::ArbitersConfig,
     supervisor::{Backoff, Intensity, RestartPolicy, SpawnOptions, Supervision, Watches},
 };
 
@@ -173,6 +174,29 @@ fn a_pause_keeps_messages_and_idle_does_not_wait_for_it() {
         assert_eq!(began.elapsed().as_secs(), 60);
         assert_eq!(log.text(), "+0 0:1");
     });
+}
+
+#[test]
+fn what_was_published_before_a_stop_is_handled_wherever_it_was() {
+    for arbiters in [ArbitersConfig::Here, ArbitersConfig::Threads(2)] {
+        threaded(async {
+            let world = World::start(arbiters, HubConfig::default()).await;
+            let log = Log::default();
+            let agent = world.actor("a", &log, SpawnOptions::default()).await;
+            let topic = world.topic("t", [agent.handle()]).await;
+            for number in 0..100 {
+                assert_eq!(topic.publish(Do::Note(2 * number)).unwrap().recipients, 1);
+                agent.tell(Do::Note(2 * number + 1)).unwrap();
+            }
+            assert_eq!(agent.stop_within(Duration::from_secs(5)).await, Stopped::Drained);
+            topic.publish(Do::Note(1_000)).unwrap();
+            let counts = world.settled().await;
+            assert_eq!((counts.delivered, counts.rejected), (200, 1), "only the last came too late");
+            let heard = log.take();
+            assert_eq!((heard.len(), heard.last().unwrap().as_str()), (202, "-0"));
+            world.arbiters.join();
+        });
+    }
 }
 
 #[test]

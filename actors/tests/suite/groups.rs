@@ -1,13 +1,16 @@
 //! Groups: who is restarted with whom, whatever happens to their supervisor.
 
-use std::sync::{
-    Arc, LazyLock, Mutex,
-    atomic::{AtomicU32, Ordering},
+use std::{
+    sync::{
+        Arc, LazyLock, Mutex,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::Duration,
 };
 
 use phalanx_actors::{
     agent::{AgentId, GroupName, Lifecycle, LifecycleChange, Me},
-    inbox::AgentRef,
+    inbox::{AgentRef, Stopped},
     supervisor::{Backoff, GroupSpec, Intensity, SpawnOptions, Strategy, Supervision, Supervisor},
 };
 use tracing::{Event, Metadata, span, subscriber::DefaultGuard};
@@ -102,6 +105,29 @@ fn a_supervisor_that_panics_over_every_other_step_restarts_each_member_once() {
             world.settled().await;
         });
     }
+}
+
+#[test]
+fn a_member_that_panics_while_it_drains_is_restarted_and_handles_the_rest() {
+    paused(async {
+        let world = World::here().await;
+        let supervisor = group(&world, "g", Strategy::OneForOne, 10, None).await;
+        let agents = members(&world, &supervisor, &["a"]).await;
+        for what in [Do::Note(1), Do::Panic, Do::Note(2), Do::Note(3)] {
+            agents[0].tell(what).unwrap();
+        }
+        assert_eq!(agents[0].stop_within(Duration::from_secs(10)).await, Stopped::Drained);
+        let counts = world.settled().await;
+        assert_eq!((counts.delivered, counts.failed), (3, 1), "only the poison is lost");
+
+        let supervisor = group(&world, "h", Strategy::OneForOne, 0, None).await;
+        let agents = members(&world, &supervisor, &["b"]).await;
+        for what in [Do::Panic, Do::Note(1)] {
+            agents[0].tell(what).unwrap();
+        }
+        agents[0].stop_within(Duration::from_secs(10)).await;
+        assert_eq!(world.settled().await.failed, 1 + 2, "a group that gives up ends it all the same");
+    });
 }
 
 #[test]
