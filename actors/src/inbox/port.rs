@@ -20,7 +20,10 @@ use std::{
 use futures_util::task::AtomicWaker;
 use tokio::sync::Notify;
 
-use crate::{agent::Lane, audited::ThreadToken};
+use crate::{
+    agent::{Lane, Objection, Reason},
+    audited::ThreadToken,
+};
 
 /// Something that takes itself to its inbox, on the inbox's arbiter.
 pub(crate) trait Arrival: Send {
@@ -41,8 +44,8 @@ pub(crate) trait Fanout: Send + Sync {
     fn pack(&self, parcels: Vec<Shared>) -> Rc<super::Packed>;
     /// Pushes the batch to the recipients from position `from` on, at most `most` of them; answers the next position.
     fn push(&self, batch: &Rc<super::Packed>, lane: Lane, from: usize, most: usize) -> usize;
-    /// Accounts for these parcels as not delivered to any recipient, on any thread.
-    fn abandon(&self, parcels: &[Shared]);
+    /// Accounts for these parcels as lost for every recipient, on any thread.
+    fn lose(&self, parcels: &[Shared], reason: Reason, objection: Option<&Objection>);
 }
 
 /// One thing that waits in the log.
@@ -62,7 +65,7 @@ impl PortItem {
     pub(crate) fn abandon(self) {
         let abandoned = catch_unwind(AssertUnwindSafe(|| match self {
             PortItem::Direct(arrival) => arrival.abandon(),
-            PortItem::Published { to, parcels, .. } => to.abandon(&parcels),
+            PortItem::Published { to, parcels, .. } => to.lose(&parcels, Reason::Closed, None),
         }));
         if abandoned.is_err() {
             tracing::error!("the destructor of a message that could not be delivered panicked");
@@ -287,7 +290,7 @@ mod tests {
         fn push(&self, _: &Rc<crate::inbox::Packed>, _: Lane, _: usize, _: usize) -> usize {
             unreachable!("nothing is taken out here")
         }
-        fn abandon(&self, _: &[Shared]) {}
+        fn lose(&self, _: &[Shared], _: Reason, _: Option<&Objection>) {}
     }
 
     /// How many parcels each entry of the regular log holds; 0 for what is no publication.

@@ -15,7 +15,7 @@ use super::{
     recipients::{ChunkedList, Selective},
 };
 use crate::{
-    agent::{Lane, Parcel, Passage, Reason, Shown},
+    agent::{Lane, Objection, Parcel, Passage, Reason, Shown},
     inbox::{ArbiterPort, Fanout, Hub, PortItem, Route, SendOptions, Shared},
 };
 
@@ -40,7 +40,9 @@ pub struct PublishError<M> {
     pub route: Arc<str>,
     /// Why: congested, or dropped by an intervention.
     pub reason: Reason,
-    /// The message, unless an intervention consumed it.
+    /// Why an intervention dropped it, if one did.
+    pub objection: Option<Objection>,
+    /// The message, unless an intervention dropped it: then it is in the dead letters.
     pub message: Option<M>,
 }
 
@@ -49,6 +51,7 @@ impl<M> fmt::Debug for PublishError<M> {
         f.debug_struct("PublishError")
             .field("route", &self.route)
             .field("reason", &self.reason)
+            .field("objection", &self.objection)
             .finish_non_exhaustive()
     }
 }
@@ -140,38 +143,38 @@ impl<M: Message + Send + Sync + 'static> Publisher<M> {
         waits: bool,
     ) -> Result<Published, PublishError<M>> {
         let RouteCell { hub, route, snapshot, history } = &*self.cell;
-        let refused = |reason, message| Err(PublishError { route: route.name.clone(), reason, message });
+        let refused = |reason, objection, message| {
+            Err(PublishError { route: route.name.clone(), reason, objection, message })
+        };
         let lane = options.lane();
         if waits && self.is_congested(lane, &snapshot.load()) {
-            return refused(Reason::Congested, Some(message));
+            return refused(Reason::Congested, None, Some(message));
         }
         let writer = hub.writer();
         let meta = options.stamp(hub, writer, None);
-        let passes = hub.interventions.is_empty() || {
+        if !hub.interventions.is_empty() {
             let shown = Shown::Owned(&mut message);
-            hub.interventions.outbound(&mut Passage::new(None, Some(&route.name), &meta, shown)).is_ok()
-        };
+            let mut passage = Passage::new(None, Some(&route.name), &meta, shown);
+            if let Err(objection) = hub.interventions.outbound(&mut passage) {
+                self.drop_for(&objection, Arc::new(Parcel { meta, message }));
+                return refused(Reason::Intervened, Some(objection), None);
+            }
+        }
         // From here on nothing of the user's but predicates runs until the history is free again.
         let mut kept = history.lock();
         let snapshot = snapshot.load();
-        if waits && passes && self.is_congested(lane, &snapshot) {
+        let is_congested = self.is_congested(lane, &snapshot);
+        if waits && is_congested {
             // Others were quicker since the look above.
-            return refused(Reason::Congested, Some(message));
+            return refused(Reason::Congested, None, Some(message));
         }
-        let chosen =
-            if passes && !snapshot.selective.is_empty() { snapshot.choose(&message) } else { Vec::new() };
+        let chosen = if snapshot.selective.is_empty() { Vec::new() } else { snapshot.choose(&message) };
         let recipients = snapshot.total + chosen.len();
         route.ledger.sent(writer, recipients as u64);
-        let lose = |reason, message| {
-            route.ledger.lost(writer, reason, recipients as u64);
+        if is_congested {
+            route.ledger.lost(writer, Reason::Congested, recipients as u64);
             hub.settled();
-            refused(reason, message)
-        };
-        if !passes {
-            return lose(Reason::Intervened, None);
-        }
-        if self.is_congested(lane, &snapshot) {
-            return lose(Reason::Congested, Some(message));
+            return refused(Reason::Congested, None, Some(message));
         }
         let deadline = meta.deadline();
         let parcel: Shared = Arc::new(Parcel { meta, message });
@@ -189,6 +192,26 @@ impl<M: Message + Send + Sync + 'static> Publisher<M> {
         drop(gone);
         refused.into_iter().for_each(PortItem::abandon);
         Ok(Published { recipients })
+    }
+
+    /// Accounts for a message that an intervention dropped, for each of those who would have got it: a dead letter each.
+    #[cold]
+    fn drop_for(&self, objection: &Objection, parcel: Arc<Parcel<M>>) {
+        let RouteCell { hub, route, snapshot, .. } = &*self.cell;
+        let snapshot = snapshot.load_full();
+        let (writer, recipients) = (hub.writer(), snapshot.total as u64);
+        route.ledger.sent(writer, recipients);
+        if hub.dead_letters().are_wanted() {
+            let parcel: [Shared; 1] = [parcel];
+            snapshot
+                .lists
+                .iter()
+                .flatten()
+                .for_each(|list| list.lose(&parcel, Reason::Intervened, Some(objection)));
+        } else {
+            route.ledger.lost(writer, Reason::Intervened, recipients);
+        }
+        hub.settled();
     }
 
     /// Sends to those whose predicates passed the message.

@@ -6,7 +6,7 @@ use std::{any::Any, marker::PhantomData, rc::Rc, sync::Arc};
 use super::predicate::Predicate;
 
 use crate::{
-    agent::{AgentId, Lane, Parcel, Reason, lost_parcel},
+    agent::{AgentId, Lane, Objection, Parcel, Reason, lost_parcel},
     inbox::{AgentHandle, Fanout, Packed, Route, Shared},
 };
 
@@ -102,13 +102,13 @@ impl<M: Send + Sync + 'static> Fanout for Recipients<M> {
         until
     }
 
-    fn abandon(&self, parcels: &[Shared]) {
+    fn lose(&self, parcels: &[Shared], reason: Reason, objection: Option<&Objection>) {
         for Recipient { agent, .. } in self.list.iter() {
             let hub = agent.door.hub();
             for parcel in parcels {
                 let parcel =
                     parcel.clone().downcast::<Parcel<M>>().expect("a route carries one message type");
-                let lost = lost_parcel(&parcel, Reason::Closed, None);
+                let lost = lost_parcel(&parcel, reason, objection.cloned());
                 hub.lose(hub.writer(), &self.route, agent.id(), lost);
             }
             hub.settled();
