@@ -38,26 +38,32 @@ impl<A: Agent> Inbox<A> {
 
     #[cold]
     fn unpark_from(&self, extra: &RefCell<Option<Box<Extra<A>>>>) {
-        for lane in Lane::ALL {
-            loop {
-                let mut extra = extra.borrow_mut();
-                let parked = &mut extra.as_mut().expect("something is parked there").parked;
-                let Some(first) = parked.front_mut(lane) else { break };
-                let granted = self.reserve(lane, first.load());
-                if granted == 0 {
-                    // Control has places of its own; all other lanes share theirs.
-                    if lane == Lane::Control {
-                        break;
-                    }
-                    return;
-                }
-                let part = if granted < first.load() { first.split_front(granted) } else { None };
-                let enters = part.or_else(|| parked.pop(lane)).expect("it was looked at above");
-                drop(extra);
-                self.route_of(&enters).unpark(granted as usize);
-                self.take_in(lane, enters);
+        // Control has places of its own; all other lanes share theirs.
+        while self.let_in(extra, Lane::Control) {}
+        loop {
+            let turn = extra.borrow().as_ref().and_then(|extra| extra.parked.turn());
+            if !turn.is_some_and(|lane| self.let_in(extra, lane)) {
+                return;
             }
         }
+    }
+
+    /// Takes in what was parked first in a lane, as far as there is room; answers whether there was any.
+    fn let_in(&self, extra: &RefCell<Option<Box<Extra<A>>>>, lane: Lane) -> bool {
+        let mut extra = extra.borrow_mut();
+        let Some(Extra { parked, .. }) = extra.as_deref_mut() else { return false };
+        let Some(first) = parked.front_mut(lane) else { return false };
+        let granted = self.reserve(lane, first.load());
+        if granted == 0 {
+            return false;
+        }
+        let part = if granted < first.load() { first.split_front(granted) } else { None };
+        let enters = part.or_else(|| parked.pop(lane)).expect("it was looked at above");
+        parked.let_in(lane, granted);
+        drop(extra);
+        self.route_of(&enters).unpark(granted as usize);
+        self.take_in(lane, enters);
+        true
     }
 
     pub(super) fn route_of<'a>(&'a self, body: &'a Body<A>) -> &'a Route {
