@@ -285,7 +285,9 @@ fn target(event: &Event, known: Option<&AgentHealth>) -> Target {
         names::AGENT_STOPPED => Target::Health(Health::Stopped),
         names::AGENT_ABANDONED => unless(stopped, Health::Failed),
         names::AGENT_PANICKED => unless(over, Health::Failed),
-        names::AGENT_RESTARTED | names::AGENT_RECOVERED => unless(over, Health::Healthy),
+        names::AGENT_RESTARTED => unless(over, Health::Healthy),
+        // Of one that is not known its end may have been forgotten.
+        names::AGENT_RECOVERED => unless(over || known.is_none(), Health::Healthy),
         names::AGENT_DEGRADED => unless(over, Health::Degraded),
         names::AGENT_SUSPECTED => {
             unless(over || known.is_some_and(|known| known.health == Health::Failed), Health::Suspected)
@@ -391,6 +393,17 @@ mod tests {
         }
         let known = board.get(&id("a")).unwrap();
         assert_eq!((known.rejected, known.dropped, known.expired), (2, 0, 5));
+    }
+
+    #[test]
+    fn an_agent_whose_end_was_forgotten_does_not_come_back_by_recovering() {
+        let mut board = HealthBoard::new(1);
+        board.observe(&event("a", names::AGENT_DEGRADED, 0));
+        for agent in ["a", "b"] {
+            board.observe(&event(agent, names::AGENT_STOPPED, 1));
+        }
+        assert_eq!(board.observe(&event("a", names::AGENT_RECOVERED, 2)), None);
+        assert!(board.get(&id("a")).is_none());
     }
 
     #[test]
