@@ -275,17 +275,14 @@ impl Host {
         options: &AgentOptions,
     ) -> Result<(), SpawnError> {
         let Some(first) = agents.first() else { return Ok(()) };
+        let unregistered = Unregistered(agents);
         let mut registered = self.register(agents, options).await;
         if self.inner.closing.load(Ordering::Acquire) {
             // The shutdown may have looked for agents to stop before these were there.
             registered = registered.and(Err(SpawnError::ShuttingDown { agent: first.id().clone() }));
         }
-        if let Err(error) = registered {
-            // Their names are free again when they are no more.
-            agents.iter().for_each(AgentHandle::kill);
-            return Err(error);
-        }
-        Ok(())
+        // Dropped on the way here, or by an error now, they are killed; their names are free again when they are no more.
+        registered.map(|()| unregistered.keep())
     }
 
     async fn register(&self, agents: &[AgentHandle], options: &AgentOptions) -> Result<(), SpawnError> {
@@ -381,6 +378,21 @@ impl Host {
         let group = GroupName::new(group)?;
         let supervisor = self.inner.groups.get(&group).ok_or(HostError::UnknownGroup(group))?;
         Ok(supervisor.handle())
+    }
+}
+
+/// Agents that are not registered yet. Dropped, because whoever wanted them gave up, they are killed.
+struct Unregistered<'a>(&'a [AgentHandle]);
+
+impl Unregistered<'_> {
+    fn keep(mut self) {
+        self.0 = &[];
+    }
+}
+
+impl Drop for Unregistered<'_> {
+    fn drop(&mut self) {
+        self.0.iter().for_each(AgentHandle::kill);
     }
 }
 

@@ -342,6 +342,32 @@ fn of_two_that_want_the_same_name_at_once_one_gets_it_and_keeps_it() {
 }
 
 #[test]
+fn a_spawn_that_is_given_up_at_any_point_leaves_nothing_behind() {
+    simulate(|host| async move {
+        let mut ended = 0;
+        for polls in 1..30 {
+            let mut spawn = Box::pin(host.spawn("a", Reader::default));
+            for _ in 0..polls {
+                if futures_util::poll!(&mut spawn).is_ready() {
+                    ended += 1;
+                    host.agent("a").expect("it was spawned to the end").kill();
+                    break;
+                }
+                tokio::task::yield_now().await;
+            }
+            drop(spawn);
+            host.sleep(Duration::from_secs(1)).await;
+            assert_eq!(host.agents(), 0, "given up after {polls} polls");
+            assert!(host.agent("a").is_err());
+            host.verify().unwrap();
+        }
+        assert!((1..29).contains(&ended), "some were given up, some not: {ended}");
+        host.spawn("a", Reader::default).await.expect("the name is free");
+        assert_eq!(host.shutdown(Duration::from_secs(1)).await.killed, 0);
+    });
+}
+
+#[test]
 fn names_of_agents_whose_spawn_failed_are_free_again_and_their_ends_touch_nobody_else() {
     threads(2, |host| async move {
         for round in 0..50 {

@@ -21,8 +21,8 @@ use crate::{
     audited::{ArbiterBound, ThreadToken},
     inbox::{AgentRef, ArbiterPort, Arrival, Hub, HubConfig, InboxConfig, PortItem},
     supervisor::{
-        Amend, Factory, GroupSpec, Rule, SpawnError, SpawnFailed, SpawnJob, SpawnOptions, Supervision,
-        Supervisor,
+        Amend, Factory, GroupSpec, Rule, SpawnError, SpawnFailed, SpawnJob, SpawnOptions, Spawned,
+        Supervision, Supervisor,
     },
 };
 
@@ -153,7 +153,7 @@ impl Arbiters {
         let rule = Arc::new(rule(options.supervision, group));
         let ports = self.hub.ports();
         let mut answers = Vec::new();
-        let mut agents = Vec::with_capacity(ids.len());
+        let mut agents = Spawned::new(Vec::with_capacity(ids.len()));
         // A few agents are shared out, too, when no arbiter was asked for.
         let share = if options.arbiter.is_none() { ids.len().div_ceil(ports.len()) } else { ids.len() };
         let portion = share.clamp(1, SPAWN_BATCH);
@@ -180,7 +180,7 @@ impl Arbiters {
         let mut failure: Option<SpawnFailed> = None;
         for (first, spawned) in answers {
             match spawned.await {
-                Ok(Ok(batch)) => agents.extend(batch),
+                Ok(Ok(batch)) => agents.join(batch),
                 Ok(Err(failed)) => match &mut failure {
                     Some(failure) => failure.killed.extend(failed.killed),
                     None => failure = Some(failed),
@@ -192,11 +192,10 @@ impl Arbiters {
             }
         }
         if let Some(mut failure) = failure {
-            agents.iter().for_each(AgentRef::kill);
-            failure.killed.extend(agents.iter().map(|agent| agent.id().clone()));
+            failure.killed.extend(agents.ids().cloned());
             return Err(failure);
         }
-        Ok(agents)
+        Ok(agents.take())
     }
 
     /// Spawns one agent on the first arbiter from a factory that is made there and need not leave it.
@@ -225,7 +224,7 @@ impl Arbiters {
         });
         port.append(Lane::Normal, [PortItem::Direct(Box::new(job))]);
         let spawned = spawned.await.map_err(|_| SpawnError::ShuttingDown { agent: first })?;
-        let mut agents = spawned.map_err(|failed| failed.error)?;
+        let mut agents = spawned.map_err(|failed| failed.error)?.take();
         Ok(agents.pop().expect("one was asked for"))
     }
 

@@ -19,6 +19,6 @@ pub use group::{GroupSpec, Strategy};
 pub(crate) use keeper::{Factory, Overseer, Rule};
 pub use overseer::Supervisor;
 pub use policy::{Backoff, Intensity, RestartPolicy, Supervision};
-pub(crate) use spawn::{Amend, SpawnJob};
+pub(crate) use spawn::{Amend, SpawnJob, Spawned};
 pub use spawn::{SpawnError, SpawnFailed, SpawnOptions};
 pub use watch::Watches;

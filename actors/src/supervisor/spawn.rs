@@ -104,6 +104,35 @@ fn build<A: Agent>(id: &AgentId, factory: &Factory<A>) -> Result<(A, Card<A>), S
 /// Changes a card before the agent is spawned, as a manifest does that adds capabilities.
 pub(crate) type Amend<A> = Arc<dyn Fn(Card<A>) -> Card<A> + Send + Sync>;
 
+/// Agents that nobody has taken over yet: whoever wanted them may be gone before the answer is looked at. Dropped, they
+/// are killed.
+pub(crate) struct Spawned<A: Agent>(Vec<AgentRef<A>>);
+
+impl<A: Agent> Spawned<A> {
+    pub(crate) fn new(agents: Vec<AgentRef<A>>) -> Self {
+        Self(agents)
+    }
+
+    pub(crate) fn ids(&self) -> impl Iterator<Item = &AgentId> {
+        self.0.iter().map(AgentRef::id)
+    }
+
+    pub(crate) fn join(&mut self, others: Self) {
+        self.0.extend(others.take());
+    }
+
+    /// Takes them over.
+    pub(crate) fn take(mut self) -> Vec<AgentRef<A>> {
+        std::mem::take(&mut self.0)
+    }
+}
+
+impl<A: Agent> Drop for Spawned<A> {
+    fn drop(&mut self) {
+        self.0.iter().for_each(AgentRef::kill);
+    }
+}
+
 /// To how many deliveries one spawn comes.
 const SPAWN_WEIGHT: usize = 8;
 
@@ -122,7 +151,7 @@ pub(crate) struct SpawnJob<A: Agent> {
     pub(crate) amend: Option<Amend<A>>,
     pub(crate) inbox: InboxConfig,
     pub(crate) rule: Arc<Rule>,
-    pub(crate) answer: oneshot::Sender<Result<Vec<AgentRef<A>>, SpawnFailed>>,
+    pub(crate) answer: oneshot::Sender<Result<Spawned<A>, SpawnFailed>>,
 }
 
 impl<A: Agent> SpawnJob<A> {
@@ -191,11 +220,9 @@ impl<A: Agent> Arrival for SpawnJob<A> {
     }
 
     fn arrive(self: Box<Self>) {
-        let result = self.spawn_all();
-        if let Err(Ok(orphans)) = self.answer.send(result) {
-            // Whoever wanted them has gone.
-            orphans.iter().for_each(AgentRef::kill);
-        }
+        let result = self.spawn_all().map(Spawned::new);
+        // Not taken, they are killed.
+        let _ = self.answer.send(result);
     }
 }
 
@@ -235,7 +262,7 @@ mod tests {
                     answer,
                 };
                 Box::new(job).arrive();
-                let agent = spawned.try_recv().unwrap().unwrap().pop().unwrap();
+                let agent = spawned.try_recv().unwrap().unwrap().take().pop().unwrap();
                 let inbox = agent.downgrade();
                 tokio::task::yield_now().await;
                 if kill {
