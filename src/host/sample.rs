@@ -106,6 +106,7 @@ impl Window {
             | Reason::Unknown
             | Reason::Intervened
             | Reason::Recalled
+            | Reason::Duplicate
             | Reason::Panicked
             | Reason::Stopped => return,
         };

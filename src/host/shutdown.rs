@@ -112,7 +112,12 @@ impl Host {
             let because = "the host is shutting down".to_owned();
             let _ = soon(protocols.coordinator.send(CancelAll { because })).await;
         }
-        let _ = timeout_at(until, self.idle()).await;
+        let quiet = async {
+            // What is sent again is pending only once it is.
+            self.inner.directory.all_confirmed().await;
+            self.idle().await;
+        };
+        let _ = timeout_at(until, quiet).await;
         if let Some(sampling) = &self.inner.sampling {
             sampling.end();
         }
@@ -145,6 +150,7 @@ impl Inner {
 
     /// Lets the monitor's handlers see what waits for them, then stops the protocol actors and the supervisors.
     async fn stop_protocols(&self) {
+        self.directory.close();
         let _ = soon(self.protocols.monitor.send(Close)).await;
         self.protocols.agents().iter().for_each(AgentHandle::stop);
         self.groups.stop();

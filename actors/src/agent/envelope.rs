@@ -112,13 +112,24 @@ pub(crate) struct Stint<'a> {
     pub(crate) delivered: u32,
     pub(crate) late: u32,
     pub(crate) failed: u32,
-    pub(crate) unfinished: Vec<Unfinished>,
-    pub(crate) lost: Vec<Lost>,
+    /// The position in its batch of the message being handled; 0 for a single one.
+    pub(crate) at: u16,
+    /// Whether the message at a position is one that the agent has got already; `None` when none can be.
+    pub(crate) repeats: Option<&'a dyn Fn(u16) -> bool>,
+    /// Those whose responses go on, with their positions.
+    pub(crate) unfinished: Vec<(u16, Unfinished)>,
+    /// Those that were not handled, with their positions.
+    pub(crate) lost: Vec<(u16, Lost)>,
 }
 
 impl Stint<'_> {
     fn is_overdue(&self, meta: &Meta) -> bool {
         meta.deadline().is_some_and(|deadline| (self.now)() > deadline)
+    }
+
+    /// Notes that the message at hand is not handled.
+    fn lose(&mut self, lost: Lost) {
+        self.lost.push((self.at, lost));
     }
 
     fn note(&mut self, ended: Ended) {
@@ -202,21 +213,18 @@ where
     #[inline(never)]
     fn inspect(mut self: Box<Self>, stint: &mut Stint<'_>) -> Option<Box<Self>> {
         if stint.is_overdue(&self.parcel.meta) {
-            let lost = self.lose(Reason::Expired, None);
-            stint.lost.push(lost);
+            stint.lose(self.lose(Reason::Expired, None));
             return None;
         }
         if self.parcel.meta.is_recalled() {
-            let lost = self.lose(Reason::Recalled, None);
-            stint.lost.push(lost);
+            stint.lose(self.lose(Reason::Recalled, None));
             return None;
         }
         if !stint.interventions.is_empty() {
             let Parcel { meta, message } = &mut self.parcel;
             let mut passage = Passage::new(Some(stint.me), None, meta, Shown::Owned(message));
             if let Err(objection) = stint.interventions.inbound(&mut passage) {
-                let lost = self.lose(Reason::Intervened, Some(objection));
-                stint.lost.push(lost);
+                stint.lose(self.lose(Reason::Intervened, Some(objection)));
                 return None;
             }
         }
@@ -292,7 +300,7 @@ fn respond<A, N, R>(
             response.handle(context, Some(sender));
             match receiver.try_recv() {
                 Ok(value) => stint.note(reply.map_or(Ended::Delivered, |reply| reply.answer(value))),
-                Err(_) => stint.unfinished.push(Box::new(Awaited { value: receiver, reply })),
+                Err(_) => stint.unfinished.push((stint.at, Box::new(Awaited { value: receiver, reply }))),
             }
         }
     }
@@ -400,9 +408,11 @@ fn run<M>(
     let batch: Rc<Batch<M>> = Rc::clone(batch).downcast().expect("a route carries one message type");
     let count = u32::try_from(batch.parcels.len()).expect("batches are bounded");
     let until = u16::try_from(count.min(u32::from(*at) + stint.left)).expect("batches are bounded");
-    let plain = stint.interventions.is_empty() && !batch.may_expire;
+    let plain =
+        stint.interventions.is_empty() && stint.repeats.is_none() && !batch.may_expire(|| (stint.now)());
     while *at < until {
         let now = *at;
+        stint.at = now;
         *at += 1;
         let passed = if plain {
             Passed::Original(&batch, now)
@@ -418,15 +428,19 @@ fn run<M>(
     }
 }
 
-/// What of a message reaches the handler: nothing when it is overdue or an intervention objects.
+/// What of a message reaches the handler: nothing when it was there before, is overdue or an intervention objects.
 #[inline(never)]
 fn inspect<'a, M>(batch: &'a Rc<Batch<M>>, at: u16, stint: &mut Stint<'_>) -> Option<Passed<'a, M>>
 where
     M: Send + Sync + 'static,
 {
     let parcel = &batch.parcels[usize::from(at)];
+    if stint.repeats.is_some_and(|repeats| repeats(at)) {
+        stint.lose(lost_parcel(parcel, Reason::Duplicate, None));
+        return None;
+    }
     if stint.is_overdue(&parcel.meta) {
-        stint.lost.push(lost_parcel(parcel, Reason::Expired, None));
+        stint.lose(lost_parcel(parcel, Reason::Expired, None));
         return None;
     }
     if stint.interventions.is_empty() {
@@ -436,7 +450,7 @@ where
         Ok(None) => Some(Passed::Original(batch, at)),
         Ok(Some(parcel)) => Some(Passed::Rewritten(parcel)),
         Err(objection) => {
-            stint.lost.push(lost_parcel(parcel, Reason::Intervened, Some(objection)));
+            stint.lose(lost_parcel(parcel, Reason::Intervened, Some(objection)));
             None
         }
     }

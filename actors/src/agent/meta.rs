@@ -1,17 +1,24 @@
 //! What travels with a message: [`Meta`], [`Parcel`], [`Delivery`].
 
-use std::{fmt, ops::Deref, rc::Rc, sync::Arc};
+use std::{fmt, ops::Deref, rc::Rc, sync::Arc, time::Duration};
 
 use actix::Message;
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
-use super::{AgentId, Priority, Timestamp};
+use super::{AgentId, ConfirmedBy, Priority, Timestamp};
 
 /// Identifies one message on a host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct MessageId(pub(crate) u64);
+
+impl MessageId {
+    /// The part that differs most between messages.
+    pub(crate) fn low(self) -> u32 {
+        u32::try_from(self.0 & u64::from(u32::MAX)).expect("masked above")
+    }
+}
 
 impl fmt::Display for MessageId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -89,6 +96,7 @@ struct Seldom {
     sender: Option<AgentId>,
     trace: Option<TraceContext>,
     recall: Option<CancellationToken>,
+    confirmed_by: Option<ConfirmedBy>,
 }
 
 /// How [`Meta`] is written.
@@ -104,7 +112,7 @@ struct MetaForm {
 
 impl From<MetaForm> for Meta {
     fn from(form: MetaForm) -> Self {
-        let deadline = form.deadline_us.map(|us| Timestamp::from_start(std::time::Duration::from_micros(us)));
+        let deadline = form.deadline_us.map(|us| Timestamp::from_start(Duration::from_micros(us)));
         Meta::new(form.id, form.lane, deadline)
             .with_attempt(form.attempt)
             .with_sender(form.sender)
@@ -161,6 +169,18 @@ impl Meta {
         self
     }
 
+    /// Tells what becomes of it at each recipient.
+    pub(crate) fn with_confirmation(mut self, confirmed_by: ConfirmedBy) -> Self {
+        self.seldom.get_or_insert_with(Box::default).confirmed_by = Some(confirmed_by);
+        self
+    }
+
+    /// Who wants to know what becomes of it at each recipient.
+    #[inline]
+    pub(crate) fn confirmed_by(&self) -> Option<&ConfirmedBy> {
+        self.seldom.as_ref()?.confirmed_by.as_ref()
+    }
+
     /// Whether the sender has recalled it.
     pub(crate) fn is_recalled(&self) -> bool {
         let recall = self.seldom.as_ref().and_then(|seldom| seldom.recall.as_ref());
@@ -185,8 +205,7 @@ impl Meta {
     /// After this point it is no longer handled but accounted as expired.
     #[inline]
     pub fn deadline(&self) -> Option<Timestamp> {
-        (self.deadline_us != u64::MAX)
-            .then(|| Timestamp::from_start(std::time::Duration::from_micros(self.deadline_us)))
+        (self.deadline_us != u64::MAX).then(|| Timestamp::from_start(Duration::from_micros(self.deadline_us)))
     }
 
     /// Whether it has a deadline.
@@ -215,17 +234,27 @@ pub struct Parcel<M> {
     pub message: M,
 }
 
+/// What is due later than this is looked at once for each run of an agent's messages: a run ends after far less, unless a
+/// handler blocks its thread for that long.
+const SOON: Duration = Duration::from_secs(1);
+
 /// Parcels that one arbiter's agents share.
 pub(crate) struct Batch<M> {
     pub(crate) parcels: Vec<Arc<Parcel<M>>>,
-    /// Whether any of them may be overdue one day.
-    pub(crate) may_expire: bool,
+    /// When the first of them is overdue, if any may be.
+    earliest: Option<Timestamp>,
 }
 
 impl<M> Batch<M> {
     pub(crate) fn new(parcels: Vec<Arc<Parcel<M>>>) -> Self {
-        let may_expire = parcels.iter().any(|parcel| parcel.meta.may_expire());
-        Self { parcels, may_expire }
+        let earliest = parcels.iter().filter_map(|parcel| parcel.meta.deadline()).min();
+        Self { parcels, earliest }
+    }
+
+    /// Whether any of them may be overdue soon; then the clock is looked at before each.
+    #[inline]
+    pub(crate) fn may_expire(&self, now: impl FnOnce() -> Timestamp) -> bool {
+        self.earliest.is_some_and(|earliest| now().plus(SOON) > earliest)
     }
 }
 

@@ -4,6 +4,7 @@
 
 mod adopted;
 mod card;
+mod confirming;
 pub(crate) mod envelope;
 mod intervention;
 mod lifecycle;
@@ -16,6 +17,7 @@ mod topic;
 
 pub use adopted::{Adopted, Adoption, Forwarded};
 pub use card::{Agent, Card, Listing, Location};
+pub(crate) use confirming::{ConfirmedBy, Confirming, Mark, Marks, Rows};
 pub(crate) use envelope::{
     Accept, Direct, Ended, Envelope, Lost, Reply, Stint, Unfinished, lost_message, lost_parcel,
 };

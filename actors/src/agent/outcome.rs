@@ -28,6 +28,8 @@ pub enum Reason {
     Intervened,
     /// Dropped: its sender recalled it before it could be handled.
     Recalled,
+    /// Dropped: the agent had got it already, by an earlier attempt of its delivery.
+    Duplicate,
     /// Expired: its deadline had passed before it could be handled.
     Expired,
     /// Failed: the handler panicked, or the future of its response was dropped.
@@ -42,7 +44,7 @@ pub enum Reason {
 pub enum Column {
     /// Refused at the door.
     Rejected,
-    /// Let go by an overflow policy or an intervention, or recalled by its sender.
+    /// Let go by an overflow policy or an intervention, recalled by its sender, or a duplicate.
     Dropped,
     /// Overdue.
     Expired,
@@ -52,7 +54,7 @@ pub enum Column {
 
 impl Reason {
     /// All reasons, in the order of the ledger.
-    pub const ALL: [Reason; 12] = [
+    pub const ALL: [Reason; 13] = [
         Reason::Full,
         Reason::Congested,
         Reason::Closed,
@@ -62,6 +64,7 @@ impl Reason {
         Reason::DroppedNewest,
         Reason::Intervened,
         Reason::Recalled,
+        Reason::Duplicate,
         Reason::Expired,
         Reason::Panicked,
         Reason::Stopped,
@@ -73,9 +76,11 @@ impl Reason {
             Reason::Full | Reason::Congested | Reason::Closed | Reason::NotAccepted | Reason::Unknown => {
                 Column::Rejected
             }
-            Reason::DroppedOldest | Reason::DroppedNewest | Reason::Intervened | Reason::Recalled => {
-                Column::Dropped
-            }
+            Reason::DroppedOldest
+            | Reason::DroppedNewest
+            | Reason::Intervened
+            | Reason::Recalled
+            | Reason::Duplicate => Column::Dropped,
             Reason::Expired => Column::Expired,
             Reason::Panicked | Reason::Stopped => Column::Failed,
         }
@@ -98,6 +103,7 @@ impl Reason {
             Reason::DroppedNewest => "dropped_newest",
             Reason::Intervened => "intervened",
             Reason::Recalled => "recalled",
+            Reason::Duplicate => "duplicate",
             Reason::Expired => "expired",
             Reason::Panicked => "panicked",
             Reason::Stopped => "stopped",
@@ -119,6 +125,7 @@ impl fmt::Display for Reason {
             Reason::DroppedNewest => "it was dropped because the inbox was full",
             Reason::Intervened => "an intervention dropped it",
             Reason::Recalled => "its sender recalled it before it could be handled",
+            Reason::Duplicate => "the agent had got it already, by an earlier attempt",
             Reason::Expired => "its deadline passed before it could be handled",
             Reason::Panicked => "the agent panicked while handling it",
             Reason::Stopped => "the agent stopped before handling it",

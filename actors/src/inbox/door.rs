@@ -93,8 +93,8 @@ pub(crate) trait Door: Send + Sync {
     fn admit(&self, lane: Lane) -> Result<(), Reason>;
     /// Gives a place back that was not used, from any thread.
     fn give_back(self: Arc<Self>, lane: Lane);
-    /// Queues a batch. Only on the agent's own arbiter.
-    fn push(&self, lane: Lane, packed: &Rc<Packed>, accept: u16);
+    /// Queues a batch, for whose recipients the agent has this position. Only on the agent's own arbiter.
+    fn push(&self, lane: Lane, packed: &Rc<Packed>, accept: u16, position: u32);
     /// Told whenever places are given back, and when the agent is no more.
     fn room(&self) -> &Notify;
     /// Tells the agent's keeper what to do.
@@ -260,8 +260,8 @@ impl<A: Agent> Door for Inbox<A> {
         }
     }
 
-    fn push(&self, lane: Lane, packed: &Rc<Packed>, accept: u16) {
-        self.enter_batch(lane, packed, accept);
+    fn push(&self, lane: Lane, packed: &Rc<Packed>, accept: u16, position: u32) {
+        self.enter_batch(lane, packed, accept, position);
     }
 
     fn room(&self) -> &Notify {

@@ -35,7 +35,7 @@ pub struct Counts {
     pub delivered: u64,
     /// Refused at the door.
     pub rejected: u64,
-    /// Let go by an overflow policy or an intervention, or recalled by its sender.
+    /// Let go by an overflow policy or an intervention, recalled by its sender, or a duplicate.
     pub dropped: u64,
     /// Overdue before they could be handled.
     pub expired: u64,

@@ -28,11 +28,12 @@ mod reference;
 mod send;
 mod slot;
 mod stop;
+mod tally;
 
 pub use config::{InboxConfig, OverflowPolicy};
 pub use dead_letter::{DeadLetter, DeadLetters, LetterContent, Subscription};
 pub(crate) use door::{Command, Door};
-pub(crate) use entry::Packed;
+pub(crate) use entry::{Addressed, Packed};
 pub(crate) use hub::Route;
 pub use hub::{Hub, HubConfig, Observer};
 pub use lanes::STARVATION_BOUND;
@@ -45,3 +46,4 @@ pub use send::{Ask, Asked, DEFAULT_ASK, SendOptions};
 pub use slot::InboxStatus;
 pub(crate) use slot::{Inbox, Profile};
 pub use stop::Stopped;
+pub(crate) use tally::Tally;

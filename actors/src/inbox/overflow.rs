@@ -101,35 +101,39 @@ impl<A: Agent> Inbox<A> {
 
     /// Queues the whole batch, as far as the overflow policy lets it. Only on the inbox's own arbiter.
     #[inline]
-    pub(crate) fn enter_batch(&self, lane: Lane, packed: &Rc<Packed>, accept: u16) {
+    pub(crate) fn enter_batch(&self, lane: Lane, packed: &Rc<Packed>, accept: u16, position: u32) {
         let end = packed.count;
         if self.is_ending() {
-            let hub = self.hub();
-            for at in 0..end {
-                hub.lose(self.profile.writer, &packed.route, &self.id, packed.lost(at, Reason::Closed));
-            }
-            hub.settled();
+            self.lose_each(packed, position, 0..end, Reason::Closed);
+            self.hub().settled();
             return;
         }
         if self.has_parked(lane) {
-            self.park(lane, Body::many(packed.clone(), 0, end, accept));
+            self.park(lane, Body::many(packed.clone(), position, 0, end, accept));
             return;
         }
         let granted = self.reserve(lane, u32::from(end));
         let granted = u16::try_from(granted).expect("no more than was asked for");
         if granted > 0 {
-            self.enter(lane, Body::many(packed.clone(), 0, granted, accept));
+            self.enter(lane, Body::many(packed.clone(), position, 0, granted, accept));
         }
         if granted < end {
-            self.overflow(lane, packed, granted, accept);
+            self.overflow(lane, packed, granted, accept, position);
         }
     }
 
     #[cold]
-    pub(super) fn overflow(&self, lane: Lane, packed: &Rc<Packed>, mut from: u16, accept: u16) {
+    pub(super) fn overflow(
+        &self,
+        lane: Lane,
+        packed: &Rc<Packed>,
+        mut from: u16,
+        accept: u16,
+        position: u32,
+    ) {
         let reason = match self.profile.config.overflow {
             OverflowPolicy::Wait => {
-                self.park(lane, Body::many(packed.clone(), from, packed.count, accept));
+                self.park(lane, Body::many(packed.clone(), position, from, packed.count, accept));
                 return;
             }
             OverflowPolicy::Reject => Reason::Full,
@@ -139,7 +143,7 @@ impl<A: Agent> Inbox<A> {
                 let mut next = from;
                 while next < packed.count {
                     if self.reserve(lane, 1) == 1 {
-                        self.enter(lane, Body::many(packed.clone(), next, next + 1, accept));
+                        self.enter(lane, Body::many(packed.clone(), position, next, next + 1, accept));
                         next += 1;
                         continue;
                     }
@@ -151,9 +155,7 @@ impl<A: Agent> Inbox<A> {
                 Reason::DroppedOldest
             }
         };
-        for at in from..packed.count {
-            self.hub().lose(self.profile.writer, &packed.route, &self.id, packed.lost(at, reason));
-        }
+        self.lose_each(packed, position, from..packed.count, reason);
         self.hub().settled();
     }
 }

@@ -20,6 +20,7 @@ use std::{
 use futures_util::task::AtomicWaker;
 use tokio::sync::Notify;
 
+use super::{AgentHandle, Route};
 use crate::{
     agent::{Lane, Objection, Reason},
     audited::ThreadToken,
@@ -38,12 +39,18 @@ pub(crate) trait Arrival: Send {
 
 /// The local recipients of a route, as one message saw them when it was published.
 pub(crate) trait Fanout: Send + Sync {
+    /// By which route their messages come.
+    fn route(&self) -> &Arc<Route>;
     /// How many recipients there are.
     fn recipients(&self) -> usize;
     /// Makes a batch of these parcels, all of the route's message type.
     fn pack(&self, parcels: Vec<Shared>) -> Rc<super::Packed>;
     /// Pushes the batch to the recipients from position `from` on, at most `most` of them; answers the next position.
     fn push(&self, batch: &Rc<super::Packed>, lane: Lane, from: usize, most: usize) -> usize;
+    /// The recipient at a position.
+    fn agent(&self, position: usize) -> Option<&AgentHandle>;
+    /// The recipients at some positions, who get a message once more; their rows of its receipt are these.
+    fn pick(&self, positions: &[u32], rows: Arc<[u32]>, attempt: u16) -> Arc<dyn Fanout>;
     /// Accounts for these parcels as lost for every recipient, on any thread.
     fn lose(&self, parcels: &[Shared], reason: Reason, objection: Option<&Objection>);
 }
@@ -281,6 +288,9 @@ mod tests {
     struct Nobody;
 
     impl Fanout for Nobody {
+        fn route(&self) -> &Arc<Route> {
+            unreachable!("nothing is sent here")
+        }
         fn recipients(&self) -> usize {
             0
         }
@@ -289,6 +299,12 @@ mod tests {
         }
         fn push(&self, _: &Rc<crate::inbox::Packed>, _: Lane, _: usize, _: usize) -> usize {
             unreachable!("nothing is taken out here")
+        }
+        fn agent(&self, _: usize) -> Option<&AgentHandle> {
+            None
+        }
+        fn pick(&self, _: &[u32], _: Arc<[u32]>, _: u16) -> Arc<dyn Fanout> {
+            unreachable!("nobody is here")
         }
         fn lose(&self, _: &[Shared], _: Reason, _: Option<&Objection>) {}
     }

@@ -2,8 +2,10 @@
 
 use std::{
     cell::Cell,
+    ops::Range,
     panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
     pin::Pin,
+    rc::Rc,
     sync::Arc,
     task::{Context as TaskContext, Poll},
     time::Duration,
@@ -14,9 +16,9 @@ use futures_util::Stream;
 use tokio::time::Instant;
 
 use super::{
-    Inbox, OverflowPolicy, Route,
+    Inbox, OverflowPolicy, Packed, Tally,
     entry::Body,
-    slot::{Extra, Local, Responding},
+    slot::{Extra, Local, Origin, Responding},
 };
 use crate::{
     agent::{Agent, Interventions, Lane, Reason, Stint},
@@ -200,16 +202,21 @@ fn handle<A: Agent>(
             stint.failed += u32::from(outcome.is_err());
             local.lanes.borrow_mut().handled(lane, handled);
             turn.used(handled);
-            settle(inbox, local, lane, &hub.direct, stint, handled, None);
+            settle(inbox, local, lane, None, stint, handled);
             if let Err(panic) = outcome {
                 hub.settled();
                 resume_unwind(panic);
             }
         }
-        Body::Many { packed, mut at, end, accept, .. } => {
+        Body::Many { packed, position, mut at, end, accept, .. } => {
             let first = at;
             // What was not granted a place at the end of the batch is not this agent's to handle.
             stint.left = stint.left.min(u32::from(end - at));
+            let tally = packed.tally.as_deref();
+            let repeats = |at| tally.is_some_and(|tally| tally.is_repeated(position, at));
+            if tally.is_some_and(Tally::may_repeat) {
+                stint.repeats = Some(&repeats);
+            }
             let run = inbox.profile.accepts[usize::from(accept)].run;
             let outcome =
                 catch_unwind(AssertUnwindSafe(|| run(&packed.batch, &mut at, agent, context, &mut stint)));
@@ -218,15 +225,15 @@ fn handle<A: Agent>(
                 let mut lanes = local.lanes.borrow_mut();
                 lanes.handled(lane, handled);
                 if at < end {
-                    lanes.put_back(lane, Body::many(packed.clone(), at, end, accept));
+                    lanes.put_back(lane, Body::many(packed.clone(), position, at, end, accept));
                 }
             }
             if at < end && inbox.profile.config.overflow == OverflowPolicy::DropOldest {
                 inbox.evict_overflow(lane);
             }
             turn.used(handled);
-            let poison = outcome.is_err().then(|| packed.lost(at - 1, Reason::Panicked));
-            settle(inbox, local, lane, &packed.route, stint, handled, poison);
+            let part = Part { packed: &packed, position, range: first..at, poisoned: outcome.is_err() };
+            settle(inbox, local, lane, Some(part), stint, handled);
             if let Err(panic) = outcome {
                 hub.settled();
                 resume_unwind(panic);
@@ -251,8 +258,46 @@ fn stint<'a, A: Agent>(
         delivered: 0,
         late: 0,
         failed: 0,
+        at: 0,
+        repeats: None,
         unfinished: Vec::new(),
         lost: Vec::new(),
+    }
+}
+
+/// The part of a batch that a run has handled.
+struct Part<'a> {
+    packed: &'a Rc<Packed>,
+    position: u32,
+    range: Range<u16>,
+    /// The handler of the last one panicked.
+    poisoned: bool,
+}
+
+impl Part<'_> {
+    /// The messages of the run that were not simply delivered: lost, or with a response that goes on.
+    fn others(&self, stint: &Stint<'_>) -> Vec<(u16, Option<Reason>)> {
+        let Part { range, poisoned, .. } = self;
+        let mut others = stint.unfinished.iter().map(|(at, _)| (*at, None)).collect::<Vec<_>>();
+        others.extend(stint.lost.iter().map(|(at, lost)| (*at, Some(lost.reason))));
+        others.extend(poisoned.then(|| (range.end - 1, Some(Reason::Panicked))));
+        others.sort_unstable_by_key(|(at, _)| *at);
+        others
+    }
+
+    /// Tells those who want to know what became of each message.
+    fn confirm(&self, tally: &Tally, others: Vec<(u16, Option<Reason>)>) {
+        let Part { position, range, .. } = self;
+        let mut from = range.start;
+        for (at, lost) in others {
+            tally.delivered(*position, from, at);
+            match lost {
+                Some(reason) => tally.lost(*position, at, reason),
+                None => tally.responding(*position, at),
+            }
+            from = at + 1;
+        }
+        tally.delivered(*position, from, range.end);
     }
 }
 
@@ -262,12 +307,15 @@ fn settle<A: Agent>(
     inbox: &Arc<Inbox<A>>,
     local: &Local<A>,
     lane: Lane,
-    route: &Arc<Route>,
+    part: Option<Part<'_>>,
     stint: Stint<'_>,
     handled: u32,
-    poison: Option<crate::agent::Lost>,
 ) {
-    let writer = inbox.profile.writer;
+    let hub = inbox.hub();
+    let (writer, route) =
+        (inbox.profile.writer, part.as_ref().map_or(&hub.direct, |part| &part.packed.route));
+    let tally = part.as_ref().and_then(|part| part.packed.tally.as_deref().zip(Some(part)));
+    let others = tally.map(|(_, part)| part.others(&stint));
     let Stint { delivered, late, failed, unfinished, lost, .. } = stint;
     let responding = u32::try_from(unfinished.len()).expect("no more than were handled");
     if delivered > 0 {
@@ -279,19 +327,29 @@ fn settle<A: Agent>(
     if responding > 0 {
         let mut extra = local.extra.borrow_mut();
         let extra = extra.get_or_insert_with(Box::<Extra<A>>::default);
-        for response in unfinished {
-            extra.unfinished.push(Responding { route: route.clone(), lane, response });
+        for (at, response) in unfinished {
+            let origin = match tally {
+                Some((_, Part { packed, position, .. })) => {
+                    Origin::Batch { packed: (*packed).clone(), position: *position, at }
+                }
+                None => Origin::Route(route.clone()),
+            };
+            extra.unfinished.push(Responding { origin, lane, response });
         }
     }
-    for lost in lost {
-        inbox.hub().lose(writer, route, &inbox.id, lost);
+    for (_, lost) in lost {
+        hub.lose(writer, route, &inbox.id, lost);
     }
-    match poison {
-        Some(lost) => inbox.hub().lose(writer, route, &inbox.id, lost),
-        None if failed > 0 => {
-            inbox.hub().lose_gone(writer, route, &inbox.id, Reason::Panicked, "message");
+    match &part {
+        Some(Part { packed, range, poisoned: true, .. }) => {
+            hub.lose(writer, route, &inbox.id, packed.lost(range.end - 1, Reason::Panicked));
         }
-        None => {}
+        _ if failed > 0 => hub.lose_gone(writer, route, &inbox.id, Reason::Panicked, "message"),
+        _ => {}
+    }
+    // After the ledger: what is confirmed is counted.
+    if let (Some((tally, part)), Some(others)) = (tally, others) {
+        part.confirm(tally, others);
     }
     inbox.release(lane, handled - responding);
 }
@@ -306,8 +364,8 @@ fn finish_responses<A: Agent>(inbox: &Arc<Inbox<A>>, local: &Local<A>, cx: &mut 
                 _ => return,
             }
         };
-        let Poll::Ready(Some((route, lane, ended))) = next else { return };
-        inbox.finish_response(&route, lane, ended, Reason::Panicked);
+        let Poll::Ready(Some((origin, lane, ended))) = next else { return };
+        inbox.finish_response(&origin, lane, ended, Reason::Panicked);
     }
 }
 

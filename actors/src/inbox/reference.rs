@@ -399,7 +399,7 @@ impl AgentHandle {
         self.door.status()
     }
 
-    pub(crate) fn push(&self, lane: Lane, packed: &std::rc::Rc<Packed>, accept: u16) {
-        self.door.push(lane, packed, accept);
+    pub(crate) fn push(&self, lane: Lane, packed: &std::rc::Rc<Packed>, accept: u16, position: u32) {
+        self.door.push(lane, packed, accept, position);
     }
 }

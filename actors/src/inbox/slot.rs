@@ -2,7 +2,9 @@
 
 use std::{
     cell::{Cell, RefCell},
+    ops::Range,
     pin::Pin,
+    rc::Rc,
     sync::{
         Arc, Mutex, OnceLock, PoisonError,
         atomic::{AtomicU8, AtomicU32, Ordering, fence},
@@ -16,7 +18,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 
 use super::{
-    ArbiterPort, Command, Hub, InboxConfig, OverflowPolicy, Route,
+    ArbiterPort, Command, Hub, InboxConfig, OverflowPolicy, Packed, Route,
     entry::{Body, SAMPLED},
     lanes::{Lanes, Load},
     ledger::Writer,
@@ -40,17 +42,35 @@ pub(crate) struct Profile<A: Agent> {
 
 /// A handled message whose response goes on.
 pub(crate) struct Responding {
-    pub(crate) route: Arc<Route>,
+    pub(crate) origin: Origin,
     pub(crate) lane: Lane,
     pub(crate) response: Unfinished,
 }
 
+/// How a message came to its agent.
+#[derive(Clone)]
+pub(crate) enum Origin {
+    /// By itself, or in a batch of which nothing is to be confirmed.
+    Route(Arc<Route>),
+    /// In a batch, where it had this position among the messages, and the agent that among the recipients.
+    Batch { packed: Rc<Packed>, position: u32, at: u16 },
+}
+
+impl Origin {
+    fn route(&self) -> &Arc<Route> {
+        match self {
+            Origin::Route(route) => route,
+            Origin::Batch { packed, .. } => &packed.route,
+        }
+    }
+}
+
 impl Future for Responding {
-    type Output = (Arc<Route>, Lane, Ended);
+    type Output = (Origin, Lane, Ended);
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
-        Pin::new(&mut this.response).poll(cx).map(|ended| (this.route.clone(), this.lane, ended))
+        Pin::new(&mut this.response).poll(cx).map(|ended| (this.origin.clone(), this.lane, ended))
     }
 }
 
@@ -303,23 +323,32 @@ impl<A: Agent> Inbox<A> {
             Body::One { envelope, .. } => {
                 hub.lose(writer, &hub.direct, &self.id, envelope.give_up(reason));
             }
-            Body::Many { packed, at, end, .. } => {
-                if hub.dead_letters().are_wanted() {
-                    for at in at..end {
-                        hub.lose(writer, &packed.route, &self.id, packed.lost(at, reason));
-                    }
-                } else {
-                    packed.route.ledger.lost(writer, reason, u64::from(end - at));
-                }
+            Body::Many { packed, position, at, end, .. } => {
+                self.lose_each(&packed, position, at..end, reason);
             }
         }
         self.release(lane, places);
         hub.settled();
     }
 
+    /// Accounts for messages of a batch as lost.
+    pub(crate) fn lose_each(&self, packed: &Packed, position: u32, range: Range<u16>, reason: Reason) {
+        let (hub, writer) = (self.hub(), self.profile.writer);
+        if hub.dead_letters().are_wanted() {
+            for at in range.clone() {
+                hub.lose(writer, &packed.route, &self.id, packed.lost(at, reason));
+            }
+        } else {
+            packed.route.ledger.lost(writer, reason, u64::from(range.end - range.start));
+        }
+        if let Some(tally) = &packed.tally {
+            range.for_each(|at| tally.lost(position, at, reason));
+        }
+    }
+
     /// Counts a message whose response has come to its end, and gives its place back.
-    pub(crate) fn finish_response(&self, route: &Route, lane: Lane, ended: Ended, reason: Reason) {
-        let writer = self.profile.writer;
+    pub(crate) fn finish_response(&self, origin: &Origin, lane: Lane, ended: Ended, reason: Reason) {
+        let (writer, route) = (self.profile.writer, origin.route());
         match ended {
             Ended::Delivered => route.ledger.delivered(writer, 1),
             Ended::Late => {
@@ -327,6 +356,11 @@ impl<A: Agent> Inbox<A> {
                 route.ledger.late(writer, 1);
             }
             Ended::Failed => self.hub().lose_gone(writer, route, &self.id, reason, "response"),
+        }
+        if let Origin::Batch { packed, position, at } = origin
+            && let Some(tally) = &packed.tally
+        {
+            tally.responded(*position, *at, (ended == Ended::Failed).then_some(reason));
         }
         self.release(lane, 1);
     }
@@ -352,7 +386,7 @@ impl<A: Agent> Inbox<A> {
             if let Some(mut extra) = extra {
                 for responding in &mut extra.unfinished {
                     let ended = responding.response.give_up(Reason::Stopped);
-                    self.finish_response(&responding.route, responding.lane, ended, Reason::Stopped);
+                    self.finish_response(&responding.origin, responding.lane, ended, Reason::Stopped);
                 }
                 for (lane, body) in extra.parked.drain() {
                     self.route_of(&body).unpark(body.load() as usize);

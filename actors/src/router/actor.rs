@@ -5,7 +5,8 @@
 //!  agents ──Subscribe, Unsubscribe──┘
 //! ```
 //!
-//! It owns all changes of the tables and never touches a message on its way: publishers deliver by snapshot.
+//! It owns all changes of the tables and never touches a message on its way: publishers deliver by snapshot. Beside them it
+//! runs the round of the courier, which follows up what is to be confirmed.
 //!
 //! **Invariant.** When a change is answered, every publication that begins afterwards sees it.
 //! **Restart.** The tables are the [`Directory`]'s and outlive the actor: routes and subscriptions survive. A change that
@@ -14,7 +15,7 @@
 
 use std::sync::Arc;
 
-use actix::{Actor, Context, Handler, Message, Supervised};
+use actix::{Actor, AsyncContext, Context, Handler, Message, Supervised, WrapFuture};
 
 use super::{Directory, Predicate, RouterEvent};
 use crate::{
@@ -132,6 +133,11 @@ impl Router {
 
 impl Actor for Router {
     type Context = Context<Self>;
+
+    /// Lends the courier its time: a rebuilt router goes on with what is due.
+    fn started(&mut self, context: &mut Context<Self>) {
+        context.spawn(self.directory.courier().round().into_actor(self));
+    }
 }
 
 impl Supervised for Router {}

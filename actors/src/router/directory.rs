@@ -4,9 +4,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use actix::Message;
 
-use super::{Publisher, Selector, SubscribeOptions, predicate::refuse_inside, routes::Routes};
+use super::{
+    Courier, MessageStatus, Publisher, Selector, SubscribeOptions, predicate::refuse_inside, routes::Routes,
+};
 use crate::{
-    agent::{AgentId, Timestamp, TopicFilter},
+    agent::{AgentId, MessageId, Timestamp, TopicFilter},
     inbox::{AgentHandle, Hub, PortItem},
 };
 
@@ -33,6 +35,32 @@ impl Directory {
     /// A publisher of messages of type `M` to those that the selector leads to, now and later.
     pub fn publisher<M: Message + Send + Sync + 'static>(&self, selector: &Selector) -> Publisher<M> {
         Publisher::new(self.lock().open::<M>(selector))
+    }
+
+    /// Follows up what is to be confirmed.
+    pub(crate) fn courier(&self) -> Arc<Courier> {
+        self.lock().courier().clone()
+    }
+
+    /// How a message stands that was published for confirmation: while its receipt is not complete, and for a while after
+    /// (the last 10,000, for 300 s). Nothing is known of single messages that were sent without.
+    pub fn message(&self, id: MessageId) -> Option<MessageStatus> {
+        self.courier().status(id)
+    }
+
+    /// How many messages wait for their receipts.
+    pub fn unconfirmed(&self) -> usize {
+        self.courier().pending()
+    }
+
+    /// Waits until no message waits for its receipt.
+    pub async fn all_confirmed(&self) {
+        self.courier().quiet().await;
+    }
+
+    /// Gives every message that waits for its receipt one as it stands, and takes no more to be confirmed.
+    pub fn close(&self) {
+        self.courier().close();
     }
 
     /// The time on the host's clock.

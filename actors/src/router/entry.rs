@@ -9,11 +9,11 @@ use super::{
     Recipients, Snapshot,
     predicate::Predicate,
     publisher::RouteCell,
-    recipients::{ChunkedList, Recipient, Selective},
+    recipients::{ChunkedList, FEW, Recipient, Selective},
     routes::Selector,
 };
 use crate::{
-    agent::{AgentId, Parcel, TopicName},
+    agent::{AgentId, Parcel, Rows, TopicName},
     inbox::{AgentHandle, Fanout, PortItem, Route, Shared},
 };
 
@@ -38,7 +38,7 @@ pub(crate) struct Entry {
     pub(crate) cell: Arc<RouteCell>,
     lists: Vec<ChunkedList>,
     selective: Arc<Vec<Selective>>,
-    freeze: fn(Arc<Route>, ChunkedList) -> Arc<dyn Fanout>,
+    freeze: fn(Arc<Route>, ChunkedList, Option<Rows>) -> Arc<dyn Fanout>,
     content: fn(&Shared) -> &dyn Any,
     changed: bool,
 }
@@ -52,7 +52,7 @@ impl Entry {
             lists: vec![ChunkedList::default(); cell.hub.ports().len()],
             cell,
             selective: Arc::default(),
-            freeze: |route, list| Arc::new(Recipients::<M>::new(route, list)),
+            freeze: |route, list, rows| Arc::new(Recipients::<M>::new(route, list, rows)),
             content: |parcel| {
                 &parcel.downcast_ref::<Parcel<M>>().expect("a route carries one message type").message
             },
@@ -105,7 +105,7 @@ impl Entry {
         let Some(recipient) = self.recipient(member) else { return };
         let mut alone = ChunkedList::default();
         alone.push(recipient);
-        let to = (self.freeze)(cell.route.clone(), alone);
+        let to = (self.freeze)(cell.route.clone(), alone, None);
         let (hub, port) = (&cell.hub, member.agent.door.port());
         for (lane, parcel) in kept.last(replay, hub.now(), is_wanted) {
             cell.route.ledger.sent(hub.writer(), 1);
@@ -137,8 +137,11 @@ impl Entry {
         if !std::mem::take(&mut self.changed) {
             return;
         }
+        let mut first = 0;
         let freeze = |list: &ChunkedList| {
-            (list.len() > 0).then(|| (self.freeze)(self.cell.route.clone(), list.clone()))
+            let rows = Some(Rows::From(first));
+            first += u32::try_from(list.len()).expect(FEW);
+            (list.len() > 0).then(|| (self.freeze)(self.cell.route.clone(), list.clone(), rows))
         };
         self.cell.snapshot.store(Arc::new(Snapshot {
             total: self.lists.iter().map(ChunkedList::len).sum(),

@@ -8,13 +8,18 @@
 
 mod actor;
 mod arbiters;
+mod confirm;
+mod consignment;
+mod courier;
 mod directory;
 mod dispatcher;
 mod entry;
 mod event;
 mod history;
+mod path;
 mod predicate;
 mod publisher;
+mod receipt;
 mod recipients;
 mod routes;
 mod subscriptions;
@@ -22,10 +27,15 @@ mod topic_tree;
 
 pub use actor::{Reroute, Rerouted, Router, RouterSink, Subscribe, SubscribeOptions, Unsubscribe};
 pub use arbiters::{Arbiters, ArbitersConfig};
+pub use confirm::{ConfirmError, ConfirmOptions, Confirmed};
+pub(crate) use courier::Courier;
+pub use courier::{MAX_UNCONFIRMED, MessageStatus};
 pub use directory::Directory;
 pub use event::RouterEvent;
 pub use history::MAX_HISTORY;
+pub use path::{Decider, Hop};
 pub use predicate::Predicate;
 pub use publisher::{PublishError, Published, Publisher};
+pub use receipt::{Confirmation, Receipt, ReceiptRow};
 pub(crate) use recipients::{Recipients, Snapshot};
 pub use routes::Selector;

@@ -7,15 +7,16 @@ use std::{
 };
 
 use actix::Message;
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, Guard};
 
 use super::{
-    Recipients, Snapshot,
+    Courier, Recipients, Snapshot,
+    consignment::Part,
     history::History,
-    recipients::{ChunkedList, Selective},
+    recipients::{ChunkedList, FEW},
 };
 use crate::{
-    agent::{Lane, Objection, Parcel, Passage, Reason, Shown},
+    agent::{Lane, Meta, Objection, Parcel, Passage, Reason, Rows, Shown, Timestamp},
     inbox::{ArbiterPort, Fanout, Hub, PortItem, Route, SendOptions, Shared},
 };
 
@@ -25,6 +26,16 @@ pub(crate) struct RouteCell {
     pub(crate) route: Arc<Route>,
     pub(crate) snapshot: ArcSwap<Snapshot>,
     pub(crate) history: History,
+    pub(crate) courier: Arc<Courier>,
+}
+
+/// A message that was counted as sent, and to whom it goes.
+pub(super) struct Admitted<M> {
+    pub(super) meta: Meta,
+    pub(super) message: M,
+    pub(super) snapshot: Guard<Arc<Snapshot>>,
+    /// Those with predicates who want it, by position.
+    pub(super) chosen: Vec<usize>,
 }
 
 /// A publication that was accepted.
@@ -73,7 +84,7 @@ impl<M> std::error::Error for PublishError<M> {}
 
 /// Publishes messages of type `M` on one route. Cheap to clone; may be used from any thread.
 pub struct Publisher<M> {
-    cell: Arc<RouteCell>,
+    pub(super) cell: Arc<RouteCell>,
     message: PhantomData<fn(M)>,
 }
 
@@ -138,45 +149,17 @@ impl<M: Message + Send + Sync + 'static> Publisher<M> {
     /// took the room between two looks.
     fn publish_now(
         &self,
-        mut message: M,
+        message: M,
         options: SendOptions,
         waits: bool,
     ) -> Result<Published, PublishError<M>> {
-        let RouteCell { hub, route, snapshot, history } = &*self.cell;
-        let refused = |reason, objection, message| {
-            Err(PublishError { route: route.name.clone(), reason, objection, message })
-        };
-        let lane = options.lane();
-        if waits && self.is_congested(lane, &snapshot.load()) {
-            return refused(Reason::Congested, None, Some(message));
-        }
-        let writer = hub.writer();
-        let meta = options.stamp(hub, writer, None);
-        if !hub.interventions.is_empty() {
-            let shown = Shown::Owned(&mut message);
-            let mut passage = Passage::new(None, Some(&route.name), &meta, shown);
-            if let Err(objection) = hub.interventions.outbound(&mut passage) {
-                self.drop_for(&objection, Arc::new(Parcel { meta, message }));
-                return refused(Reason::Intervened, Some(objection), None);
-            }
-        }
+        let RouteCell { hub, history, .. } = &*self.cell;
+        let cleared = self.clear(message, options, waits, None)?;
         // From here on nothing of the user's but predicates runs until the history is free again.
         let mut kept = history.lock();
-        let snapshot = snapshot.load();
-        let is_congested = self.is_congested(lane, &snapshot);
-        if waits && is_congested {
-            // Others were quicker since the look above.
-            return refused(Reason::Congested, None, Some(message));
-        }
-        let chosen = if snapshot.selective.is_empty() { Vec::new() } else { snapshot.choose(&message) };
+        let Admitted { meta, message, snapshot, chosen } = self.admit(cleared, waits)?;
         let recipients = snapshot.total + chosen.len();
-        route.ledger.sent(writer, recipients as u64);
-        if is_congested {
-            route.ledger.lost(writer, Reason::Congested, recipients as u64);
-            hub.settled();
-            return refused(Reason::Congested, None, Some(message));
-        }
-        let deadline = meta.deadline();
+        let (lane, deadline) = (meta.lane(), meta.deadline());
         let parcel: Shared = Arc::new(Parcel { meta, message });
         let mut refused = Vec::new();
         for (port, list) in hub.ports().iter().zip(&snapshot.lists) {
@@ -185,13 +168,69 @@ impl<M: Message + Send + Sync + 'static> Publisher<M> {
             }
         }
         if !chosen.is_empty() {
-            self.publish_to(&chosen, lane, &parcel, &mut refused);
+            for part in self.chosen_parts(&snapshot, &chosen) {
+                refused.extend(hub.ports()[part.arbiter].publish(lane, &part.to, parcel.clone()));
+            }
         }
         let gone = kept.as_mut().map(|kept| kept.keep(lane, deadline, parcel));
         drop(kept);
         drop(gone);
         refused.into_iter().for_each(PortItem::abandon);
         Ok(Published { recipients })
+    }
+
+    /// What a message goes through before anything of the route is held: its meta data, and the interventions.
+    #[inline]
+    pub(super) fn clear(
+        &self,
+        mut message: M,
+        options: SendOptions,
+        waits: bool,
+        by: Option<Timestamp>,
+    ) -> Result<(Meta, M), PublishError<M>> {
+        let RouteCell { hub, route, snapshot, .. } = &*self.cell;
+        if waits && self.is_congested(options.lane(), &snapshot.load()) {
+            return Err(self.refuse(Reason::Congested, None, Some(message)));
+        }
+        let meta = options.stamp(hub, hub.writer(), by);
+        if !hub.interventions.is_empty() {
+            let shown = Shown::Owned(&mut message);
+            let mut passage = Passage::new(None, Some(&route.name), &meta, shown);
+            if let Err(objection) = hub.interventions.outbound(&mut passage) {
+                self.drop_for(&objection, Arc::new(Parcel { meta, message }));
+                return Err(self.refuse(Reason::Intervened, Some(objection), None));
+            }
+        }
+        Ok((meta, message))
+    }
+
+    /// Looks who gets a message, and counts it as sent to them.
+    #[inline]
+    pub(super) fn admit(
+        &self,
+        (meta, message): (Meta, M),
+        waits: bool,
+    ) -> Result<Admitted<M>, PublishError<M>> {
+        let RouteCell { hub, route, snapshot, .. } = &*self.cell;
+        let snapshot = snapshot.load();
+        let is_congested = self.is_congested(meta.lane(), &snapshot);
+        if waits && is_congested {
+            // Others were quicker since the look before.
+            return Err(self.refuse(Reason::Congested, None, Some(message)));
+        }
+        let chosen = if snapshot.selective.is_empty() { Vec::new() } else { snapshot.choose(&message) };
+        let (writer, recipients) = (hub.writer(), (snapshot.total + chosen.len()) as u64);
+        route.ledger.sent(writer, recipients);
+        if is_congested {
+            route.ledger.lost(writer, Reason::Congested, recipients);
+            hub.settled();
+            return Err(self.refuse(Reason::Congested, None, Some(message)));
+        }
+        Ok(Admitted { meta, message, snapshot, chosen })
+    }
+
+    fn refuse(&self, reason: Reason, objection: Option<Objection>, message: Option<M>) -> PublishError<M> {
+        PublishError { route: self.cell.route.name.clone(), reason, objection, message }
     }
 
     /// Accounts for a message that an intervention dropped, for each of those who would have got it: a dead letter each.
@@ -214,21 +253,27 @@ impl<M: Message + Send + Sync + 'static> Publisher<M> {
         hub.settled();
     }
 
-    /// Sends to those whose predicates passed the message.
+    /// The lists of those whose predicates passed a message; their rows come after those of the others.
     #[inline(never)]
-    fn publish_to(&self, chosen: &[&Selective], lane: Lane, parcel: &Shared, refused: &mut Vec<PortItem>) {
+    pub(super) fn chosen_parts(&self, snapshot: &Snapshot, chosen: &[usize]) -> Vec<Part> {
         let RouteCell { hub, route, .. } = &*self.cell;
-        for (at, port) in hub.ports().iter().enumerate() {
+        let mut first = u32::try_from(snapshot.total).expect(FEW);
+        let mut parts = Vec::new();
+        for arbiter in 0..hub.ports().len() {
             let mut list = ChunkedList::default();
             chosen
                 .iter()
-                .filter(|selective| selective.arbiter == at)
+                .map(|at| &snapshot.selective[*at])
+                .filter(|selective| selective.arbiter == arbiter)
                 .for_each(|selective| list.push(selective.recipient.clone()));
             if list.len() > 0 {
-                let to: Arc<dyn Fanout> = Arc::new(Recipients::<M>::new(route.clone(), list));
-                refused.extend(port.publish(lane, &to, parcel.clone()));
+                let rows = Some(Rows::From(first));
+                first += u32::try_from(list.len()).expect(FEW);
+                let to: Arc<dyn Fanout> = Arc::new(Recipients::<M>::new(route.clone(), list, rows));
+                parts.push(Part { arbiter, to });
             }
         }
+        parts
     }
 
     /// The same publisher, whose route keeps the last `depth` publications, of all of its publishers together, for those

@@ -6,8 +6,8 @@ use std::{any::Any, marker::PhantomData, rc::Rc, sync::Arc};
 use super::predicate::Predicate;
 
 use crate::{
-    agent::{AgentId, Lane, Objection, Parcel, Reason, lost_parcel},
-    inbox::{AgentHandle, Fanout, Packed, Route, Shared},
+    agent::{AgentId, Lane, Objection, Parcel, Reason, Rows, lost_parcel},
+    inbox::{Addressed, AgentHandle, Fanout, Packed, Route, Shared},
 };
 
 /// One recipient: its door, and the position of the message type among those it accepts.
@@ -18,6 +18,8 @@ pub(crate) struct Recipient {
 }
 
 const CHUNK: usize = 1_024;
+/// Why positions fit into their type.
+pub(crate) const FEW: &str = "a host has fewer than 2^32 agents";
 
 /// A list that is cheap to copy and change: chunks are shared with earlier versions until they change.
 #[derive(Clone, Default)]
@@ -50,6 +52,17 @@ impl ChunkedList {
         self.len
     }
 
+    /// The recipient at a position.
+    pub(crate) fn get(&self, mut position: usize) -> Option<&Recipient> {
+        for chunk in &self.chunks {
+            match chunk.get(position) {
+                Some(found) => return Some(found),
+                None => position -= chunk.len(),
+            }
+        }
+        None
+    }
+
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Recipient> {
         self.chunks.iter().flat_map(|chunk| chunk.iter())
     }
@@ -59,16 +72,23 @@ impl ChunkedList {
 pub(crate) struct Recipients<M> {
     route: Arc<Route>,
     list: ChunkedList,
+    /// Their rows of a receipt; none for those who get again what was confirmed before them.
+    rows: Option<Rows>,
+    attempt: u16,
     message: PhantomData<fn(M)>,
 }
 
 impl<M> Recipients<M> {
-    pub(crate) fn new(route: Arc<Route>, list: ChunkedList) -> Self {
-        Self { route, list, message: PhantomData }
+    pub(crate) fn new(route: Arc<Route>, list: ChunkedList, rows: Option<Rows>) -> Self {
+        Self { route, list, rows, attempt: 0, message: PhantomData }
     }
 }
 
 impl<M: Send + Sync + 'static> Fanout for Recipients<M> {
+    fn route(&self) -> &Arc<Route> {
+        &self.route
+    }
+
     fn recipients(&self) -> usize {
         self.list.len()
     }
@@ -78,13 +98,16 @@ impl<M: Send + Sync + 'static> Fanout for Recipients<M> {
             .into_iter()
             .map(|parcel| parcel.downcast::<Parcel<M>>().expect("a route carries one message type"))
             .collect();
-        Packed::new(self.route.clone(), parcels)
+        let rows = self.rows.as_ref();
+        let to = Addressed { rows, recipients: self.list.len(), attempt: self.attempt };
+        Packed::new(self.route.clone(), parcels, to)
     }
 
     fn push(&self, batch: &Rc<Packed>, lane: Lane, from: usize, most: usize) -> usize {
         let until = self.list.len().min(from + most);
         let mut skip = from;
         let mut left = until - from;
+        let mut position = u32::try_from(from).expect(FEW);
         for chunk in &self.list.chunks {
             if left == 0 {
                 break;
@@ -94,7 +117,8 @@ impl<M: Send + Sync + 'static> Fanout for Recipients<M> {
                 continue;
             }
             for recipient in chunk.iter().skip(skip).take(left) {
-                recipient.agent.push(lane, batch, recipient.accept);
+                recipient.agent.push(lane, batch, recipient.accept, position);
+                position += 1;
                 left -= 1;
             }
             skip = 0;
@@ -113,6 +137,41 @@ impl<M: Send + Sync + 'static> Fanout for Recipients<M> {
             }
             hub.settled();
         }
+        for parcel in parcels {
+            self.confirm_lost(parcel, reason);
+        }
+    }
+
+    fn agent(&self, position: usize) -> Option<&AgentHandle> {
+        self.list.get(position).map(|recipient| &recipient.agent)
+    }
+
+    fn pick(&self, positions: &[u32], rows: Arc<[u32]>, attempt: u16) -> Arc<dyn Fanout> {
+        let mut list = ChunkedList::default();
+        let picked = positions.iter().filter_map(|position| self.list.get(*position as usize));
+        picked.for_each(|recipient| list.push(recipient.clone()));
+        Arc::new(Self {
+            route: self.route.clone(),
+            list,
+            rows: Some(Rows::Listed(rows)),
+            attempt,
+            message: PhantomData,
+        })
+    }
+}
+
+impl<M: Send + Sync + 'static> Recipients<M> {
+    /// Tells whoever waits for a message's receipt that none of these gets it.
+    fn confirm_lost(&self, parcel: &Shared, reason: Reason) {
+        let Some(rows) = &self.rows else { return };
+        let meta = &parcel.downcast_ref::<Parcel<M>>().expect("a route carries one message type").meta;
+        let Some(confirming) = meta.confirmed_by().and_then(|confirmed| confirmed.0.upgrade()) else {
+            return;
+        };
+        for position in 0..u32::try_from(self.list.len()).expect(FEW) {
+            confirming.lost(rows.row(position), self.attempt, reason);
+        }
+        confirming.part_ended();
     }
 }
 
@@ -134,9 +193,9 @@ pub(crate) struct Snapshot {
 }
 
 impl Snapshot {
-    /// Those of the selective ones who want this message.
-    pub(crate) fn choose(&self, message: &dyn Any) -> Vec<&Selective> {
-        let wants = |selective: &&Selective| selective.tests.iter().any(|test| test.passes(message));
-        self.selective.iter().filter(wants).collect()
+    /// Those of the selective ones who want this message, by position.
+    pub(crate) fn choose(&self, message: &dyn Any) -> Vec<usize> {
+        let wants = |at: &usize| self.selective[*at].tests.iter().any(|test| test.passes(message));
+        (0..self.selective.len()).filter(wants).collect()
     }
 }

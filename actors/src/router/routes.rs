@@ -11,7 +11,7 @@ use rustc_hash::{FxBuildHasher, FxHashMap};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Snapshot, SubscribeOptions,
+    Courier, Snapshot, SubscribeOptions,
     entry::{Entry, Member, Wants},
     history::History,
     publisher::RouteCell,
@@ -56,6 +56,7 @@ impl fmt::Display for Selector {
 /// Which agents each topic, group and capability leads to.
 pub(crate) struct Routes {
     hub: Arc<Hub>,
+    courier: Arc<Courier>,
     members: IndexMap<AgentId, Member, FxBuildHasher>,
     subscriptions: Subscriptions,
     entries: Vec<Entry>,
@@ -73,6 +74,7 @@ fn selectors(listing: &Listing) -> impl Iterator<Item = Selector> {
 impl Routes {
     pub(crate) fn new(hub: Arc<Hub>) -> Self {
         Self {
+            courier: Courier::new(hub.clone()),
             hub,
             members: IndexMap::default(),
             subscriptions: Subscriptions::default(),
@@ -80,6 +82,10 @@ impl Routes {
             by_selector: FxHashMap::default(),
             by_topic: TopicTree::default(),
         }
+    }
+
+    pub(crate) fn courier(&self) -> &Arc<Courier> {
+        &self.courier
     }
 
     pub(crate) fn now(&self) -> Timestamp {
@@ -103,6 +109,7 @@ impl Routes {
             route,
             snapshot: ArcSwap::from_pointee(Snapshot::default()),
             history: History::default(),
+            courier: self.courier.clone(),
         });
         let mut entry = Entry::new::<M>(selector, cell.clone());
         for agent in self.select(selector) {

@@ -1,6 +1,7 @@
 //! What agents, inboxes, supervision and routes promise, a file per behaviour.
 
 mod asking;
+mod confirming;
 mod ends;
 mod groups;
 mod lanes;
