@@ -62,6 +62,8 @@ struct Work {
     payload: Payload,
     from: From,
     window: u64,
+    /// Whether each publication is to be confirmed by all.
+    confirms: bool,
 }
 
 impl Work {
@@ -113,15 +115,22 @@ fn phalanx(rig: &Rc<Rig>, work: Work) -> Run {
     let large = directory.publisher::<Large>(&Selector::Everyone);
     let owned = Owned { rig: rig.clone(), agents: spawned };
     Box::new(move |publications| {
-        let (small, large) = (small.clone(), large.clone());
-        let job = move || {
-            work.flow(publications, move |n| {
-                let published = match work.payload {
-                    Payload::Copied16 => small.publish(Small(n, 1)).is_ok(),
-                    Payload::Shared1024 => large.publish(Large(block(n))).is_ok(),
+        let (small, large, directory) = (small.clone(), large.clone(), directory.clone());
+        let job = async move || {
+            let publish = |n| {
+                let published = match (work.payload, work.confirms) {
+                    (Payload::Copied16, false) => small.publish(Small(n, 1)).is_ok(),
+                    (Payload::Copied16, true) => small.confirm(Small(n, 1)).is_ok(),
+                    (Payload::Shared1024, false) => large.publish(Large(block(n))).is_ok(),
+                    (Payload::Shared1024, true) => large.confirm(Large(block(n))).is_ok(),
                 };
                 assert!(published, "the window fits into the log");
-            })
+            };
+            work.flow(publications, publish).await;
+            // The last receipts.
+            while directory.unconfirmed() > 0 {
+                work.from.pause().await;
+            }
         };
         match work.from {
             From::Arbiter => owned.rig.on_first(job),
@@ -198,6 +207,19 @@ fn pair(rig: &Rc<Rig>, work: Work, window: Window, least: Option<f64>) -> Pair {
     }
 }
 
+/// The same with every publication confirmed by all, beside phalanx without.
+fn confirmed(rig: &Rc<Rig>, work: Work) -> Pair {
+    let what = if work.payload == Payload::Copied16 { "16 B copied" } else { "1 KiB shared" };
+    let rig = rig.clone();
+    Pair {
+        name: format!("confirmed fan-out to 1,000, {what}, beside phalanx without"),
+        verdict: Verdict::Rate(Some(0.5)),
+        messages: work.agents,
+        least: [work.window, work.window],
+        make: Box::new(move || (phalanx(&rig, Work { confirms: true, ..work }), phalanx(&rig, work))),
+    }
+}
+
 pub(crate) fn pairs(rig: &Rc<Rig>) -> Vec<Pair> {
     let mut pairs = Vec::new();
     // Steady: enough on its way to fill batches on the one side, and for the other what it does best with; small: the
@@ -209,11 +231,12 @@ pub(crate) fn pairs(rig: &Rc<Rig>) -> Vec<Pair> {
     ] {
         let small = Window { name: "small", phalanx: small, actix: small };
         for payload in [Payload::Copied16, Payload::Shared1024] {
-            let work = Work { agents, payload, from: From::Arbiter, window: 0 };
+            let work = Work { agents, payload, from: From::Arbiter, window: 0, confirms: false };
             pairs.push(pair(rig, work, steady, least));
             pairs.push(pair(rig, work, small, None));
             if agents == 1_000 {
                 pairs.push(pair(rig, Work { from: From::Outside, ..work }, steady, least));
+                pairs.push(confirmed(rig, Work { window: steady.phalanx, ..work }));
             }
         }
     }

@@ -13,6 +13,9 @@ impl Timestamp {
     /// The start of the host.
     pub const ZERO: Timestamp = Timestamp(0);
 
+    /// The last point of the clock.
+    pub(crate) const END: Timestamp = Timestamp(u64::MAX);
+
     /// A point by its distance from the start.
     pub fn from_start(elapsed: Duration) -> Self {
         Self(u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX))

@@ -9,10 +9,12 @@ use std::{
     time::Duration,
 };
 
+use serde::{Deserialize, Serialize};
 use tokio::{sync::Notify, time::Instant};
 
 use super::{
-    ArbiterPort, Counts, DeadLetter, DeadLetters, Ledger, Waits, dead_letter::LetterContent, ledger::Writer,
+    ArbiterPort, BatchStatus, Counts, DeadLetter, DeadLetters, Ledger, Waits, batches::Batches,
+    dead_letter::LetterContent, ledger::Writer,
 };
 use crate::{
     agent::{AgentId, Interventions, Lifecycle, Lost, MessageId, Reason, Timestamp},
@@ -39,6 +41,20 @@ pub(crate) struct Route {
     pub(crate) parked: AtomicUsize,
     /// Told when `parked` falls to zero.
     pub(crate) room: Notify,
+    pub(crate) batches: Batches,
+}
+
+/// What became of everything that was sent by one way, and how.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RouteStatus {
+    /// `direct` for what was sent to one agent, else the topic, group or capability, and the type of message.
+    pub name: Arc<str>,
+    /// What became of its messages, one for each recipient.
+    pub ledger: Counts,
+    /// How many messages a second were sent since the status was asked for last.
+    pub rate: f64,
+    /// The batches that they came in; direct sends come in none.
+    pub batches: BatchStatus,
 }
 
 /// What all inboxes of one host share.
@@ -60,9 +76,13 @@ impl Hub {
     /// A hub over the ports of its arbiters, in order. The clock starts now.
     pub fn new(config: HubConfig, ports: Vec<Arc<ArbiterPort>>) -> Arc<Self> {
         let arbiters = ports.len();
-        let direct = Arc::new(Route::new("direct", arbiters));
+        let direct = Arc::new(Route::new("direct", arbiters, Timestamp::ZERO));
+        let epoch = Instant::now();
+        for (at, port) in ports.iter().enumerate() {
+            port.settle_at(at, epoch);
+        }
         Arc::new(Self {
-            epoch: Instant::now(),
+            epoch,
             seed: config.seed,
             ids: (0..=arbiters).map(|_| AtomicU64::new(0)).collect(),
             ports: ports.into_boxed_slice(),
@@ -131,7 +151,7 @@ impl Hub {
 
     /// A new route with a ledger of its own.
     pub(crate) fn open_route(&self, name: impl AsRef<str>) -> Arc<Route> {
-        let route = Arc::new(Route::new(name, self.ports.len()));
+        let route = Arc::new(Route::new(name, self.ports.len(), self.now()));
         self.routes.lock().unwrap_or_else(PoisonError::into_inner).push(route.clone());
         route
     }
@@ -158,6 +178,19 @@ impl Hub {
             routes.iter().map(|route| (route.name.clone(), route.ledger.counts())).collect();
         ledgers[1..].sort_by(|a, b| a.0.cmp(&b.0));
         ledgers
+    }
+
+    /// Each route by name, direct sends first, with its rate and batches.
+    pub fn routes(&self) -> Vec<RouteStatus> {
+        let now = self.now();
+        let mut routes = self.routes.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        routes[1..].sort_by(|a, b| a.name.cmp(&b.name));
+        let status = |route: &Arc<Route>| {
+            let ledger = route.ledger.counts();
+            let (name, rate) = (route.name.clone(), route.batches.rate(&ledger, now));
+            RouteStatus { name, ledger, rate, batches: route.batches.status() }
+        };
+        routes.iter().map(status).collect()
     }
 
     /// How often messages ended for this reason, on all routes together.
@@ -286,12 +319,13 @@ impl Drop for Leave<'_> {
 }
 
 impl Route {
-    fn new(name: impl AsRef<str>, arbiters: usize) -> Self {
+    fn new(name: impl AsRef<str>, arbiters: usize, now: Timestamp) -> Self {
         Self {
             name: Arc::from(name.as_ref()),
             ledger: Ledger::new(arbiters),
             parked: AtomicUsize::new(0),
             room: Notify::new(),
+            batches: Batches::new(arbiters, now),
         }
     }
 

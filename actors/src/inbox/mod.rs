@@ -13,6 +13,7 @@
 //! **Invariant.** Every message that is counted as sent is later counted in exactly one other column of the same
 //! [`Ledger`].
 
+mod batches;
 mod config;
 mod dead_letter;
 mod door;
@@ -30,16 +31,17 @@ mod slot;
 mod stop;
 mod tally;
 
+pub use batches::{BatchStatus, Batching, InvalidBatching, MAX_BATCH, MAX_LINGER, SizeClass};
 pub use config::{InboxConfig, OverflowPolicy};
 pub use dead_letter::{DeadLetter, DeadLetters, LetterContent, Subscription};
 pub(crate) use door::{Command, Door};
 pub(crate) use entry::{Addressed, Packed};
 pub(crate) use hub::Route;
-pub use hub::{Hub, HubConfig, Observer};
+pub use hub::{Hub, HubConfig, Observer, RouteStatus};
 pub use lanes::STARVATION_BOUND;
 pub use ledger::{Counts, Ledger};
 pub use port::{ArbiterPort, Waits};
-pub(crate) use port::{Arrival, Fanout, PortItem, Shared};
+pub(crate) use port::{Arrival, Fanout, PortItem, Publication, Shared};
 pub(crate) use pump::Pump;
 pub use reference::{AgentHandle, AgentRef, Takes};
 pub use send::{Ask, Asked, DEFAULT_ASK, SendOptions};

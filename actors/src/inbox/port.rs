@@ -11,18 +11,18 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     rc::Rc,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, OnceLock, PoisonError,
         atomic::{AtomicU64, AtomicUsize, Ordering},
     },
     task::Waker,
 };
 
 use futures_util::task::AtomicWaker;
-use tokio::sync::Notify;
+use tokio::{sync::Notify, time::Instant};
 
 use super::{AgentHandle, Route};
 use crate::{
-    agent::{Lane, Objection, Reason},
+    agent::{Lane, Objection, Reason, Timestamp},
     audited::ThreadToken,
 };
 
@@ -39,6 +39,8 @@ pub(crate) trait Arrival: Send {
 
 /// The local recipients of a route, as one message saw them when it was published.
 pub(crate) trait Fanout: Send + Sync {
+    /// A number that no other list has, so that what is known of two lists can be remembered.
+    fn number(&self) -> u64;
     /// By which route their messages come.
     fn route(&self) -> &Arc<Route>;
     /// How many recipients there are.
@@ -49,6 +51,8 @@ pub(crate) trait Fanout: Send + Sync {
     fn push(&self, batch: &Rc<super::Packed>, lane: Lane, from: usize, most: usize) -> usize;
     /// The recipient at a position.
     fn agent(&self, position: usize) -> Option<&AgentHandle>;
+    /// Whether an agent is on both lists.
+    fn overlaps(&self, other: &dyn Fanout) -> bool;
     /// The recipients at some positions, who get a message once more; their rows of its receipt are these.
     fn pick(&self, positions: &[u32], rows: Arc<[u32]>, attempt: u16) -> Arc<dyn Fanout>;
     /// Accounts for these parcels as lost for every recipient, on any thread.
@@ -58,12 +62,17 @@ pub(crate) trait Fanout: Send + Sync {
 /// One thing that waits in the log.
 pub(crate) enum PortItem {
     Direct(Box<dyn Arrival>),
-    /// What was published to the same recipients in a row, [`BATCH`] parcels at most.
-    Published {
-        to: Arc<dyn Fanout>,
-        parcels: Vec<Shared>,
-        lane: Lane,
-    },
+    /// What was published to the same recipients in a row, [`BATCH`] parcels at most in the log.
+    Published(Publication),
+}
+
+/// Parcels on their way to the same recipients in one lane.
+pub(crate) struct Publication {
+    pub(crate) to: Arc<dyn Fanout>,
+    pub(crate) parcels: Vec<Shared>,
+    pub(crate) lane: Lane,
+    /// When the first was published, where that was measured.
+    pub(crate) since: Option<Timestamp>,
 }
 
 impl PortItem {
@@ -72,7 +81,7 @@ impl PortItem {
     pub(crate) fn abandon(self) {
         let abandoned = catch_unwind(AssertUnwindSafe(|| match self {
             PortItem::Direct(arrival) => arrival.abandon(),
-            PortItem::Published { to, parcels, .. } => to.lose(&parcels, Reason::Closed, None),
+            PortItem::Published(Publication { to, parcels, .. }) => to.lose(&parcels, Reason::Closed, None),
         }));
         if abandoned.is_err() {
             tracing::error!("the destructor of a message that could not be delivered panicked");
@@ -82,8 +91,10 @@ impl PortItem {
 
 /// A parcel on its way to many.
 pub(crate) type Shared = Arc<dyn Any + Send + Sync>;
-/// How many messages a batch holds at most.
+/// How many parcels join in the log; there may be more in a batch.
 pub(crate) const BATCH: usize = 64;
+/// One publication in so many has the time until its batch measured, and each that finds the log empty.
+const MEASURED: usize = 8;
 
 #[derive(Default)]
 struct Log {
@@ -95,6 +106,8 @@ struct Log {
 /// The log of one arbiter.
 pub struct ArbiterPort {
     owner: ThreadToken,
+    /// Its position among those of the host, and the start of the host's clock.
+    place: OnceLock<(usize, Instant)>,
     log: Mutex<Log>,
     in_transit: [AtomicUsize; 2],
     doorbell: AtomicWaker,
@@ -119,6 +132,7 @@ impl ArbiterPort {
     pub fn here() -> Arc<Self> {
         Arc::new(Self {
             owner: ThreadToken::current(),
+            place: OnceLock::new(),
             log: Mutex::default(),
             in_transit: [AtomicUsize::new(0), AtomicUsize::new(0)],
             doorbell: AtomicWaker::new(),
@@ -138,6 +152,26 @@ impl ArbiterPort {
     pub(crate) fn waits(&self) -> Waits {
         let [samples, total_us] = [0, 1].map(|at| self.waits[at].load(Ordering::Relaxed));
         Waits { samples, total_us }
+    }
+
+    /// Gives it its position among those of a host, whose clock starts at `epoch`. The first host keeps it.
+    pub(crate) fn settle_at(&self, position: usize, epoch: Instant) {
+        self.place.get_or_init(|| (position, epoch));
+    }
+
+    /// Its position among those of its host.
+    pub(crate) fn position(&self) -> usize {
+        self.place.get().map_or(0, |(position, _)| *position)
+    }
+
+    /// The time on the host's clock.
+    pub(crate) fn now(&self) -> Timestamp {
+        self.place.get().map_or(Timestamp::ZERO, |(_, epoch)| Timestamp::from_start(epoch.elapsed()))
+    }
+
+    /// The point of the host's clock on tokio's.
+    pub(crate) fn instant(&self, at: Timestamp) -> Instant {
+        self.place.get().map_or_else(Instant::now, |(_, epoch)| *epoch + at.since_start())
     }
 
     pub(crate) fn owner(&self) -> ThreadToken {
@@ -171,7 +205,7 @@ impl ArbiterPort {
 
     /// Appends items of one lane's class, in order. Those of a closed log end here.
     pub(crate) fn append(&self, lane: Lane, items: impl IntoIterator<Item = PortItem>) {
-        let refused = self.write(lane, items, |list, items| {
+        let refused = self.write(lane, items, |list, items, _| {
             let before = list.len();
             list.extend(items);
             list.len() - before
@@ -187,23 +221,34 @@ impl ArbiterPort {
     #[inline]
     #[must_use = "what a closed log does not take is still to be accounted for"]
     pub(crate) fn publish(&self, lane: Lane, to: &Arc<dyn Fanout>, parcel: Shared) -> Option<PortItem> {
-        let refused = self.write(lane, parcel, |list, parcel| {
+        let new = |parcel, since| {
+            PortItem::Published(Publication { to: to.clone(), parcels: vec![parcel], lane, since })
+        };
+        let refused = self.write(lane, parcel, |list, parcel, in_transit| {
             match list.last_mut() {
-                Some(PortItem::Published { to: same, parcels, lane: last })
-                    if *last == lane && parcels.len() < BATCH && Arc::ptr_eq(same, to) =>
+                Some(PortItem::Published(last))
+                    if last.lane == lane && last.parcels.len() < BATCH && Arc::ptr_eq(&last.to, to) =>
                 {
-                    parcels.push(parcel);
+                    last.parcels.push(parcel);
                 }
-                _ => list.push(PortItem::Published { to: to.clone(), parcels: vec![parcel], lane }),
+                _ => {
+                    let is_measured = list.is_empty() || in_transit.is_multiple_of(MEASURED);
+                    list.push(new(parcel, is_measured.then(|| self.now())));
+                }
             }
             1
         });
-        refused.map(|parcel| PortItem::Published { to: to.clone(), parcels: vec![parcel], lane })
+        refused.map(|parcel| new(parcel, None))
     }
 
     /// Gives back what a closed log does not take.
     #[inline]
-    fn write<T>(&self, lane: Lane, what: T, add: impl FnOnce(&mut Vec<PortItem>, T) -> usize) -> Option<T> {
+    fn write<T>(
+        &self,
+        lane: Lane,
+        what: T,
+        add: impl FnOnce(&mut Vec<PortItem>, T, usize) -> usize,
+    ) -> Option<T> {
         let class = usize::from(lane.is_express());
         let was_empty = {
             let mut log = self.log.lock().unwrap_or_else(PoisonError::into_inner);
@@ -212,7 +257,7 @@ impl ArbiterPort {
             }
             let was_empty = log.express.is_empty() && log.regular.is_empty();
             let list = if lane.is_express() { &mut log.express } else { &mut log.regular };
-            let added = add(list, what);
+            let added = add(list, what, self.in_transit[class].load(Ordering::Relaxed));
             self.in_transit[class].fetch_add(added, Ordering::AcqRel);
             was_empty
         };
@@ -243,7 +288,7 @@ impl ArbiterPort {
         for item in items {
             let parcels = match &item {
                 PortItem::Direct(_) => 1,
-                PortItem::Published { parcels, .. } => parcels.len(),
+                PortItem::Published(publication) => publication.parcels.len(),
             };
             item.abandon();
             self.arrived(express, parcels);
@@ -288,6 +333,9 @@ mod tests {
     struct Nobody;
 
     impl Fanout for Nobody {
+        fn number(&self) -> u64 {
+            0
+        }
         fn route(&self) -> &Arc<Route> {
             unreachable!("nothing is sent here")
         }
@@ -303,6 +351,9 @@ mod tests {
         fn agent(&self, _: usize) -> Option<&AgentHandle> {
             None
         }
+        fn overlaps(&self, _: &dyn Fanout) -> bool {
+            true
+        }
         fn pick(&self, _: &[u32], _: Arc<[u32]>, _: u16) -> Arc<dyn Fanout> {
             unreachable!("nobody is here")
         }
@@ -314,7 +365,7 @@ mod tests {
         let (mut express, mut regular) = (Vec::new(), Vec::new());
         port.swap_out(&mut express, &mut regular);
         let parcels = |item: &PortItem| match item {
-            PortItem::Published { parcels, .. } => parcels.len(),
+            PortItem::Published(publication) => publication.parcels.len(),
             PortItem::Direct(_) => 0,
         };
         regular.iter().map(parcels).collect()

@@ -5,15 +5,15 @@
 //!                                           (swap, doorbell)     a batch per run of the same list
 //! ```
 //!
-//! Batches come about in the log, while earlier ones are taken out: a publication joins the one before it where both go to
-//! the same recipients. So batching never delays what comes alone. At most [`TURN`] deliveries are made before the agents get their turn.
+//! Batches come about in the log and in the [`Backlog`], while earlier ones are taken to their recipients; so batching never
+//! delays what comes alone. At most [`TURN`] deliveries are made before the agents get their turn.
 //!
 //! **Invariant.** Items of one class arrive in the order of the log.
 //! **Restart.** It holds no state beyond what it has swapped out, and guards every step that may call foreign code, so
 //! it is never rebuilt.
 
 use std::{
-    collections::VecDeque,
+    future::Future,
     panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
     rc::Rc,
@@ -22,10 +22,12 @@ use std::{
 };
 
 use actix::{Actor, AsyncContext, Context, fut::ActorFuture};
+use tokio::time::{Sleep, sleep_until};
 
+use super::backlog::Backlog;
 use crate::{
-    agent::Lane,
-    inbox::{ArbiterPort, Fanout, Packed, PortItem},
+    agent::{Lane, Timestamp},
+    inbox::{ArbiterPort, Fanout, Packed, PortItem, Publication},
 };
 
 /// How many deliveries are made before the agents get their turn.
@@ -50,6 +52,7 @@ impl Actor for Dispatcher {
             port: self.port.clone(),
             express: Queue::default(),
             regular: Queue::default(),
+            alarm: None,
         });
     }
 }
@@ -66,14 +69,21 @@ struct Fan {
 /// What was swapped out of one log, and the batch that is being fanned out.
 #[derive(Default)]
 struct Queue {
-    items: VecDeque<PortItem>,
+    backlog: Backlog,
     spare: Vec<PortItem>,
     fan: Option<Fan>,
 }
 
 impl Queue {
     fn is_empty(&self) -> bool {
-        self.items.is_empty() && self.fan.is_none()
+        self.backlog.is_empty() && self.fan.is_none()
+    }
+
+    /// Takes in what was swapped out.
+    fn take_in(&mut self, port: &ArbiterPort) {
+        for item in self.spare.drain(..) {
+            self.backlog.add(item, port.position(), || port.now());
+        }
     }
 
     /// Makes up to `most` deliveries; answers how many it made.
@@ -91,7 +101,7 @@ impl Queue {
             }
             return made.max(1);
         }
-        match self.items.pop_front() {
+        match self.backlog.pop(port.position()) {
             None => 0,
             Some(PortItem::Direct(arrival)) => {
                 let weight = arrival.weight();
@@ -101,8 +111,10 @@ impl Queue {
                 port.arrived(express, 1);
                 weight
             }
-            Some(PortItem::Published { to, parcels, lane }) => {
+            Some(PortItem::Published(Publication { to, parcels, lane, since })) => {
                 let items = parcels.len();
+                let waited = since.map(|since| port.now().since(since));
+                to.route().batches.note(port.position(), items, waited, || port.now());
                 self.fan = Some(Fan { batch: to.pack(parcels), to, lane, next: 0, items });
                 0
             }
@@ -114,15 +126,45 @@ struct Drain {
     port: Arc<ArbiterPort>,
     express: Queue,
     regular: Queue,
+    /// Goes off when a batch that is held has waited for long enough.
+    alarm: Option<(Timestamp, Pin<Box<Sleep>>)>,
 }
 
 impl Drain {
     /// Takes what came; answers whether nothing more will come.
     fn fill(&mut self) -> bool {
         let closed = self.port.swap_out(&mut self.express.spare, &mut self.regular.spare);
-        self.express.items.extend(self.express.spare.drain(..));
-        self.regular.items.extend(self.regular.spare.drain(..));
+        self.express.take_in(&self.port);
+        self.regular.take_in(&self.port);
         closed
+    }
+
+    /// Whether batches wait to be full.
+    fn holds(&self) -> bool {
+        self.express.backlog.holds() || self.regular.backlog.holds()
+    }
+
+    /// Lets batches go on that have been held for long enough, and has itself woken for the others. Nothing is held any more
+    /// when the log is closed.
+    fn release_due(&mut self, closed: bool, cx: &mut TaskContext<'_>) {
+        let now = if closed { Timestamp::END } else { self.port.now() };
+        let next = [&mut self.express, &mut self.regular].map(|queue| queue.backlog.release_due(now));
+        let Some(next) = next.into_iter().flatten().min() else {
+            self.alarm = None;
+            return;
+        };
+        let instant = self.port.instant(next);
+        let (at, alarm) = self.alarm.get_or_insert_with(|| (next, Box::pin(sleep_until(instant))));
+        if *at != next {
+            *at = next;
+            alarm.as_mut().reset(instant);
+        }
+        let went_off = alarm.as_mut().poll(cx).is_ready();
+        if went_off {
+            // It was due between two ticks of the clock: look again.
+            self.alarm = None;
+            cx.waker().wake_by_ref();
+        }
     }
 }
 
@@ -133,7 +175,7 @@ impl Drop for Drain {
             while queue.fan.is_some() {
                 queue.step(&self.port, express, TURN);
             }
-            self.port.abandon_all(express, queue.items.drain(..));
+            self.port.abandon_all(express, queue.backlog.drain());
         }
         self.port.abandon();
     }
@@ -161,6 +203,9 @@ impl ActorFuture<Dispatcher> for Drain {
             if this.regular.is_empty() {
                 this.port.listen(cx.waker());
                 let closed = this.fill();
+                if this.holds() {
+                    this.release_due(closed, cx);
+                }
                 if this.regular.is_empty() && this.express.is_empty() {
                     return if closed { Poll::Ready(()) } else { Poll::Pending };
                 }
@@ -168,7 +213,7 @@ impl ActorFuture<Dispatcher> for Drain {
             }
             left = left.saturating_sub(this.regular.step(&this.port, false, left));
             this.port.swap_out_express(&mut this.express.spare);
-            this.express.items.extend(this.express.spare.drain(..));
+            this.express.take_in(&this.port);
         }
     }
 }

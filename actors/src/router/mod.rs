@@ -8,6 +8,7 @@
 
 mod actor;
 mod arbiters;
+mod backlog;
 mod confirm;
 mod consignment;
 mod courier;

@@ -1,7 +1,17 @@
 //! [`Recipients`]: who of one arbiter gets a route's messages; [`Snapshot`]: who of all arbiters. Immutable once
 //! published.
 
-use std::{any::Any, marker::PhantomData, rc::Rc, sync::Arc};
+use std::{
+    any::Any,
+    marker::PhantomData,
+    rc::Rc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use rustc_hash::FxHashSet;
 
 use super::predicate::Predicate;
 
@@ -68,6 +78,12 @@ impl ChunkedList {
     }
 }
 
+/// A number that no other list of recipients has.
+fn next_number() -> u64 {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    NEXT.fetch_add(1, Ordering::Relaxed)
+}
+
 /// Those of one arbiter who get a route's messages of type `M`.
 pub(crate) struct Recipients<M> {
     route: Arc<Route>,
@@ -75,16 +91,21 @@ pub(crate) struct Recipients<M> {
     /// Their rows of a receipt; none for those who get again what was confirmed before them.
     rows: Option<Rows>,
     attempt: u16,
+    number: u64,
     message: PhantomData<fn(M)>,
 }
 
 impl<M> Recipients<M> {
     pub(crate) fn new(route: Arc<Route>, list: ChunkedList, rows: Option<Rows>) -> Self {
-        Self { route, list, rows, attempt: 0, message: PhantomData }
+        Self { route, list, rows, attempt: 0, number: next_number(), message: PhantomData }
     }
 }
 
 impl<M: Send + Sync + 'static> Fanout for Recipients<M> {
+    fn number(&self) -> u64 {
+        self.number
+    }
+
     fn route(&self) -> &Arc<Route> {
         &self.route
     }
@@ -146,6 +167,12 @@ impl<M: Send + Sync + 'static> Fanout for Recipients<M> {
         self.list.get(position).map(|recipient| &recipient.agent)
     }
 
+    fn overlaps(&self, other: &dyn Fanout) -> bool {
+        let door = |agent: &AgentHandle| Arc::as_ptr(&agent.door).cast::<()>();
+        let mine: FxHashSet<_> = self.list.iter().map(|recipient| door(&recipient.agent)).collect();
+        (0..other.recipients()).filter_map(|at| other.agent(at)).any(|agent| mine.contains(&door(agent)))
+    }
+
     fn pick(&self, positions: &[u32], rows: Arc<[u32]>, attempt: u16) -> Arc<dyn Fanout> {
         let mut list = ChunkedList::default();
         let picked = positions.iter().filter_map(|position| self.list.get(*position as usize));
@@ -155,6 +182,7 @@ impl<M: Send + Sync + 'static> Fanout for Recipients<M> {
             list,
             rows: Some(Rows::Listed(rows)),
             attempt,
+            number: next_number(),
             message: PhantomData,
         })
     }
