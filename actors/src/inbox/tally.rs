@@ -51,9 +51,11 @@ impl Tally {
     /// Whether the recipient is not to get this message, because it has got it in another attempt.
     pub(crate) fn is_repeated(&self, position: u32, at: u16) -> bool {
         let row = self.marks.rows().row(position);
-        self.confirming[usize::from(at)]
-            .as_ref()
-            .is_some_and(|confirming| confirming.is_repeated(row, self.attempt))
+        match &self.confirming[usize::from(at)] {
+            Some(confirming) => confirming.is_repeated(row, self.attempt),
+            // Its receipt is complete, and nothing more of it is to be done.
+            None => self.may_repeat(),
+        }
     }
 
     /// The recipient at `position` has handled the messages from `from` on, `until` not included.

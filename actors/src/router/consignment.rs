@@ -65,13 +65,6 @@ pub(crate) struct Consignment {
     waker: AtomicWaker,
 }
 
-/// Which attempts a row was part of, the first apart.
-#[derive(Clone, Copy, Default)]
-struct Tried {
-    sends: u16,
-    last: u16,
-}
-
 struct State {
     /// Until it has ended.
     parcel: Option<Shared>,
@@ -84,7 +77,8 @@ struct State {
     retry_at: Option<Timestamp>,
     marks: Vec<(u16, u16, Arc<Marks>)>,
     lost: FxHashMap<(u32, u16), Reason>,
-    tried: FxHashMap<u32, Tried>,
+    /// Which attempts a row was part of beside the first, those that were.
+    tried: FxHashMap<u32, Vec<u16>>,
     path: Vec<Hop>,
     ended: Option<Receipt>,
 }
@@ -108,29 +102,44 @@ enum Next {
 
 impl State {
     fn stand(&self, row: u32) -> Stand {
-        let mut is_responding = false;
+        let mut goes_on = Stand::Out;
         for (attempt, at, marks) in &self.marks {
             match marks.look(row, *at) {
                 Some(Mark::Done) => return Stand::Done,
-                Some(Mark::Responding) => is_responding |= !self.lost.contains_key(&(row, *attempt)),
-                Some(Mark::Untaken) | None => {}
+                Some(Mark::Responding) if !self.lost.contains_key(&(row, *attempt)) => {
+                    goes_on = Stand::Responding;
+                }
+                Some(Mark::Responding | Mark::Untaken) | None => {}
             }
         }
-        if is_responding {
-            return Stand::Responding;
+        if goes_on == Stand::Responding {
+            return goes_on;
         }
-        let mut reason = self.lost.get(&(row, self.tried.get(&row).map_or(0, |tried| tried.last))).copied();
-        if reason == Some(Reason::Duplicate) {
-            // The attempt for whose sake it was dropped was lost itself.
-            reason = (0..=self.attempt)
-                .filter_map(|attempt| self.lost.get(&(row, attempt)).copied())
-                .rfind(|reason| *reason != Reason::Duplicate);
+        // Lost is what was lost in every attempt: a copy that is still on its way may be handled yet.
+        let mut reason = None;
+        for attempt in std::iter::once(0).chain(self.tried.get(&row).into_iter().flatten().copied()) {
+            match self.lost.get(&(row, attempt)) {
+                None => return Stand::Out,
+                // The copy for whose sake it was dropped was lost itself.
+                Some(Reason::Duplicate) => {}
+                Some(other) => reason = Some(*other),
+            }
         }
         reason.map_or(Stand::Out, Stand::Lost)
     }
 
+    /// Lets go of what is known of each row, once nobody asks any more: a copy that is still on its way when the receipt is
+    /// complete is not to be handled a second time.
+    fn forget(&mut self) {
+        if self.open == 0 && self.ended.is_some() {
+            self.marks.clear();
+            self.lost.clear();
+        }
+    }
+
     fn sends(&self, row: u32) -> u16 {
-        1 + self.tried.get(&row).map_or(0, |tried| tried.sends)
+        let again = self.tried.get(&row).map_or(0, Vec::len);
+        u16::try_from(1 + again).expect("retries are bounded")
     }
 }
 
@@ -282,8 +291,8 @@ impl Consignment {
             }
             Next::End(receipt) => {
                 state.parcel = None;
-                state.marks.clear();
                 state.ended = Some(receipt);
+                state.forget();
                 drop(state);
                 self.waker.wake();
                 None
@@ -292,7 +301,7 @@ impl Consignment {
     }
 
     fn note(&self, state: &mut State, at: Timestamp, by: Decider, what: impl FnOnce() -> String) {
-        if self.options.path {
+        if self.options.path && state.ended.is_none() {
             state.path.push(Hop { at, by, what: what() });
         }
     }
@@ -367,8 +376,7 @@ impl Consignment {
             let (list, position) = place(&self.lists, *row).expect("a row of this message");
             by_list[list].0.push(position);
             by_list[list].1.push(*row);
-            let tried = state.tried.entry(*row).or_default();
-            *tried = Tried { sends: tried.sends + 1, last: attempt };
+            state.tried.entry(*row).or_default().push(attempt);
         }
         let parts = by_list
             .into_iter()
@@ -426,9 +434,6 @@ impl Confirming for Consignment {
     fn packed(&self, marks: &Arc<Marks>, at: u16, attempt: u16) {
         let now = if self.options.path { self.hub.now() } else { Timestamp::ZERO };
         let mut state = self.lock();
-        if state.ended.is_some() {
-            return;
-        }
         state.marks.push((attempt, at, marks.clone()));
         self.note(&mut state, now, Decider::Dispatcher, || {
             format!("attempt {}: message {} of a batch of {}", attempt + 1, at + 1, marks.messages())
@@ -438,9 +443,6 @@ impl Confirming for Consignment {
     fn lost(&self, row: u32, attempt: u16, reason: Reason) {
         let now = if self.options.path { self.hub.now() } else { Timestamp::ZERO };
         let mut state = self.lock();
-        if state.ended.is_some() {
-            return;
-        }
         state.lost.insert((row, attempt), reason);
         self.note(&mut state, now, Decider::Recipient, || {
             let name = agent(&self.lists, row).map(|agent| agent.to_string()).unwrap_or_default();
@@ -466,6 +468,7 @@ impl Confirming for Consignment {
         let is_last = {
             let mut state = self.lock();
             state.open -= 1;
+            state.forget();
             state.open == 0 && state.ended.is_none()
         };
         if is_last {

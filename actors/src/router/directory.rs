@@ -3,14 +3,28 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use actix::Message;
+use serde::{Deserialize, Serialize};
 
 use super::{
     Courier, MessageStatus, Publisher, Selector, SubscribeOptions, predicate::refuse_inside, routes::Routes,
 };
 use crate::{
     agent::{AgentId, MessageId, Timestamp, TopicFilter},
-    inbox::{AgentHandle, Hub, PortItem},
+    inbox::{AgentHandle, Hub, PortItem, RouteStatus},
 };
+
+/// How the router stands.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RouterStatus {
+    /// How many agents are in the tables.
+    pub members: usize,
+    /// How many subscriptions there are.
+    pub subscriptions: usize,
+    /// How many messages wait for their receipts.
+    pub unconfirmed: usize,
+    /// Each route by name, direct sends first: outcomes, rate and batches.
+    pub routes: Vec<RouteStatus>,
+}
 
 /// The router's tables. Changes are made by the router actor; opening a route and looking things up is for everyone and
 /// never waits for an actor.
@@ -51,6 +65,16 @@ impl Directory {
     /// How many messages wait for their receipts.
     pub fn unconfirmed(&self) -> usize {
         self.courier().pending()
+    }
+
+    /// How the router stands.
+    pub fn status(&self) -> RouterStatus {
+        let (hub, members, subscriptions) = {
+            let routes = self.lock();
+            let subscriptions = routes.subscriptions().into_iter().map(|(_, agents)| agents).sum();
+            (routes.hub().clone(), routes.members().count(), subscriptions)
+        };
+        RouterStatus { members, subscriptions, unconfirmed: self.unconfirmed(), routes: hub.routes() }
     }
 
     /// Waits until no message waits for its receipt.

@@ -31,7 +31,7 @@ pub use arbiters::{Arbiters, ArbitersConfig};
 pub use confirm::{ConfirmError, ConfirmOptions, Confirmed};
 pub(crate) use courier::Courier;
 pub use courier::{MAX_UNCONFIRMED, MessageStatus};
-pub use directory::Directory;
+pub use directory::{Directory, RouterStatus};
 pub use event::RouterEvent;
 pub use history::MAX_HISTORY;
 pub use path::{Decider, Hop};

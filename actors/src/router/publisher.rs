@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     agent::{Lane, Meta, Objection, Parcel, Passage, Reason, Rows, Shown, Timestamp},
-    inbox::{ArbiterPort, Fanout, Hub, PortItem, Route, SendOptions, Shared},
+    inbox::{ArbiterPort, BatchStatus, Batching, Fanout, Hub, PortItem, Route, SendOptions, Shared},
 };
 
 /// What every publisher of a route shares: the snapshot of its recipients, and its ledger.
@@ -274,6 +274,18 @@ impl<M: Message + Send + Sync + 'static> Publisher<M> {
             }
         }
         parts
+    }
+
+    /// The same publisher, whose route makes its batches like this from now on, those of its other publishers, too.
+    #[must_use]
+    pub fn batching(self, batching: Batching) -> Self {
+        self.cell.route.batches.set(batching);
+        self
+    }
+
+    /// What the batches of the route were like so far.
+    pub fn batches(&self) -> BatchStatus {
+        self.cell.route.batches.status()
     }
 
     /// The same publisher, whose route keeps the last `depth` publications, of all of its publishers together, for those

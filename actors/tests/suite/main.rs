@@ -1,6 +1,7 @@
 //! What agents, inboxes, supervision and routes promise, a file per behaviour.
 
 mod asking;
+mod batching;
 mod confirming;
 mod ends;
 mod groups;
@@ -10,6 +11,7 @@ mod overflow;
 mod publishing;
 mod random;
 mod restart;
+mod schedules;
 mod support;
 mod telling;
 mod threads;

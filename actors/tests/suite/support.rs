@@ -107,13 +107,26 @@ impl World {
     }
 
     pub(crate) async fn subscribe_with(&self, topic: &str, agent: &AgentId, options: SubscribeOptions) {
+        assert!(self.try_subscribe(topic, agent, options).await);
+    }
+
+    pub(crate) async fn try_subscribe(
+        &self,
+        topic: &str,
+        agent: &AgentId,
+        options: SubscribeOptions,
+    ) -> bool {
         let filter = TopicFilter::new(topic).unwrap();
-        assert!(self.router.send(Subscribe { filter, agent: agent.clone(), options }).await.unwrap());
+        self.router.send(Subscribe { filter, agent: agent.clone(), options }).await.unwrap()
     }
 
     pub(crate) async fn unsubscribe(&self, topic: &str, agent: &AgentId) {
+        assert!(self.try_unsubscribe(topic, agent).await);
+    }
+
+    pub(crate) async fn try_unsubscribe(&self, topic: &str, agent: &AgentId) -> bool {
         let filter = TopicFilter::new(topic).unwrap();
-        assert!(self.router.send(Unsubscribe { filter, agent: agent.clone() }).await.unwrap());
+        self.router.send(Unsubscribe { filter, agent: agent.clone() }).await.unwrap()
     }
 
     /// Enlists agents and subscribes them to a topic.
