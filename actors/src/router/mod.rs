@@ -9,6 +9,7 @@
 mod actor;
 mod arbiters;
 mod backlog;
+mod bulk;
 mod confirm;
 mod consignment;
 mod courier;
@@ -28,6 +29,9 @@ mod topic_tree;
 
 pub use actor::{Reroute, Rerouted, Router, RouterSink, Subscribe, SubscribeOptions, Unsubscribe};
 pub use arbiters::{Arbiters, ArbitersConfig};
+pub use bulk::{
+    Assembler, BulkError, BulkOptions, BulkReceipt, Chunk, MAX_BULK, MAX_CHUNK, MAX_WINDOW, TransferId,
+};
 pub use confirm::{ConfirmError, ConfirmOptions, Confirmed};
 pub(crate) use courier::Courier;
 pub use courier::{MAX_UNCONFIRMED, MessageStatus};

@@ -16,7 +16,7 @@ use super::{
     recipients::{ChunkedList, FEW},
 };
 use crate::{
-    agent::{Lane, Meta, Objection, Parcel, Passage, Reason, Rows, Shown, Timestamp},
+    agent::{Lane, MessageId, Meta, Objection, Parcel, Passage, Reason, Rows, Shown, Timestamp},
     inbox::{ArbiterPort, BatchStatus, Batching, Fanout, Hub, PortItem, Route, SendOptions, Shared},
 };
 
@@ -102,6 +102,11 @@ impl<M: Message + Send + Sync + 'static> Publisher<M> {
     /// The name of the route.
     pub fn name(&self) -> &str {
         &self.cell.route.name
+    }
+
+    /// A number that no message has.
+    pub(super) fn next_id(&self) -> MessageId {
+        self.cell.hub.next_id(self.cell.hub.writer())
     }
 
     /// How many agents a message published now would go to, if it passed every predicate.

@@ -2,6 +2,7 @@
 
 mod asking;
 mod batching;
+mod bulk;
 mod confirming;
 mod ends;
 mod groups;

@@ -358,7 +358,7 @@ fn check(number: u32, promise: Promise, receipt: &Receipt, seen: &[Handled]) {
                 assert_eq!(done, 0, "{number} is said to be expired: {row:?}");
             }
             Confirmation::Lost(_) => {
-                assert_eq!(done, 0, "{number} is said to be lost: {row:?} {:#?}", receipt.path())
+                assert_eq!(done, 0, "{number} is said to be lost: {row:?} {:#?}", receipt.path());
             }
             Confirmation::Unconfirmed => assert!(!mine.is_empty(), "{number} is said to go on: {row:?}"),
         }
