@@ -356,10 +356,7 @@ impl Assembler {
 
 impl fmt::Debug for Assembler {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Assembler")
-            .field("incomplete", &self.incomplete())
-            .field("bytes", &self.bytes)
-            .finish()
+        f.debug_struct("Assembler").field("incomplete", &self.incomplete()).finish_non_exhaustive()
     }
 }
 

@@ -3,6 +3,7 @@
 use phalanx_actors::{
     agent::{Priority, Reason},
     inbox::{OverflowPolicy, SendOptions},
+    supervisor::SpawnOptions,
 };
 
 use crate::support::*;
@@ -181,5 +182,42 @@ fn closing_accounts_for_what_is_parked_and_lets_publishers_go_on() {
         topic.publish(Do::Note(9)).unwrap();
         assert_eq!(world.settled().await.rejected, 1);
         assert_eq!(world.reason(Reason::Closed), 1);
+    });
+}
+
+#[test]
+fn a_full_recipient_that_waits_holds_up_its_publisher_only() {
+    paused(async {
+        let world = World::here().await;
+        let (slow, quick) = (Log::default(), Log::default());
+        let a = world.actor("a", &slow, inbox(1, OverflowPolicy::Wait)).await;
+        let b = world.actor("b", &quick, SpawnOptions::default()).await;
+        let both = world.topic("both", [a.handle(), b.handle()]).await;
+        let other = world.topic_of("other", &b).await;
+        a.tell(Do::Pause(1_000)).unwrap();
+        turn().await;
+        both.publish(Do::Note(1)).unwrap();
+        both.publish(Do::Note(2)).unwrap();
+        turn().await;
+        assert_eq!(
+            both.publish(Do::Note(3)).unwrap_err().reason,
+            Reason::Congested,
+            "its publisher is held up"
+        );
+        // Another publisher goes on, to the recipient they share, too; and the router takes changes.
+        for number in 10..20 {
+            other.publish(Do::Note(number)).unwrap();
+        }
+        let late = Log::default();
+        let c = world.actor("c", &late, SpawnOptions::default()).await;
+        world.enlist([c.handle()]).await;
+        world.subscribe("other", c.id()).await;
+        other.publish(Do::Note(20)).unwrap();
+        turn().await;
+        assert_eq!(quick.text(), "+0 0:1 0:2 0:10 0:11 0:12 0:13 0:14 0:15 0:16 0:17 0:18 0:19 0:20");
+        assert_eq!(late.text(), "+0 0:20");
+        assert_eq!(slow.text(), "+0");
+        world.settled().await;
+        assert_eq!(slow.text(), "0:1 0:2");
     });
 }

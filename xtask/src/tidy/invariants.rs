@@ -14,7 +14,8 @@ use super::{Finding, tree::Tree};
 
 const FILE: &str = "ARCHITECTURE.md";
 
-/// The invariants are numbered 1, 2, 3 and so on, and each cites at least one test, and each cited test exists.
+/// The invariants are numbered 1, 2, 3 and so on, and each cites at least one test, and each cited test exists; so do those
+/// that the pages in `docs` cite.
 pub(super) fn cited_tests(tree: &Tree) -> Vec<Finding> {
     let Some(text) = tree.text(FILE) else {
         return vec![Finding::error(
@@ -49,24 +50,35 @@ pub(super) fn cited_tests(tree: &Tree) -> Vec<Finding> {
                 format!("I-{number} cites no test: add (test: `name`)"),
             ));
         }
-        for name in cited {
-            let function = name.rsplit("::").next().unwrap_or(&name);
-            let text = match functions.get(function) {
-                Some(true) => continue,
-                Some(false) => {
-                    format!("I-{number} cites `{name}`, which is a function but no test: cite a test")
-                }
-                None => format!(
-                    "I-{number} cites `{name}`, which no Rust file has: write the test or correct the name"
-                ),
-            };
-            findings.push(Finding::error(FILE, line, text));
+        let place = format!("I-{number}");
+        findings.extend(cited.iter().filter_map(|name| missing(FILE, line, &place, name, &functions)));
+    }
+    for (page, text) in tree.texts().filter(|(page, _)| page.starts_with("docs/") && page.ends_with(".md")) {
+        // A list of names may go over the end of a line.
+        for name in cited(&text.replace('\n', " ")) {
+            findings.extend(missing(page, None, "the page", &name, &functions));
         }
     }
     if expected == 1 && findings.is_empty() {
         findings.push(Finding::error(FILE, None, "states no invariant: add `**I-1.** text (test: `name`)`"));
     }
     findings
+}
+
+/// What is wrong with a test that is cited.
+fn missing(
+    file: &str,
+    line: impl Into<Option<usize>>,
+    place: &str,
+    name: &str,
+    functions: &BTreeMap<String, bool>,
+) -> Option<Finding> {
+    let text = match functions.get(name.rsplit("::").next().unwrap_or(name)) {
+        Some(true) => return None,
+        Some(false) => format!("{place} cites `{name}`, which is a function but no test: cite a test"),
+        None => format!("{place} cites `{name}`, which no Rust file has: write the test or correct the name"),
+    };
+    Some(Finding::error(file, line, text))
 }
 
 /// A paragraph that states an invariant.
@@ -188,6 +200,19 @@ mod tests {
                 "error: ARCHITECTURE.md:1: I-1 cites `gone`, which no Rust file has: write the test or correct the name",
                 "error: ARCHITECTURE.md:3: I-2 cites `helper`, which is a function but no test: cite a test",
                 "error: ARCHITECTURE.md:4: I-3 cites no test: add (test: `name`)",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_page_that_cites_what_is_no_test_is_an_error() {
+        let page = "It holds. (tests: `it_holds`,\n`gone`) With `helper`.\n";
+        let invariant = "**I-1.** One. (test: `it_holds`)\n";
+        let tree = Tree::of(&[("ARCHITECTURE.md", invariant), ("docs/a.md", page), ("src/a.rs", CODE)]);
+        assert_eq!(
+            cited_tests(&tree).iter().map(ToString::to_string).collect::<Vec<_>>(),
+            [
+                "error: docs/a.md: the page cites `gone`, which no Rust file has: write the test or correct the name"
             ]
         );
     }
