@@ -3,7 +3,7 @@
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{
-        Arc, Mutex, OnceLock, PoisonError,
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
         atomic::{AtomicU64, AtomicUsize, Ordering, fence},
     },
     time::Duration,
@@ -13,8 +13,11 @@ use serde::{Deserialize, Serialize};
 use tokio::{sync::Notify, time::Instant};
 
 use super::{
-    ArbiterPort, BatchStatus, Counts, DeadLetter, DeadLetters, Ledger, Waits, batches::Batches,
-    dead_letter::LetterContent, ledger::Writer,
+    ArbiterPort, BatchStatus, Counts, DeadLetter, DeadLetters, Ledger, Waits,
+    batches::Batches,
+    dead_letter::LetterContent,
+    ledger::{Totals, Writer},
+    rows::Rows,
 };
 use crate::{
     agent::{AgentId, Interventions, Lifecycle, Lost, MessageId, Reason, Timestamp},
@@ -66,7 +69,8 @@ pub struct Hub {
     pub(crate) interventions: Interventions,
     observers: OnceLock<Vec<Observer>>,
     pub(crate) direct: Arc<Route>,
-    routes: Mutex<Vec<Arc<Route>>>,
+    /// Nothing else is locked and nothing foreign runs while this is held.
+    rows: Mutex<Rows>,
     dead: DeadLetters,
     idle_watchers: AtomicUsize,
     settled: Notify,
@@ -88,7 +92,7 @@ impl Hub {
             ports: ports.into_boxed_slice(),
             interventions: config.interventions,
             observers: OnceLock::new(),
-            routes: Mutex::new(vec![direct.clone()]),
+            rows: Mutex::default(),
             direct,
             dead: DeadLetters::default(),
             idle_watchers: AtomicUsize::new(0),
@@ -149,54 +153,50 @@ impl Hub {
         MessageId(u64::from(writer.0) << 48 | n)
     }
 
-    /// A new route with a ledger of its own.
+    fn rows(&self) -> MutexGuard<'_, Rows> {
+        self.rows.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A route with a ledger of its own, which goes on where the last closed route of this name stopped, as long as that
+    /// has a row.
     pub(crate) fn open_route(&self, name: impl AsRef<str>) -> Arc<Route> {
-        let route = Arc::new(Route::new(name, self.ports.len(), self.now()));
-        self.routes.lock().unwrap_or_else(PoisonError::into_inner).push(route.clone());
-        route
+        self.rows().open(name.as_ref(), self.ports.len(), self.now())
+    }
+
+    /// Closes a route: its row stays until it is quiet and a thousand others closed since; then it is folded into one with
+    /// those before it.
+    pub(crate) fn close_route(&self, route: &Arc<Route>) {
+        self.rows().close(route);
     }
 
     /// The ledger of the whole host.
     pub fn ledger(&self) -> Counts {
-        // As in `Ledger::counts`: all outcomes are read before any send, so that zero pending is never seen too early.
-        loop {
-            let routes: Vec<_> = self.routes.lock().unwrap_or_else(PoisonError::into_inner).clone();
-            let first = routes.iter().fold(Counts::default(), |sum, route| sum.plus(route.ledger.counts()));
-            let second = routes.iter().fold(Counts::default(), |sum, route| sum.plus(route.ledger.counts()));
-            // What was sent on a route that was opened meanwhile is not in the sums.
-            if self.routes.lock().unwrap_or_else(PoisonError::into_inner).len() == routes.len() {
-                let ended = first.sent - first.pending;
-                return Counts { sent: second.sent, pending: second.sent - ended, ..first };
-            }
-        }
+        self.rows().sum(&self.direct)
     }
 
-    /// The ledger of each route: `direct` for what was sent to one agent, then topics, groups and capabilities by name.
+    /// The ledger of each route: `direct` for what was sent to one agent, then all others by name. Of routes that closed and
+    /// are quiet the last 1,000 have a row; those before them are `closed routes` together.
     pub fn ledgers(&self) -> Vec<(Arc<str>, Counts)> {
-        let routes = self.routes.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let mut ledgers: Vec<_> =
-            routes.iter().map(|route| (route.name.clone(), route.ledger.counts())).collect();
-        ledgers[1..].sort_by(|a, b| a.0.cmp(&b.0));
-        ledgers
+        let direct = (self.direct.name.clone(), self.direct.ledger.counts());
+        [direct].into_iter().chain(self.rows().rows()).collect()
     }
 
-    /// Each route by name, direct sends first, with its rate and batches.
+    /// Each route that is open or not yet quiet by name, direct sends first, with its rate and batches.
     pub fn routes(&self) -> Vec<RouteStatus> {
         let now = self.now();
-        let mut routes = self.routes.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        routes[1..].sort_by(|a, b| a.name.cmp(&b.name));
+        let mut routes = self.rows().routes();
+        routes.sort_by(|a, b| a.name.cmp(&b.name));
         let status = |route: &Arc<Route>| {
             let ledger = route.ledger.counts();
             let (name, rate) = (route.name.clone(), route.batches.rate(&ledger, now));
             RouteStatus { name, ledger, rate, batches: route.batches.status() }
         };
-        routes.iter().map(status).collect()
+        [&self.direct].into_iter().chain(&routes).map(status).collect()
     }
 
     /// How often messages ended for this reason, on all routes together.
     pub fn reason(&self, reason: Reason) -> u64 {
-        let routes = self.routes.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        routes.iter().map(|route| route.ledger.reason(reason)).sum()
+        self.rows().reason(&self.direct, reason)
     }
 
     /// Sampled times that messages spent in inboxes so far.
@@ -319,13 +319,21 @@ impl Drop for Leave<'_> {
 }
 
 impl Route {
-    fn new(name: impl AsRef<str>, arbiters: usize, now: Timestamp) -> Self {
+    pub(super) fn new(name: impl AsRef<str>, arbiters: usize, now: Timestamp) -> Self {
+        Self::with(name, arbiters, now, &Totals::default())
+    }
+
+    /// A route whose ledger goes on where another one stopped.
+    pub(super) fn with(name: impl AsRef<str>, arbiters: usize, now: Timestamp, totals: &Totals) -> Self {
+        let batches = Batches::new(arbiters, now);
+        // The rate is of what is sent from now on.
+        batches.rate(&totals.counts(), now);
         Self {
             name: Arc::from(name.as_ref()),
-            ledger: Ledger::new(arbiters),
+            ledger: Ledger::with(arbiters, totals),
             parked: AtomicUsize::new(0),
             room: Notify::new(),
-            batches: Batches::new(arbiters, now),
+            batches,
         }
     }
 

@@ -7,6 +7,11 @@
 //!
 //! outcomes O and sends S only grow, and O <= S at any time. Reading O first and S second gives O1 and S2 with
 //! O1 <= O(t) <= S(t) <= S2 for any t between. If O1 = S2, nothing was pending at t.
+//!
+//! The same holds for the ledgers of many routes together, if O and S are read from the same routes and no other route is
+//! counted on meanwhile. Routes open, close and are folded only while [`Rows`](super::rows::Rows) is held, and it is held over
+//! both readings: whatever was counted before is in one of the routes that are read, or in what they were folded into; no
+//! message can be counted on a route that opens later. What was folded had O = S, was final, and is read as one constant.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -48,7 +53,21 @@ pub struct Counts {
 impl Counts {
     /// Whether the columns add up.
     pub fn balances(&self) -> bool {
-        self.sent == self.delivered + self.rejected + self.dropped + self.expired + self.failed + self.pending
+        self.sent == self.ended() + self.pending
+    }
+
+    /// How many messages have ended.
+    pub(super) fn ended(&self) -> u64 {
+        self.delivered + self.rejected + self.dropped + self.expired + self.failed
+    }
+
+    fn lose(&mut self, reason: Reason, messages: u64) {
+        match reason.column() {
+            Column::Rejected => self.rejected += messages,
+            Column::Dropped => self.dropped += messages,
+            Column::Expired => self.expired += messages,
+            Column::Failed => self.failed += messages,
+        }
     }
 
     /// The columns of two ledgers together.
@@ -62,6 +81,42 @@ impl Counts {
             failed: self.failed + other.failed,
             pending: self.pending + other.pending,
         }
+    }
+}
+
+/// All that a ledger has counted that nobody counts in any more.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Totals {
+    sent: u64,
+    delivered: u64,
+    late: u64,
+    lost: [u64; REASONS],
+}
+
+impl Totals {
+    fn change(&mut self, other: &Totals, change: impl Fn(&mut u64, u64)) {
+        change(&mut self.sent, other.sent);
+        change(&mut self.delivered, other.delivered);
+        change(&mut self.late, other.late);
+        self.lost.iter_mut().zip(other.lost).for_each(|(lost, other)| change(lost, other));
+    }
+
+    pub(super) fn add(&mut self, other: &Totals) {
+        self.change(other, |sum, more| *sum += more);
+    }
+
+    pub(super) fn subtract(&mut self, other: &Totals) {
+        self.change(other, |sum, less| *sum -= less);
+    }
+
+    pub(super) fn reason(&self, reason: Reason) -> u64 {
+        self.lost[reason as usize]
+    }
+
+    pub(super) fn counts(&self) -> Counts {
+        let mut counts = Counts { sent: self.sent, delivered: self.delivered, ..Counts::default() };
+        Reason::ALL.into_iter().for_each(|reason| counts.lose(reason, self.reason(reason)));
+        Counts { pending: counts.sent - counts.ended(), ..counts }
     }
 }
 
@@ -113,27 +168,54 @@ impl Ledger {
         self.add(writer, |shard| &shard.lost[reason as usize], n);
     }
 
-    /// What the columns add up to now.
-    pub fn counts(&self) -> Counts {
+    /// The columns of outcomes as they are now.
+    pub(super) fn outcomes(&self) -> Counts {
         let mut counts = Counts::default();
         for shard in &self.shards {
             counts.delivered += shard.delivered.load(Ordering::Acquire);
             for reason in Reason::ALL {
-                let n = shard.lost[reason as usize].load(Ordering::Acquire);
-                match reason.column() {
-                    Column::Rejected => counts.rejected += n,
-                    Column::Dropped => counts.dropped += n,
-                    Column::Expired => counts.expired += n,
-                    Column::Failed => counts.failed += n,
-                }
+                counts.lose(reason, shard.lost[reason as usize].load(Ordering::Acquire));
             }
         }
-        for shard in &self.shards {
-            counts.sent += shard.sent.load(Ordering::Acquire);
-        }
-        let ended = counts.delivered + counts.rejected + counts.dropped + counts.expired + counts.failed;
-        counts.pending = counts.sent.saturating_sub(ended);
         counts
+    }
+
+    /// How many messages were sent so far.
+    pub(super) fn sends(&self) -> u64 {
+        self.shards.iter().map(|shard| shard.sent.load(Ordering::Acquire)).sum()
+    }
+
+    /// What the columns add up to now.
+    pub fn counts(&self) -> Counts {
+        let counts = self.outcomes();
+        let sent = self.sends();
+        Counts { sent, pending: sent.saturating_sub(counts.ended()), ..counts }
+    }
+
+    /// All that was counted, when nobody counts any more.
+    pub(super) fn totals(&mut self) -> Totals {
+        let mut totals = Totals::default();
+        for shard in &mut self.shards {
+            totals.sent += *shard.sent.get_mut();
+            totals.delivered += *shard.delivered.get_mut();
+            totals.late += *shard.late.get_mut();
+            for (sum, lost) in totals.lost.iter_mut().zip(&mut shard.lost) {
+                *sum += *lost.get_mut();
+            }
+        }
+        totals
+    }
+
+    /// A ledger that goes on where another one stopped.
+    pub(super) fn with(arbiters: usize, totals: &Totals) -> Self {
+        let ledger = Self::new(arbiters);
+        ledger.sent(Writer::FOREIGN, totals.sent);
+        ledger.delivered(Writer::FOREIGN, totals.delivered);
+        ledger.late(Writer::FOREIGN, totals.late);
+        for reason in Reason::ALL {
+            ledger.lost(Writer::FOREIGN, reason, totals.reason(reason));
+        }
+        ledger
     }
 
     /// How often messages ended for this reason.

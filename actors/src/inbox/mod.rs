@@ -26,6 +26,7 @@ mod parked;
 mod port;
 mod pump;
 mod reference;
+mod rows;
 mod send;
 mod slot;
 mod stop;

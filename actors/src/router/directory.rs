@@ -1,12 +1,14 @@
 //! [`Directory`]: the router's tables as everyone may read them.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use actix::Message;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Courier, MessageStatus, Publisher, Selector, SubscribeOptions, predicate::refuse_inside, routes::Routes,
+    Courier, MessageStatus, Publisher, Selector, SubscribeOptions,
+    lease::{Locked, Tables},
+    predicate::refuse_inside,
 };
 use crate::{
     agent::{AgentId, MessageId, Timestamp, TopicFilter},
@@ -32,21 +34,22 @@ pub struct RouterStatus {
 /// The tables are held here and not in the actor, so that they survive it.
 #[derive(Clone)]
 pub struct Directory {
-    routes: Arc<Mutex<Routes>>,
+    tables: Arc<Tables>,
 }
 
 impl Directory {
     /// Empty tables over the arbiters of a hub.
     pub fn new(hub: &Arc<Hub>) -> Self {
-        Self { routes: Arc::new(Mutex::new(Routes::new(hub.clone()))) }
+        Self { tables: Tables::new(hub.clone()) }
     }
 
-    pub(crate) fn lock(&self) -> MutexGuard<'_, Routes> {
+    pub(super) fn lock(&self) -> Locked<'_> {
         refuse_inside();
-        self.routes.lock().unwrap_or_else(PoisonError::into_inner)
+        self.tables.lock()
     }
 
-    /// A publisher of messages of type `M` to those that the selector leads to, now and later.
+    /// A publisher of messages of type `M` to those that the selector leads to, now and later. The route is there as long as
+    /// a publisher is, or it keeps a history.
     pub fn publisher<M: Message + Send + Sync + 'static>(&self, selector: &Selector) -> Publisher<M> {
         Publisher::new(self.lock().open::<M>(selector))
     }

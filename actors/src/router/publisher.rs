@@ -13,10 +13,11 @@ use super::{
     Courier, Recipients, Snapshot,
     consignment::Part,
     history::History,
+    lease::OpenRoute,
     recipients::{ChunkedList, FEW},
 };
 use crate::{
-    agent::{Lane, MessageId, Meta, Objection, Parcel, Passage, Reason, Rows, Shown, Timestamp},
+    agent::{AgentId, Lane, MessageId, Meta, Objection, Parcel, Passage, Reason, Rows, Shown, Timestamp},
     inbox::{ArbiterPort, BatchStatus, Batching, Fanout, Hub, PortItem, Route, SendOptions, Shared},
 };
 
@@ -82,9 +83,10 @@ impl<M> fmt::Display for PublishError<M> {
 
 impl<M> std::error::Error for PublishError<M> {}
 
-/// Publishes messages of type `M` on one route. Cheap to clone; may be used from any thread.
+/// Publishes messages of type `M` on one route. Cheap to clone; may be used from any thread, and dropped anywhere. When the
+/// last publisher of a route is dropped and it keeps no history, the route closes; what was published goes its way.
 pub struct Publisher<M> {
-    pub(super) cell: Arc<RouteCell>,
+    pub(super) cell: OpenRoute,
     message: PhantomData<fn(M)>,
 }
 
@@ -95,7 +97,7 @@ impl<M> Clone for Publisher<M> {
 }
 
 impl<M: Message + Send + Sync + 'static> Publisher<M> {
-    pub(crate) fn new(cell: Arc<RouteCell>) -> Self {
+    pub(crate) fn new(cell: OpenRoute) -> Self {
         Self { cell, message: PhantomData }
     }
 
@@ -113,6 +115,11 @@ impl<M: Message + Send + Sync + 'static> Publisher<M> {
     pub fn recipients(&self) -> usize {
         let snapshot = self.cell.snapshot.load();
         snapshot.total + snapshot.selective.len()
+    }
+
+    /// Those that the route's selector names by id and that do not exist, in order. They are found when they come.
+    pub fn missing(&self) -> Vec<AgentId> {
+        self.cell.missing()
     }
 
     /// What became of everything published on this route.
@@ -266,9 +273,9 @@ impl<M: Message + Send + Sync + 'static> Publisher<M> {
         let mut parts = Vec::new();
         for arbiter in 0..hub.ports().len() {
             let mut list = ChunkedList::default();
-            chosen
-                .iter()
-                .map(|at| &snapshot.selective[*at])
+            snapshot
+                .selective
+                .pick(chosen.iter().copied())
                 .filter(|selective| selective.arbiter == arbiter)
                 .for_each(|selective| list.push(selective.recipient.clone()));
             if list.len() > 0 {

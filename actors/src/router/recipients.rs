@@ -13,10 +13,13 @@ use std::{
 
 use rustc_hash::FxHashSet;
 
-use super::predicate::Predicate;
+use super::{
+    chunked::{Chunked, Number, Numbered},
+    predicate::Predicate,
+};
 
 use crate::{
-    agent::{AgentId, Lane, Objection, Parcel, Reason, Rows, lost_parcel},
+    agent::{Lane, Objection, Parcel, Reason, Rows, lost_parcel},
     inbox::{Addressed, AgentHandle, Fanout, Packed, Route, Shared},
 };
 
@@ -25,58 +28,21 @@ use crate::{
 pub(crate) struct Recipient {
     pub(crate) agent: AgentHandle,
     pub(crate) accept: u16,
+    /// Since when it is meant.
+    pub(crate) number: Number,
 }
 
-const CHUNK: usize = 1_024;
+impl Numbered for Recipient {
+    fn number(&self) -> Number {
+        self.number
+    }
+}
+
 /// Why positions fit into their type.
 pub(crate) const FEW: &str = "a host has fewer than 2^32 agents";
 
-/// A list that is cheap to copy and change: chunks are shared with earlier versions until they change.
-#[derive(Clone, Default)]
-pub(crate) struct ChunkedList {
-    chunks: Vec<Arc<Vec<Recipient>>>,
-    len: usize,
-}
-
-impl ChunkedList {
-    pub(crate) fn push(&mut self, recipient: Recipient) {
-        match self.chunks.last_mut().filter(|chunk| chunk.len() < CHUNK) {
-            Some(chunk) => Arc::make_mut(chunk).push(recipient),
-            None => self.chunks.push(Arc::new(vec![recipient])),
-        }
-        self.len += 1;
-    }
-
-    /// Removes those of these ids, keeping the order of the others.
-    pub(crate) fn remove(&mut self, gone: &dyn Fn(&AgentId) -> bool) {
-        for chunk in &mut self.chunks {
-            if chunk.iter().any(|recipient| gone(recipient.agent.id())) {
-                Arc::make_mut(chunk).retain(|recipient| !gone(recipient.agent.id()));
-            }
-        }
-        self.chunks.retain(|chunk| !chunk.is_empty());
-        self.len = self.chunks.iter().map(|chunk| chunk.len()).sum();
-    }
-
-    pub(crate) fn len(&self) -> usize {
-        self.len
-    }
-
-    /// The recipient at a position.
-    pub(crate) fn get(&self, mut position: usize) -> Option<&Recipient> {
-        for chunk in &self.chunks {
-            match chunk.get(position) {
-                Some(found) => return Some(found),
-                None => position -= chunk.len(),
-            }
-        }
-        None
-    }
-
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &Recipient> {
-        self.chunks.iter().flat_map(|chunk| chunk.iter())
-    }
-}
+/// Recipients in the order in which they came to be on the route.
+pub(crate) type ChunkedList = Chunked<Recipient>;
 
 /// A number that no other list of recipients has.
 fn next_number() -> u64 {
@@ -175,7 +141,7 @@ impl<M: Send + Sync + 'static> Fanout for Recipients<M> {
 
     fn pick(&self, positions: &[u32], rows: Arc<[u32]>, attempt: u16) -> Arc<dyn Fanout> {
         let mut list = ChunkedList::default();
-        let picked = positions.iter().filter_map(|position| self.list.get(*position as usize));
+        let picked = self.list.pick(positions.iter().map(|position| *position as usize));
         picked.for_each(|recipient| list.push(recipient.clone()));
         Arc::new(Self {
             route: self.route.clone(),
@@ -211,19 +177,25 @@ pub(crate) struct Selective {
     pub(crate) tests: Arc<[Predicate]>,
 }
 
+impl Numbered for Selective {
+    fn number(&self) -> Number {
+        self.recipient.number
+    }
+}
+
 /// Who gets a message that is published now, arbiter by arbiter.
 #[derive(Default)]
 pub(crate) struct Snapshot {
     pub(crate) lists: Vec<Option<Arc<dyn Fanout>>>,
     /// How many are on the lists.
     pub(crate) total: usize,
-    pub(crate) selective: Arc<Vec<Selective>>,
+    pub(crate) selective: Chunked<Selective>,
 }
 
 impl Snapshot {
     /// Those of the selective ones who want this message, by position.
     pub(crate) fn choose(&self, message: &dyn Any) -> Vec<usize> {
-        let wants = |at: &usize| self.selective[*at].tests.iter().any(|test| test.passes(message));
-        (0..self.selective.len()).filter(wants).collect()
+        let wants = |selective: &Selective| selective.tests.iter().any(|test| test.passes(message));
+        self.selective.iter().enumerate().filter_map(|(at, held)| wants(held).then_some(at)).collect()
     }
 }

@@ -52,6 +52,15 @@ impl<V> Node<V> {
         }
     }
 
+    fn get<'a>(&self, mut levels: impl Iterator<Item = Level<'a>>) -> Option<&V> {
+        match levels.next() {
+            None => self.value.as_ref(),
+            Some(Level::Named(name)) => self.named.get(name)?.get(levels),
+            Some(Level::One) => self.one.as_ref()?.get(levels),
+            Some(Level::Rest) => self.rest.as_ref(),
+        }
+    }
+
     /// Takes a value out, and the branches with it that hold nothing more.
     fn remove<'a>(&mut self, mut levels: impl Iterator<Item = Level<'a>>) -> Option<V> {
         match levels.next() {
@@ -61,6 +70,9 @@ impl<V> Node<V> {
                 let removed = below.remove(levels);
                 if below.is_empty() {
                     self.named.swap_remove(name);
+                    if self.named.len() * 4 < self.named.capacity() {
+                        self.named.shrink_to(self.named.len() * 2);
+                    }
                 }
                 removed
             }
@@ -125,6 +137,11 @@ impl<V> TopicTree<V> {
         self.0.place(filter.levels()).get_or_insert_default()
     }
 
+    /// The value under just this filter.
+    pub(crate) fn get(&self, filter: &TopicFilter) -> Option<&V> {
+        self.0.get(filter.levels())
+    }
+
     /// Takes the value under just this filter out.
     pub(crate) fn remove(&mut self, filter: &TopicFilter) -> Option<V> {
         self.0.remove(filter.levels())
@@ -147,7 +164,8 @@ impl<V> TopicTree<V> {
     }
 
     /// All values.
-    pub(crate) fn values(&self) -> Vec<&V> {
+    #[cfg(test)]
+    fn values(&self) -> Vec<&V> {
         let mut found = Vec::new();
         self.0.all(&mut found);
         found
@@ -189,6 +207,7 @@ mod tests {
         ) {
             let (mut by_filter, mut kept) = (TopicTree::<Vec<TopicFilter>>::default(), BTreeSet::new());
             for (filter, is_removed) in filters {
+                prop_assert_eq!(by_filter.get(&filter).is_some(), kept.contains(&filter));
                 if is_removed {
                     prop_assert_eq!(by_filter.remove(&filter).is_some(), kept.remove(&filter));
                 } else {
