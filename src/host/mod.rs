@@ -289,7 +289,7 @@ impl Host {
         self.multicast(&Selector::Everyone)
     }
 
-    /// A publisher of messages of type `M` to those that a selector leads to.
+    /// A publisher of messages of type `M` to those that a selector leads to, lists of ids and unions included.
     pub fn multicast<M>(&self, selector: &Selector) -> Publisher<M>
     where
         M: Message + Send + Sync + 'static,
@@ -421,7 +421,8 @@ impl Host {
         self.hub().ledger()
     }
 
-    /// The ledger of each route by name, direct sends first.
+    /// The ledger of each route by name, direct sends first. A route closes with its last publisher unless it keeps a history; of
+    /// those that did the last 1,000 are here by name, and those before them as `closed routes`.
     pub fn ledgers(&self) -> Vec<(Arc<str>, Counts)> {
         self.hub().ledgers()
     }

@@ -115,6 +115,11 @@ impl Directory {
         self.lock().subscriptions()
     }
 
+    /// How many routes are open: those that have a publisher, and those that keep a history.
+    pub fn open_routes(&self) -> usize {
+        self.lock().open_routes()
+    }
+
     /// Removes and adds agents in one change that publishers see as a whole. Answers those to be added whose id is taken.
     pub(crate) fn change(&self, add: Vec<AgentHandle>, remove: &[AgentId]) -> Vec<AgentId> {
         let mut routes = self.lock();

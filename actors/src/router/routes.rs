@@ -385,6 +385,11 @@ impl Routes {
         ids.iter().filter(|id| self.members.find(id).is_none()).cloned().collect()
     }
 
+    /// How many routes are open.
+    pub(crate) fn open_routes(&self) -> usize {
+        self.entries.len()
+    }
+
     /// All members, in the order in which they were added.
     pub(crate) fn members(&self) -> impl Iterator<Item = &AgentHandle> {
         self.members.in_order().into_iter().map(|slot| &self.members[slot].agent)

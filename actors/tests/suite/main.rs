@@ -3,6 +3,7 @@
 mod asking;
 mod batching;
 mod bulk;
+mod closing;
 mod confirming;
 mod ends;
 mod groups;
@@ -17,3 +18,4 @@ mod support;
 mod telling;
 mod threads;
 mod topics;
+mod unions;
