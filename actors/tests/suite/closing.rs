@@ -10,8 +10,8 @@ use std::{
 
 use phalanx_actors::{
     inbox::{Counts, OverflowPolicy},
-    router::{Publisher, SubscribeOptions},
-    supervisor::SpawnOptions,
+    router::{ConfirmOptions, Publisher, SubscribeOptions},
+    supervisor::{RestartPolicy, SpawnOptions},
 };
 
 use crate::support::*;
@@ -67,6 +67,29 @@ fn a_route_that_keeps_a_history_stays() {
         world.subscribe_late("t", agent.id(), 1).await;
         world.settled().await;
         assert_eq!(log.text(), "+0 0:7");
+    });
+}
+
+#[test]
+fn a_confirmed_message_is_tried_again_and_counted_when_its_route_has_closed_meanwhile() {
+    paused(async {
+        let world = World::here().await;
+        let agent = world.actor("a", &Log::default(), tough(RestartPolicy::Permanent)).await;
+        let topic = world.topic("t", [agent.handle()]).await;
+        let confirmed = topic.confirm_with(Do::Panic, ConfirmOptions::new().retries(2)).unwrap();
+        drop(topic);
+        assert_eq!(world.directory.open_routes(), 0);
+        turn().await;
+        assert_eq!(row(&world, "topic t (Do)").unwrap(), Counts { sent: 1, failed: 1, ..Counts::default() });
+        // A thousand others close before the next attempt, and its row stays: it is not quiet.
+        (0..1_500).for_each(|number| drop(world.publisher(&format!("other.{number}"))));
+        assert_eq!(world.hub().ledgers().len(), 1_003);
+        let receipt = confirmed.await;
+        assert_eq!(receipt.rows().map(|row| row.attempts).collect::<Vec<_>>(), [3]);
+        assert_eq!(row(&world, "topic t (Do)").unwrap(), Counts { sent: 3, failed: 3, ..Counts::default() });
+        drop(receipt);
+        assert!(row(&world, "topic t (Do)").is_none(), "it was the first to close, and is folded");
+        assert_eq!(world.settled().await.failed, 3);
     });
 }
 
