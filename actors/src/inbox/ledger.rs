@@ -115,7 +115,9 @@ impl Totals {
 
     pub(super) fn counts(&self) -> Counts {
         let mut counts = Counts { sent: self.sent, delivered: self.delivered, ..Counts::default() };
-        Reason::ALL.into_iter().for_each(|reason| counts.lose(reason, self.reason(reason)));
+        for reason in Reason::ALL {
+            counts.lose(reason, self.reason(reason));
+        }
         Counts { pending: counts.sent - counts.ended(), ..counts }
     }
 }

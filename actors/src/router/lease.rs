@@ -40,7 +40,7 @@ pub(crate) struct Tables {
 /// What was taken out of the tables and is to be dropped when they are free: destructors are foreign.
 #[derive(Default)]
 pub(crate) struct Trash {
-    pub(crate) entries: Vec<Box<Entry>>,
+    pub(crate) entries: Vec<Entry>,
     pub(crate) members: Vec<Member>,
     pub(crate) predicates: Vec<Predicate>,
 }
@@ -96,7 +96,9 @@ impl Tables {
     /// Closes what its publishers left, frees the tables, then drops what was taken out.
     fn let_go(&self, mut routes: MutexGuard<'_, Routes>) {
         let left = std::mem::take(&mut *self.left());
-        left.into_iter().for_each(|key| routes.close(key));
+        for key in left {
+            routes.close(key);
+        }
         let trash = routes.take_trash();
         drop(routes);
         trash.empty();

@@ -278,7 +278,7 @@ impl<M: Message + Send + Sync + 'static> Publisher<M> {
                 .pick(chosen.iter().copied())
                 .filter(|selective| selective.arbiter == arbiter)
                 .for_each(|selective| list.push(selective.recipient.clone()));
-            if list.len() > 0 {
+            if !list.is_empty() {
                 let rows = Some(Rows::From(first));
                 first += u32::try_from(list.len()).expect(FEW);
                 let to: Arc<dyn Fanout> = Arc::new(Recipients::<M>::new(route.clone(), list, rows));

@@ -163,7 +163,7 @@ impl Routes {
             }
         }
         self.hub.close_route(entry.route());
-        self.trash.entries.push(entry);
+        self.trash.entries.push(*entry);
     }
 
     pub(crate) fn take_trash(&mut self) -> Trash {

@@ -86,7 +86,7 @@ impl Records {
 
 /// What is known of one filter.
 struct Filter {
-    filter: TopicFilter,
+    name: TopicFilter,
     first: u32,
     count: usize,
 }
@@ -142,7 +142,7 @@ impl Subscriptions {
             Some(known) => *known,
             None => {
                 let new =
-                    slot_of(self.filters.insert(Filter { filter: filter.clone(), first: NONE, count: 0 }));
+                    slot_of(self.filters.insert(Filter { name: filter.clone(), first: NONE, count: 0 }));
                 *self.by_filter.entry(filter) = new;
                 new
             }
@@ -217,8 +217,8 @@ impl Subscriptions {
             self.records.get_mut(below).above = above;
         }
         if held.count == 0 {
-            let Filter { filter, .. } = self.filters.remove(filter as usize);
-            self.by_filter.remove(&filter);
+            let Filter { name, .. } = self.filters.remove(filter as usize);
+            self.by_filter.remove(&name);
         }
         self.records.remove(at);
         if self.by_both.is_empty() {
@@ -231,7 +231,7 @@ impl Subscriptions {
     pub(crate) fn filters_of(&self, first: u32) -> impl Iterator<Item = &TopicFilter> {
         let some = |at| (at != NONE).then_some(at);
         std::iter::successors(some(first), move |at| some(self.records.get(*at).next))
-            .map(|at| &self.filters[self.records.get(at).filter as usize].filter)
+            .map(|at| &self.filters[self.records.get(at).filter as usize].name)
     }
 
     /// The numbers of the filters that match one of these topics, as they are now.
@@ -274,7 +274,7 @@ impl Subscriptions {
 
     /// The filters that have subscribers, by name, with how many.
     pub(crate) fn counts(&self) -> Vec<(TopicFilter, usize)> {
-        let count = |(_, held): (usize, &Filter)| (held.filter.clone(), held.count);
+        let count = |(_, held): (usize, &Filter)| (held.name.clone(), held.count);
         let mut counts: Vec<_> = self.filters.iter().map(count).collect();
         counts.sort();
         counts
@@ -291,13 +291,13 @@ impl Subscriptions {
                 let above =
                     if record.above == NONE { held.first } else { self.records.get(record.above).below };
                 if record.slot != slot || above != at {
-                    return Err(format!("a subscription to {} is not in its chain", held.filter));
+                    return Err(format!("a subscription to {} is not in its chain", held.name));
                 }
                 if self.find(slot, record.filter) != Some(at)
-                    || self.by_filter.get(&held.filter) != Some(&record.filter)
+                    || self.by_filter.get(&held.name) != Some(&record.filter)
                     || record.has_predicate != self.predicates.contains_key(&at)
                 {
-                    return Err(format!("a subscription to {} is not found", held.filter));
+                    return Err(format!("a subscription to {} is not found", held.name));
                 }
                 (chained, predicates) = (chained + 1, predicates + usize::from(record.has_predicate));
                 at = record.next;

@@ -176,9 +176,9 @@ fn topics_that_close_all_at_once_leave_nothing_behind_when_what_was_published_ha
                 (0..NAMES).map(|at| world.publisher(&format!("round.{round}.{at:06}"))).collect();
             assert_eq!(world.directory.open_routes(), NAMES);
             // Half of them fit into the inbox; the others are refused there.
-            publishers
-                .iter()
-                .for_each(|publisher| assert_eq!(publisher.publish(Note).unwrap().recipients, 1));
+            for publisher in &publishers {
+                assert_eq!(publisher.publish(Note).unwrap().recipients, 1);
+            }
             drop(publishers);
             assert_eq!(world.directory.open_routes(), 0);
             assert_eq!(hub.ledger().pending, NAMES as u64, "closed, and still counted");

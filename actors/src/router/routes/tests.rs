@@ -54,7 +54,7 @@ impl Agent for Probe {
         if at != 5 {
             card = card.accepts::<Number>();
         }
-        if at != 6 { card.accepts::<Text>() } else { card }
+        if at == 6 { card } else { card.accepts::<Text>() }
     }
 }
 
