@@ -35,11 +35,13 @@ pub(crate) trait Numbered {
 pub(crate) struct Chunked<T> {
     pub(super) chunks: Vec<Arc<Vec<T>>>,
     len: usize,
+    /// The position at which each chunk begins, as long as nothing has changed since the list was made fit to be published.
+    starts: Vec<u32>,
 }
 
 impl<T> Default for Chunked<T> {
     fn default() -> Self {
-        Self { chunks: Vec::new(), len: 0 }
+        Self { chunks: Vec::new(), len: 0, starts: Vec::new() }
     }
 }
 
@@ -58,7 +60,11 @@ impl<T> Chunked<T> {
 
     /// The item at a position.
     pub(crate) fn get(&self, position: usize) -> Option<&T> {
-        self.pick(std::iter::once(position)).next()
+        if self.starts.len() < self.chunks.len() {
+            return self.pick(std::iter::once(position)).next();
+        }
+        let at = self.starts.partition_point(|start| *start as usize <= position).checked_sub(1)?;
+        self.chunks[at].get(position - self.starts[at] as usize)
     }
 
     /// The items at rising positions; positions that do not exist are passed over.
@@ -79,6 +85,7 @@ impl<T: Numbered + Clone> Chunked<T> {
     /// Adds an item whose number is not in the list: at the end, or where it belongs.
     pub(crate) fn push(&mut self, item: T) {
         self.len += 1;
+        self.starts.clear();
         let number = item.number();
         let Some(last) = self.chunks.last_mut() else {
             self.chunks.push(Arc::new(vec![item]));
@@ -117,6 +124,7 @@ impl<T: Numbered + Clone> Chunked<T> {
         let item = chunk.remove(place);
         let left = chunk.len();
         self.len -= 1;
+        self.starts.clear();
         if left == 0 {
             self.chunks.remove(at);
         } else if left <= CHUNK / 4 {
@@ -149,7 +157,8 @@ impl<T: Numbered + Clone> Chunked<T> {
         self.chunks.partition_point(|chunk| chunk[0].number() <= number).checked_sub(1)
     }
 
-    /// Gives back the room that chunks keep for more items, as far as it is not little: before a version is published.
+    /// Gives back the room that chunks keep for more items, as far as it is not little, and notes where each begins: before a
+    /// version is published.
     pub(crate) fn fit(&mut self) {
         if let Some(last) = self.chunks.last_mut().and_then(Arc::get_mut)
             && last.capacity() - last.len() > last.len() / 8
@@ -159,6 +168,12 @@ impl<T: Numbered + Clone> Chunked<T> {
         if self.chunks.capacity() > self.chunks.len() * 2 {
             self.chunks.shrink_to(self.chunks.len() + self.chunks.len() / 4);
         }
+        let mut start = 0;
+        self.starts.clear();
+        self.starts.extend(self.chunks.iter().map(|chunk| {
+            start += chunk.len();
+            u32::try_from(start - chunk.len()).expect("a host has fewer than 2^32 agents")
+        }));
     }
 
     /// Whether the list is as the invariant says.
@@ -242,6 +257,7 @@ mod tests {
                     }
                     Op::Publish => {
                         list.fit();
+                        prop_assert!((0..=model.len()).map_while(|at| list.get(at)).eq(model.values()));
                         published.push((list.clone(), model.clone()));
                     }
                 }
