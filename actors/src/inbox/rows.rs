@@ -16,7 +16,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use indexmap::IndexMap;
 use rustc_hash::{FxBuildHasher, FxHashMap};
 
-use super::{Counts, hub::Route, ledger::Totals};
+use super::{Batching, Counts, hub::Route, ledger::Totals};
 use crate::agent::{Reason, Timestamp};
 
 /// How many closed routes keep a row of their own.
@@ -64,6 +64,8 @@ impl Rows {
             if closing.routes.is_empty() {
                 self.closing.swap_remove(name);
             }
+            // How it made its batches was said by publishers that are gone.
+            route.batches.set(Batching::adaptive());
             route
         } else if let Some((number, totals)) = self.resting.remove(name) {
             self.order.remove(&number);

@@ -75,7 +75,7 @@ impl Directory {
         let (hub, members, subscriptions) = {
             let routes = self.lock();
             let subscriptions = routes.subscriptions().into_iter().map(|(_, agents)| agents).sum();
-            (routes.hub().clone(), routes.members().count(), subscriptions)
+            (routes.hub().clone(), routes.count_members(), subscriptions)
         };
         RouterStatus { members, subscriptions, unconfirmed: self.unconfirmed(), routes: hub.routes() }
     }

@@ -120,6 +120,10 @@ impl Index<u32> for Members {
 }
 
 impl Members {
+    pub(crate) fn len(&self) -> usize {
+        self.slots.len()
+    }
+
     /// The slot of the agent of this id.
     pub(crate) fn find(&self, id: &AgentId) -> Option<u32> {
         let hash = hash_of(id);

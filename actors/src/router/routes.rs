@@ -395,6 +395,11 @@ impl Routes {
         self.members.in_order().into_iter().map(|slot| &self.members[slot].agent)
     }
 
+    /// How many members there are.
+    pub(crate) fn count_members(&self) -> usize {
+        self.members.len()
+    }
+
     /// The filters that have subscribers, with how many.
     pub(crate) fn subscriptions(&self) -> Vec<(TopicFilter, usize)> {
         self.subscriptions.counts()
