@@ -12,6 +12,11 @@ pub mod swarm;
 #[doc = include_str!("../docs/guide.md")]
 pub struct Guide;
 
+/// The page on routing, `docs/routing.md`: its code is tested with the documentation.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/routing.md")]
+pub struct Routing;
+
 pub use host::{AgentOptions, Host, HostBuilder, HostError, simulate};
 pub use phalanx_actors::agent::{Agent, Card, Delivery, Me};
 pub use phalanx_actors::*;

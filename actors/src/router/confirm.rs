@@ -185,7 +185,7 @@ impl<M: Message + Send + Sync + 'static> Publisher<M> {
             Err(NotTaken::Closed) => return Err(ConfirmError::Closed { route: name(), message }),
             Err(NotTaken::TooMany) => return Err(ConfirmError::TooMany { route: name(), message }),
         }
-        if self.recipients() == 0 {
+        if self.recipients() == 0 && !self.cell.is_misdirected() {
             return Err(ConfirmError::Nobody { route: name(), message });
         }
         let at = hub.now();

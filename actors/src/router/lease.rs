@@ -173,6 +173,14 @@ impl OpenRoute {
         refuse_inside();
         self.lease.tables.upgrade().map_or_else(Vec::new, |tables| tables.lock().missing(self.lease.key))
     }
+
+    /// Whether the route's selector leads to agents none of whom accepts its message type. With everyone those who do not
+    /// accept it are not meant.
+    #[cold]
+    pub(crate) fn is_misdirected(&self) -> bool {
+        refuse_inside();
+        self.lease.tables.upgrade().is_some_and(|tables| tables.lock().leads_to_others(self.lease.key))
+    }
 }
 
 impl Deref for OpenRoute {

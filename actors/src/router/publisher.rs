@@ -17,7 +17,10 @@ use super::{
     recipients::{ChunkedList, FEW},
 };
 use crate::{
-    agent::{AgentId, Lane, MessageId, Meta, Objection, Parcel, Passage, Reason, Rows, Shown, Timestamp},
+    agent::{
+        AgentId, Lane, MessageId, Meta, Objection, Parcel, Passage, Reason, Rows, Shown, Timestamp,
+        short_type_name,
+    },
     inbox::{ArbiterPort, BatchStatus, Batching, Fanout, Hub, PortItem, Route, SendOptions, Shared},
 };
 
@@ -50,7 +53,7 @@ pub struct Published {
 pub struct PublishError<M> {
     /// The topic, group or capability.
     pub route: Arc<str>,
-    /// Why: congested, or dropped by an intervention.
+    /// Why: congested, dropped by an intervention, or not accepted by any of those whom the route is for.
     pub reason: Reason,
     /// Why an intervention dropped it, if one did.
     pub objection: Option<Objection>,
@@ -75,6 +78,12 @@ impl<M> fmt::Display for PublishError<M> {
                 f,
                 "{} is congested: its recipients are slower than its publishers; use publish_waiting",
                 self.route
+            ),
+            Reason::NotAccepted => write!(
+                f,
+                "nobody on {} accepts a {}: publish what they accept, or add the type to their cards",
+                self.route,
+                short_type_name::<M>()
             ),
             reason => write!(f, "{} did not take the message: {reason}", self.route),
         }
@@ -130,7 +139,8 @@ impl<M: Message + Send + Sync + 'static> Publisher<M> {
     /// Sends a message to everyone on the route.
     ///
     /// # Errors
-    /// [`PublishError`] when recipients that make their publishers wait are full, or too much is in transit.
+    /// [`PublishError`] when recipients that make their publishers wait are full, too much is in transit, or there are agents
+    /// whom it is for but none of them accepts the type of the message.
     pub fn publish(&self, message: M) -> Result<Published, PublishError<M>> {
         self.publish_with(message, SendOptions::new())
     }
@@ -201,8 +211,14 @@ impl<M: Message + Send + Sync + 'static> Publisher<M> {
         by: Option<Timestamp>,
     ) -> Result<(Meta, M), PublishError<M>> {
         let RouteCell { hub, route, snapshot, .. } = &*self.cell;
-        if waits && self.is_congested(options.lane(), &snapshot.load()) {
-            return Err(self.refuse(Reason::Congested, None, Some(message)));
+        {
+            let snapshot = snapshot.load();
+            if snapshot.total + snapshot.selective.len() == 0 && self.cell.is_misdirected() {
+                return Err(self.refuse(Reason::NotAccepted, None, Some(message)));
+            }
+            if waits && self.is_congested(options.lane(), &snapshot) {
+                return Err(self.refuse(Reason::Congested, None, Some(message)));
+            }
         }
         let meta = options.stamp(hub, hub.writer(), by);
         if !hub.interventions.is_empty() {

@@ -385,6 +385,15 @@ impl Routes {
         ids.iter().filter(|id| self.members.find(id).is_none()).cloned().collect()
     }
 
+    /// Whether a route's selector leads to agents none of whom is on it, because they do not accept its message type. Everyone
+    /// means those who do.
+    pub(crate) fn leads_to_others(&self, key: u32) -> bool {
+        let Some(entry) = self.entries.get(key as usize) else { return false };
+        entry.selector != Selector::Everyone
+            && entry.agents().is_empty()
+            && !self.select(&entry.selector).is_empty()
+    }
+
     /// How many routes are open.
     pub(crate) fn open_routes(&self) -> usize {
         self.entries.len()

@@ -221,3 +221,31 @@ fn a_full_recipient_that_waits_holds_up_its_publisher_only() {
         assert_eq!(slow.text(), "0:1 0:2");
     });
 }
+
+#[test]
+fn control_has_places_of_its_own_and_is_never_dropped_by_overflow() {
+    for policy in
+        [OverflowPolicy::Reject, OverflowPolicy::DropNewest, OverflowPolicy::DropOldest, OverflowPolicy::Wait]
+    {
+        paused(async {
+            let world = World::here().await;
+            let log = Log::default();
+            let agent = world.actor("a", &log, inbox(1, policy)).await;
+            let topic = world.topic("t", [agent.handle()]).await;
+            agent.tell(Do::Pause(100)).unwrap();
+            turn().await;
+            topic.publish(Do::Note(0)).unwrap();
+            turn().await;
+            // There is no room for anything else.
+            for number in 1..=50 {
+                agent.tell_with(Do::Note(number), SendOptions::new().control()).unwrap();
+            }
+            turn().await;
+            world.settled().await;
+            let heard = log.take();
+            assert_eq!(heard[1], "0:1", "control comes first: {policy:?}");
+            let control: Vec<_> = heard.iter().filter(|line| *line != "+0" && *line != "0:0").collect();
+            assert_eq!(control.len(), 50, "all of it is there: {policy:?}");
+        });
+    }
+}

@@ -1,8 +1,9 @@
 //! publish: to whom a message goes, and what becomes of it.
 
 use phalanx_actors::{
-    agent::{AgentId, Reason},
+    agent::{AgentId, Reason, TopicName},
     inbox::OverflowPolicy,
+    router::Selector,
     supervisor::SpawnOptions,
 };
 
@@ -139,7 +140,7 @@ fn a_message_whose_destructor_panics_harms_neither_dispatcher_nor_ledger() {
         options.arbiter = Some(0);
         let agent = world.spawn("s", |_| Sapper, options).await;
         world.enlist([agent.handle()]).await;
-        let everyone = world.directory.publisher::<Explosive>(&phalanx_actors::router::Selector::Everyone);
+        let everyone = world.directory.publisher::<Explosive>(&Selector::Everyone);
         agent.kill();
         for _ in 0..3 {
             // The publisher itself may be the last to hold the message; that panic is its own affair.
@@ -152,4 +153,67 @@ fn a_message_whose_destructor_panics_harms_neither_dispatcher_nor_ledger() {
         assert_eq!(world.settled().await.rejected, 3);
         world.arbiters.join();
     });
+}
+
+#[test]
+fn what_nobody_on_a_route_accepts_is_refused_and_what_nobody_listens_to_is_not() {
+    paused(async {
+        let world = World::here().await;
+        let agent = world.actor("a", &Log::default(), SpawnOptions::default()).await;
+        world.topic("t", [agent.handle()]).await;
+        let topic = Selector::Topic(TopicName::new("t").unwrap());
+        let wrong = world.directory.publisher::<Other>(&topic);
+        let error = wrong.publish(Other).unwrap_err();
+        assert_eq!(error.reason, Reason::NotAccepted);
+        assert_eq!(
+            error.to_string(),
+            "nobody on topic t (Other) accepts a Other: publish what they accept, or add the type to their cards"
+        );
+        assert!(
+            wrong.confirm(Other).unwrap_err().to_string().starts_with("nobody on topic t (Other) accepts")
+        );
+        assert!(!error.reason.is_transient());
+        // Nobody subscribed, or everyone who accepts it is nobody: that is no fault.
+        let empty = Selector::Topic(TopicName::new("empty").unwrap());
+        assert_eq!(world.directory.publisher::<Other>(&empty).publish(Other).unwrap().recipients, 0);
+        let everyone = world.directory.publisher::<Other>(&Selector::Everyone);
+        assert_eq!(everyone.publish(Other).unwrap().recipients, 0);
+        assert_eq!(world.settled().await.sent, 0);
+    });
+}
+
+#[derive(Clone, Debug, actix::Message)]
+#[rtype(result = "()")]
+struct Other;
+
+#[test]
+fn a_broadcast_reaches_all_who_accept_the_type_and_nobody_else() {
+    paused(async {
+        let world = World::here().await;
+        let (one, two, reads) = (Log::default(), Log::default(), Log::default());
+        let a = world.actor("a", &one, SpawnOptions::default()).await;
+        let b = world.actor("b", &two, SpawnOptions::default()).await;
+        let log = reads.clone();
+        let reader = world.spawn("reader", move |_| Reader(log.clone()), SpawnOptions::default()).await;
+        let deaf = world.spawn("deaf", |_| Deaf, SpawnOptions::default()).await;
+        world.enlist([a.handle(), b.handle(), reader.handle(), deaf.handle()]).await;
+        let everyone = world.directory.publisher::<Do>(&Selector::Everyone);
+        assert_eq!(everyone.publish(Do::Note(1)).unwrap().recipients, 3);
+        assert_eq!(world.settled().await.delivered, 3);
+        assert_eq!((one.text(), two.text()), ("+0 0:1".to_owned(), "+0 0:1".to_owned()));
+        assert_eq!(reads.take().len(), 1);
+    });
+}
+
+/// Accepts nothing.
+struct Deaf;
+
+impl actix::Actor for Deaf {
+    type Context = actix::Context<Self>;
+}
+impl actix::Supervised for Deaf {}
+impl phalanx_actors::agent::Agent for Deaf {
+    fn card(&self) -> phalanx_actors::agent::Card<Self> {
+        phalanx_actors::agent::Card::new()
+    }
 }
