@@ -6,7 +6,9 @@ use actix::{Actor, Context, Handler, Message, Supervised};
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 
-use super::{Capability, Delivery, GroupName, InvalidName, Kind, envelope::Accept, outcome::short_type_name};
+use super::{
+    Capability, Delivery, GroupName, InvalidName, Kind, Priority, envelope::Accept, outcome::short_type_name,
+};
 
 /// An actix actor that a host can run: one method beside what actix asks for.
 ///
@@ -56,6 +58,9 @@ pub struct Listing {
     pub groups: Vec<GroupName>,
     /// Where it is.
     pub location: Option<Location>,
+    /// How much it is preferred where one of many is chosen by priority.
+    #[serde(default)]
+    pub priority: Priority,
     /// Anything else, as text.
     pub metadata: IndexMap<String, String>,
     /// The types of message it accepts, by their short names.
@@ -68,6 +73,7 @@ pub struct Card<A: Agent> {
     pub(crate) capabilities: Vec<Capability>,
     pub(crate) groups: Vec<GroupName>,
     pub(crate) location: Option<Location>,
+    pub(crate) priority: Priority,
     pub(crate) metadata: IndexMap<String, String>,
     pub(crate) accepts: Vec<Accept<A>>,
     pub(crate) fault: Option<InvalidName>,
@@ -87,6 +93,7 @@ impl<A: Agent> Card<A> {
             capabilities: Vec::new(),
             groups: Vec::new(),
             location: None,
+            priority: Priority::default(),
             metadata: IndexMap::new(),
             accepts: Vec::new(),
             fault: None,
@@ -126,6 +133,12 @@ impl<A: Agent> Card<A> {
     /// Says where the agent is.
     pub fn at(mut self, latitude: f64, longitude: f64) -> Self {
         self.location = Some(Location { latitude, longitude });
+        self
+    }
+
+    /// Says how much the agent is preferred where one of many is chosen by priority; normal by default.
+    pub fn priority(mut self, priority: Priority) -> Self {
+        self.priority = priority;
         self
     }
 
@@ -178,6 +191,7 @@ impl<A: Agent> Card<A> {
             && self.capabilities == other.capabilities
             && self.groups == other.groups
             && self.location == other.location
+            && self.priority == other.priority
             && self.metadata == other.metadata
             && self.fault == other.fault
     }
@@ -199,6 +213,7 @@ impl<A: Agent> Card<A> {
             capabilities: self.capabilities.clone(),
             groups: self.groups.clone(),
             location: self.location,
+            priority: self.priority,
             metadata: self.metadata.clone(),
             accepts: self.accepts.iter().map(|accept| (accept.name)().to_owned()).collect(),
         })

@@ -9,7 +9,7 @@ use std::{
 use tokio::sync::Notify;
 
 use super::{
-    ArbiterPort, Arrival, Hub, Inbox, InboxStatus, OverflowPolicy, Packed, PortItem, entry::Body,
+    ArbiterPort, Arrival, Gauge, Hub, Inbox, InboxStatus, OverflowPolicy, Packed, PortItem, entry::Body,
     ledger::Writer, slot::ENDED,
 };
 use crate::agent::{Agent, AgentId, Envelope, ExitReason, Lane, Listing, Reason};
@@ -83,6 +83,10 @@ pub(crate) trait Door: Send + Sync {
     fn generation(&self) -> u32;
     fn status(&self) -> InboxStatus;
     fn is_open(&self) -> bool;
+    /// How many places are taken.
+    fn occupied(&self) -> u32;
+    /// What is counted and measured of the agent.
+    fn gauge(&self) -> &Gauge;
     /// Whether the agent is no more, and all that it held is accounted for.
     fn has_ended(&self) -> bool;
     /// The position of a message type among those the agent accepts.
@@ -216,6 +220,16 @@ impl<A: Agent> Door for Inbox<A> {
 
     fn is_open(&self) -> bool {
         Inbox::is_open(self)
+    }
+
+    #[inline]
+    fn occupied(&self) -> u32 {
+        self.occupied.load(Ordering::Relaxed)
+    }
+
+    #[inline]
+    fn gauge(&self) -> &Gauge {
+        &self.gauge
     }
 
     fn has_ended(&self) -> bool {

@@ -65,7 +65,8 @@ pub(crate) enum Body<A: Agent> {
     },
 }
 
-/// When an entry came in, for one in [`SAMPLED`], \[us\] since the host's start modulo 2^32; 0 for the others.
+/// When an entry came in, for the first [`SAMPLED`] of an agent and one in so many of the others, \[us\] since the host's
+/// start modulo 2^32, and even; odd when it was not its turn among one in so many; 0 for the others.
 pub(crate) type Stamp = u32;
 
 /// One entry in so many has its time in the inbox measured.

@@ -105,6 +105,11 @@ impl Hub {
         Timestamp::from_start(self.epoch.elapsed())
     }
 
+    /// The time on the host's clock, as exact as it goes \[ns\]; never 0.
+    pub(crate) fn nanos(&self) -> u64 {
+        u64::try_from(self.epoch.elapsed().as_nanos()).unwrap_or(u64::MAX).max(1)
+    }
+
     /// The point of the host's clock on tokio's.
     pub(crate) fn instant(&self, at: Timestamp) -> Instant {
         self.epoch + at.since_start()

@@ -21,7 +21,7 @@ use super::{
     slot::{Extra, Local, Origin, Responding},
 };
 use crate::{
-    agent::{Agent, Interventions, Lane, Reason, Stint},
+    agent::{Agent, Ended, Interventions, Lane, Reason, Stint},
     audited::InstanceAddress,
 };
 
@@ -317,6 +317,13 @@ fn settle<A: Agent>(
     let tally = part.as_ref().and_then(|part| part.packed.tally.as_deref().zip(Some(part)));
     let others = tally.map(|(_, part)| part.others(&stint));
     let Stint { delivered, late, failed, unfinished, lost, .. } = stint;
+    let began = local.began.take();
+    inbox.gauge.handled(delivered);
+    if failed > 0 || part.as_ref().is_some_and(|part| part.poisoned) {
+        inbox.gauge.failed(failed.max(1));
+    } else if began > 0 && unfinished.is_empty() && handled > 0 {
+        inbox.note_handling(began, handled);
+    }
     let responding = u32::try_from(unfinished.len()).expect("no more than were handled");
     if delivered > 0 {
         route.ledger.delivered(writer, u64::from(delivered));
@@ -334,7 +341,7 @@ fn settle<A: Agent>(
                 }
                 None => Origin::Route(route.clone()),
             };
-            extra.unfinished.push(Responding { origin, lane, response });
+            extra.unfinished.push(Responding { origin, lane, response, began });
         }
     }
     for (_, lost) in lost {
@@ -364,7 +371,16 @@ fn finish_responses<A: Agent>(inbox: &Arc<Inbox<A>>, local: &Local<A>, cx: &mut 
                 _ => return,
             }
         };
-        let Poll::Ready(Some((origin, lane, ended))) = next else { return };
+        let Poll::Ready(Some((origin, lane, ended, began))) = next else { return };
+        match ended {
+            Ended::Failed => inbox.gauge.failed(1),
+            Ended::Delivered | Ended::Late => {
+                inbox.gauge.handled(1);
+                if began > 0 {
+                    inbox.note_handling(began, 1);
+                }
+            }
+        }
         inbox.finish_response(&origin, lane, ended, Reason::Panicked);
     }
 }

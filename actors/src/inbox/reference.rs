@@ -353,7 +353,15 @@ impl AgentHandle {
         Ok(answer)
     }
 
-    fn send<M>(
+    /// Counts a message that was sent here and refused, where a place was asked for before.
+    pub(crate) fn turn_away<M: Send + 'static>(&self, message: M, reason: Reason) -> Refused<M> {
+        let hub = self.door.hub();
+        hub.direct.ledger.sent(hub.writer(), 1);
+        refuse(&*self.door, reason, Some(message))
+    }
+
+    /// Sends a message; with `has_place`, the place that it takes was given by the door before.
+    pub(crate) fn send<M>(
         &self,
         message: M,
         options: SendOptions,

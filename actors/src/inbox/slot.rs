@@ -10,6 +10,7 @@ use std::{
         atomic::{AtomicU8, AtomicU32, Ordering, fence},
     },
     task::{Context, Poll, Waker},
+    time::Duration,
 };
 
 use actix::Addr;
@@ -18,7 +19,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 
 use super::{
-    ArbiterPort, Command, Hub, InboxConfig, OverflowPolicy, Packed, Route,
+    ArbiterPort, Command, Gauge, Hub, InboxConfig, OverflowPolicy, Packed, Route,
     entry::{Body, SAMPLED},
     lanes::{Lanes, Load},
     ledger::Writer,
@@ -45,6 +46,8 @@ pub(crate) struct Responding {
     pub(crate) origin: Origin,
     pub(crate) lane: Lane,
     pub(crate) response: Unfinished,
+    /// When its handler was called, where that is measured \[ns\]; else 0.
+    pub(crate) began: u64,
 }
 
 /// How a message came to its agent.
@@ -66,11 +69,11 @@ impl Origin {
 }
 
 impl Future for Responding {
-    type Output = (Origin, Lane, Ended);
+    type Output = (Origin, Lane, Ended, u64);
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
-        Pin::new(&mut this.response).poll(cx).map(|ended| (this.origin.clone(), this.lane, ended))
+        Pin::new(&mut this.response).poll(cx).map(|ended| (this.origin.clone(), this.lane, ended, this.began))
     }
 }
 
@@ -110,6 +113,8 @@ pub(crate) struct Local<A: Agent> {
     pub(crate) extra: RefCell<Option<Box<Extra<A>>>>,
     /// How many messages this agent handles before it looks at the clock, learnt from how long they took.
     pub(crate) pace: Cell<u16>,
+    /// When the run over the present entry began, where it is measured \[ns\]; else 0.
+    pub(crate) began: Cell<u64>,
     entries: Cell<u32>,
 }
 
@@ -129,6 +134,7 @@ pub(crate) struct Inbox<A: Agent> {
     pub(super) control: AtomicU32,
     pub(super) state: AtomicU8,
     pub(super) room: OnceLock<Box<Notify>>,
+    pub(super) gauge: Gauge,
     pub(crate) local: ArbiterBound<Local<A>>,
 }
 
@@ -160,6 +166,7 @@ impl<A: Agent> Inbox<A> {
             control: AtomicU32::new(0),
             state: AtomicU8::new(OPEN),
             room: OnceLock::new(),
+            gauge: Gauge::default(),
             local: ArbiterBound::new(Local {
                 lanes: RefCell::new(Lanes::new()),
                 waker: RefCell::new(None),
@@ -172,6 +179,7 @@ impl<A: Agent> Inbox<A> {
                 asked_to_stop: Cell::new(false),
                 extra: RefCell::new(None),
                 pace: Cell::new(SLOWEST_PACE),
+                began: Cell::new(0),
                 entries: Cell::new(0),
             }),
         })
@@ -271,9 +279,10 @@ impl<A: Agent> Inbox<A> {
         let local = self.local();
         let entries = local.entries.get();
         local.entries.set(entries.wrapping_add(1));
-        if entries.is_multiple_of(SAMPLED) {
+        let is_regular = entries.is_multiple_of(SAMPLED);
+        if is_regular || entries < SAMPLED || self.gauge.is_watched() {
             match &mut body {
-                Body::One { stamp, .. } | Body::Many { stamp, .. } => *stamp = self.stamp(),
+                Body::One { stamp, .. } | Body::Many { stamp, .. } => *stamp = self.stamp(is_regular),
             }
         }
         local.lanes.borrow_mut().push(lane, body);
@@ -289,8 +298,8 @@ impl<A: Agent> Inbox<A> {
     }
 
     #[cold]
-    pub(super) fn stamp(&self) -> u32 {
-        Self::stamp_of(self.hub().now().micros())
+    pub(super) fn stamp(&self, is_regular: bool) -> u32 {
+        (Self::stamp_of(self.hub().now().micros()) & !1).max(2) | u32::from(!is_regular)
     }
 
     #[expect(clippy::cast_possible_truncation, reason = "stamps are differences modulo 2^32")]
@@ -299,8 +308,14 @@ impl<A: Agent> Inbox<A> {
     }
 
     pub(crate) fn note_age(&self, stamp: u32) {
-        let age = Self::stamp_of(self.hub().now().micros()).wrapping_sub(stamp);
+        // No earlier than any stamp, not even at the start of the clock.
+        let age = Self::stamp_of(self.hub().now().micros()).max(2).wrapping_sub(stamp & !1);
         let local = self.local();
+        local.began.set(self.hub().nanos());
+        self.gauge.note_wait(Duration::from_micros(u64::from(age)).as_secs_f32() * 1e6);
+        if !stamp.is_multiple_of(2) {
+            return;
+        }
         let mut extra = local.extra.borrow_mut();
         let ages = &mut extra.get_or_insert_with(Box::default).ages;
         ages.samples += 1;
@@ -363,6 +378,14 @@ impl<A: Agent> Inbox<A> {
             tally.responded(*position, *at, (ended == Ended::Failed).then_some(reason));
         }
         self.release(lane, 1);
+    }
+
+    /// Takes in how long a message was handled that began then \[ns\].
+    #[cold]
+    pub(super) fn note_handling(&self, began: u64, messages: u32) {
+        let took = Duration::from_nanos(self.hub().nanos().saturating_sub(began));
+        self.gauge
+            .note_handling(took.as_secs_f32() * 1e6 / f32::from(u16::try_from(messages).unwrap_or(u16::MAX)));
     }
 
     /// Lets nothing more in; what is queued stays.

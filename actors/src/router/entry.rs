@@ -13,6 +13,7 @@ use super::{
     predicate::Predicate,
     publisher::RouteCell,
     recipients::{ChunkedList, FEW, Recipient, Selective},
+    strategy::PoolEditor,
 };
 use crate::{
     agent::{Parcel, Rows},
@@ -51,6 +52,8 @@ pub(crate) struct Entry {
     has_changed: bool,
     /// It is among those that the change being made has touched.
     pub(crate) is_touched: bool,
+    /// There from the first time that one of those on the route is to be chosen.
+    pool: Option<PoolEditor>,
 }
 
 impl Entry {
@@ -69,6 +72,7 @@ impl Entry {
             },
             has_changed: false,
             is_touched: false,
+            pool: None,
         }
     }
 
@@ -97,13 +101,17 @@ impl Entry {
     pub(crate) fn add(&mut self, member: &Member, number: Number, wants: Wants) {
         let Some(recipient) = self.recipient(member, number) else { return };
         let arbiter = member.arbiter();
+        let mut pool = self.pool.as_mut();
         match wants {
             Wants::All => {
+                pool.iter_mut().for_each(|pool| pool.join(&recipient.agent, None));
                 self.locals[arbiter].list.push(recipient);
                 self.locals[arbiter].has_changed = true;
             }
             Wants::Some(tests) => {
-                self.selective.push(Selective { recipient, arbiter, tests: tests.into() });
+                let tests: Arc<[Predicate]> = tests.into();
+                pool.iter_mut().for_each(|pool| pool.join(&recipient.agent, Some(tests.clone())));
+                self.selective.push(Selective { recipient, arbiter, tests });
             }
         }
         self.has_changed = true;
@@ -145,10 +153,16 @@ impl Entry {
     /// Takes a member off the route that was on it since `number`, as far as it accepts the message type.
     pub(crate) fn remove(&mut self, member: &Member, number: Number) {
         let local = &mut self.locals[member.arbiter()];
-        if local.list.remove(number).is_some() {
+        let was_on_it = if local.list.remove(number).is_some() {
             local.has_changed = true;
-            self.has_changed = true;
-        } else if self.selective.remove(number).is_some() {
+            true
+        } else {
+            self.selective.remove(number).is_some()
+        };
+        if was_on_it {
+            if let Some(pool) = &mut self.pool {
+                pool.leave(member.agent.id());
+            }
             self.has_changed = true;
         }
     }
@@ -175,6 +189,39 @@ impl Entry {
             lists: self.locals.iter().map(|local| local.frozen.clone()).collect(),
             selective: self.selective.clone(),
         }));
+        if let Some(pool) = &mut self.pool {
+            self.cell.one.pool.store(Some(pool.freeze()));
+        }
+    }
+
+    /// Makes the pool of those from whom one can be chosen.
+    pub(crate) fn open_pool(&mut self) {
+        if self.pool.is_some() {
+            return;
+        }
+        let mut pool = PoolEditor::default();
+        let all = self.locals.iter().flat_map(|local| local.list.iter());
+        all.for_each(|recipient| pool.join(&recipient.agent, None));
+        for Selective { recipient, tests, .. } in self.selective.iter() {
+            pool.join(&recipient.agent, Some(tests.clone()));
+        }
+        self.cell.one.pool.store(Some(pool.freeze()));
+        self.pool = Some(pool);
+    }
+
+    /// Whether its pool holds those on the route and nobody else; says what is not as it should be.
+    pub(crate) fn verify_pool(&self) -> Result<(), String> {
+        let Some(pool) = &self.pool else { return Ok(()) };
+        pool.verify()?;
+        let mut on: Vec<_> = self.agents().into_iter().map(|(agent, _)| agent.id()).collect();
+        let mut held: Vec<_> = pool.agents().collect();
+        on.sort();
+        held.sort();
+        if on == held {
+            Ok(())
+        } else {
+            Err(format!("{} has a pool of {held:?} instead of {on:?}", self.selector))
+        }
     }
 
     /// Who is on the route, in order, each with whether it gets everything.

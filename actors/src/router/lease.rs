@@ -174,6 +174,14 @@ impl OpenRoute {
         self.lease.tables.upgrade().map_or_else(Vec::new, |tables| tables.lock().missing(self.lease.key))
     }
 
+    /// Makes the pool of those from whom one can be chosen, unless it is there.
+    pub(crate) fn open_pool(&self) {
+        refuse_inside();
+        if let Some(tables) = self.lease.tables.upgrade() {
+            tables.lock().open_pool(self.lease.key);
+        }
+    }
+
     /// Whether the route's selector leads to agents none of whom accepts its message type. With everyone those who do not
     /// accept it are not meant.
     #[cold]

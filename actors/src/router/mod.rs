@@ -28,8 +28,10 @@ mod receipt;
 mod recipients;
 mod routes;
 mod selector;
+mod strategy;
 mod subscriptions;
 mod topic_tree;
+mod unicast;
 
 pub use actor::{Reroute, Rerouted, Router, RouterSink, Subscribe, SubscribeOptions, Unsubscribe};
 pub use arbiters::{Arbiters, ArbitersConfig};
@@ -48,3 +50,5 @@ pub use publisher::{PublishError, Published, Publisher};
 pub use receipt::{Confirmation, Receipt, ReceiptRow};
 pub(crate) use recipients::{Recipients, Snapshot};
 pub use selector::{AgentIds, EmptySelector, Selector, Union};
+pub use strategy::{AdaptiveOptions, Load, Strategy, Why};
+pub use unicast::{Answered, AskOne, AskOneError, Chosen, Unicast, UnicastError, UnicastFault};

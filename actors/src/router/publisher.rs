@@ -15,6 +15,7 @@ use super::{
     history::History,
     lease::OpenRoute,
     recipients::{ChunkedList, FEW},
+    strategy::OneOfMany,
 };
 use crate::{
     agent::{
@@ -30,6 +31,7 @@ pub(crate) struct RouteCell {
     pub(crate) route: Arc<Route>,
     pub(crate) snapshot: ArcSwap<Snapshot>,
     pub(crate) history: History,
+    pub(crate) one: OneOfMany,
     pub(crate) courier: Arc<Courier>,
 }
 

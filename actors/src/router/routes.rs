@@ -31,6 +31,7 @@ use super::{
     lease::{OpenRoute, Tables, Trash},
     members::{Members, slot_of, take_out},
     publisher::RouteCell,
+    strategy::OneOfMany,
     subscriptions::{NONE, Subscriptions},
     topic_tree::TopicTree,
 };
@@ -99,9 +100,11 @@ impl Routes {
             return self.entries[*key as usize].lease(&self.tables, *key);
         }
         let key = slot_of(self.entries.vacant_key());
+        let route = self.hub.open_route(format!("{selector} ({})", short_type_name::<M>()));
         let cell = RouteCell {
             hub: self.hub.clone(),
-            route: self.hub.open_route(format!("{selector} ({})", short_type_name::<M>())),
+            one: OneOfMany::new(self.hub.seed(), &route.name),
+            route,
             snapshot: ArcSwap::from_pointee(Snapshot::default()),
             history: History::default(),
             courier: self.courier.clone(),
@@ -218,6 +221,13 @@ impl Routes {
         keys.sort_unstable();
         keys.dedup();
         keys
+    }
+
+    /// Makes the pool of a route, from which one can be chosen, unless it is there.
+    pub(crate) fn open_pool(&mut self, key: u32) {
+        if let Some(entry) = self.entries.get_mut(key as usize) {
+            entry.open_pool();
+        }
     }
 
     /// Adds a member, which may be there already. Answers false when another agent has its id, or it lives on an arbiter of

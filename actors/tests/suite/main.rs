@@ -18,4 +18,5 @@ mod support;
 mod telling;
 mod threads;
 mod topics;
+mod unicast;
 mod unions;

@@ -18,6 +18,7 @@ impl Routes {
             if self.by_route.get(&(selector.clone(), entry.message)) != Some(&key) || !entry.verify() {
                 return Err(format!("{selector} is not found, or its lists are not in order"));
             }
+            entry.verify_pool()?;
             for topic in selector.topics() {
                 topics += 1;
                 if !self.by_topic.get(&topic.clone().into()).is_some_and(|keys| keys.contains(&key)) {

@@ -1,0 +1,434 @@
+//! Sending to one of a route's recipients: [`Publisher::unicast`], [`Publisher::ask_one`], [`Unicast`], [`Chosen`].
+//!
+//! ```text
+//!  unicast ──> pool: choose ──> take a place in its inbox ──> as any message for one agent
+//!                  ^                     │ full, congested or closed
+//!                  └── the next best <───┘ three times at most
+//! ```
+//!
+//! **Invariant.** A message is counted once, whoever refused it on the way: as sent to the one that took it, or else as
+//! refused by the last that did not.
+
+use std::{fmt, future::IntoFuture, hash::Hash, pin::Pin, sync::Arc, time::Duration};
+
+use actix::Message;
+
+use super::{
+    Publisher,
+    predicate::refuse_inside,
+    strategy::{AdaptiveOptions, Pool, Question, Strategy, Why, hash_of, is_on_earth},
+};
+use crate::{
+    agent::{AgentId, AskError, Location, Reason, Reply, Timestamp, short_type_name},
+    inbox::{Ask, DEFAULT_ASK, SendOptions},
+};
+
+/// How many others are tried when the chosen one is full or closed.
+const OTHERS: usize = 3;
+
+/// What may be said with a message to one of many.
+///
+/// # Examples
+/// ```
+/// use phalanx_actors::router::{Strategy, Unicast};
+///
+/// let to_owner = Unicast::new().by(Strategy::Consistent).key("order-7");
+/// let to_nearest = Unicast::new().by(Strategy::Geographic).near(48.9, 2.4);
+/// # let _ = (to_owner, to_nearest);
+/// ```
+#[derive(Debug, Clone, Default)]
+pub struct Unicast {
+    strategy: Option<Strategy>,
+    key: Option<u64>,
+    point: Option<Location>,
+    options: SendOptions,
+}
+
+impl Unicast {
+    /// By the strategy of the route, with normal priority.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// By this strategy, whatever the route's is.
+    #[must_use]
+    pub fn by(mut self, strategy: Strategy) -> Self {
+        self.strategy = Some(strategy);
+        self
+    }
+
+    /// With this key, which [`Strategy::Consistent`] needs.
+    #[must_use]
+    pub fn key(mut self, key: &(impl Hash + ?Sized)) -> Self {
+        self.key = Some(hash_of(key, 0));
+        self
+    }
+
+    /// Near this point, which [`Strategy::Geographic`] needs: degrees north of the equator, and east of Greenwich.
+    #[must_use]
+    pub fn near(mut self, latitude: f64, longitude: f64) -> Self {
+        self.point = Some(Location { latitude, longitude });
+        self
+    }
+
+    /// Says more about the message.
+    #[must_use]
+    pub fn options(mut self, options: SendOptions) -> Self {
+        self.options = options;
+        self
+    }
+}
+
+/// Who was chosen, and why. Its text is one line.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Chosen {
+    /// Who got the message.
+    pub agent: AgentId,
+    /// By which strategy.
+    pub strategy: Strategy,
+    /// Why this one.
+    pub why: Why,
+    /// How many refused it before.
+    pub refused: usize,
+}
+
+impl fmt::Display for Chosen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { agent, strategy, why, refused } = self;
+        write!(f, "{agent} by {strategy}: {why}")?;
+        if *refused > 0 {
+            write!(f, "; {refused} refused it before")?;
+        }
+        Ok(())
+    }
+}
+
+/// Why a message was sent to nobody.
+#[derive(Debug, Clone, PartialEq)]
+pub enum UnicastFault {
+    /// Nobody is on the route.
+    Nobody,
+    /// All that are on the route are stopping or have stopped.
+    Closed,
+    /// The predicates of all who could take it refuse it.
+    Unwanted,
+    /// The strategy needs a key.
+    NoKey,
+    /// The strategy needs a point.
+    NoPoint,
+    /// The point is nowhere on Earth.
+    BadPoint(Location),
+    /// All that were tried refused it.
+    Refused {
+        /// The last one.
+        agent: AgentId,
+        /// Why it refused.
+        reason: Reason,
+        /// How many were tried.
+        tried: usize,
+    },
+    /// An intervention dropped it.
+    Intervened,
+}
+
+impl UnicastFault {
+    /// Whether sending the same message again later may succeed.
+    pub fn is_transient(&self) -> bool {
+        match self {
+            UnicastFault::Refused { reason, .. } => reason.is_transient(),
+            UnicastFault::Nobody | UnicastFault::Closed => true,
+            UnicastFault::Unwanted
+            | UnicastFault::NoKey
+            | UnicastFault::NoPoint
+            | UnicastFault::BadPoint(_)
+            | UnicastFault::Intervened => false,
+        }
+    }
+
+    fn reason(&self) -> Reason {
+        match self {
+            UnicastFault::Refused { reason, .. } => *reason,
+            UnicastFault::Intervened => Reason::Intervened,
+            UnicastFault::Closed => Reason::Closed,
+            _ => Reason::Unknown,
+        }
+    }
+}
+
+/// A message that was sent to nobody.
+pub struct UnicastError<M> {
+    /// The topic, group or capability.
+    pub route: Arc<str>,
+    /// Why.
+    pub fault: UnicastFault,
+    /// The message, unless an intervention dropped it: then it is in the dead letters.
+    pub message: Option<M>,
+}
+
+impl<M> fmt::Debug for UnicastError<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("UnicastError")
+            .field("route", &self.route)
+            .field("fault", &self.fault)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<M> fmt::Display for UnicastError<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { route, fault, .. } = self;
+        match fault {
+            UnicastFault::Nobody => write!(
+                f,
+                "nobody is on {route}: spawn an agent that accepts a {}, or subscribe one",
+                short_type_name::<M>()
+            ),
+            UnicastFault::Closed => {
+                write!(f, "all agents on {route} are stopping or have stopped: spawn another")
+            }
+            UnicastFault::Unwanted => write!(
+                f,
+                "nobody on {route} wants the message: the predicates of all subscriptions refuse it"
+            ),
+            UnicastFault::NoKey => {
+                write!(f, "{route} cannot choose by consistent without a key: add one with Unicast::key")
+            }
+            UnicastFault::NoPoint => {
+                write!(f, "{route} cannot choose by geographic without a point: add one with Unicast::near")
+            }
+            UnicastFault::BadPoint(Location { latitude, longitude }) => write!(
+                f,
+                "{route} cannot choose near latitude {latitude}, longitude {longitude}: \
+                 give -90 to 90 degrees north and -180 to 180 degrees east"
+            ),
+            UnicastFault::Refused { agent, reason, tried } => {
+                write!(f, "{tried} on {route} refused the message, the last one was {agent}: {reason}")
+            }
+            UnicastFault::Intervened => write!(f, "{route} did not take the message: {}", Reason::Intervened),
+        }
+    }
+}
+
+impl<M> std::error::Error for UnicastError<M> {}
+
+/// What one of many answered.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Answered<R> {
+    /// Who was asked, and why.
+    pub chosen: Chosen,
+    /// What it answered.
+    pub answer: R,
+}
+
+/// Why one of many gave no answer.
+#[derive(Debug)]
+pub enum AskOneError<M> {
+    /// Nobody was asked.
+    Unsent(UnicastError<M>),
+    /// Somebody was asked and did not answer.
+    Unanswered {
+        /// Who was asked, and why.
+        chosen: Chosen,
+        /// Why there is no answer.
+        error: AskError,
+    },
+}
+
+impl<M> fmt::Display for AskOneError<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            AskOneError::Unsent(error) => error.fmt(f),
+            AskOneError::Unanswered { chosen, error } => write!(f, "{}: {error}", chosen.agent),
+        }
+    }
+}
+
+impl<M: fmt::Debug> std::error::Error for AskOneError<M> {}
+
+/// A question to one of many. Await it; by default it takes at most 30 s.
+#[must_use = "nothing is asked before this is awaited"]
+pub struct AskOne<'a, M> {
+    publisher: &'a Publisher<M>,
+    message: M,
+    unicast: Unicast,
+    within: Duration,
+}
+
+impl<'a, M> AskOne<'a, M>
+where
+    M: Message + Send + Sync + 'static,
+    M::Result: Send,
+{
+    /// Waits at most this long for the answer; the deadline travels with the message.
+    pub fn within(mut self, within: Duration) -> Self {
+        self.within = within;
+        self
+    }
+
+    /// Says more about whom to ask, and how.
+    pub fn with(mut self, unicast: Unicast) -> Self {
+        self.unicast = unicast;
+        self
+    }
+
+    async fn answered(self) -> Result<Answered<M::Result>, AskOneError<M>> {
+        let Self { publisher, message, mut unicast, within } = self;
+        let options = std::mem::take(&mut unicast.options);
+        let mut sent = None;
+        let ask = Ask::new(&publisher.cell.hub, |options, by| {
+            let (reply, answer) = Reply::new();
+            let result = publisher.send_to_one(message, unicast.options(options), Some((by, reply)));
+            let refused = result.as_ref().err().map(|error| error.fault.reason());
+            sent = Some(result);
+            refused.map_or(Ok(answer), Err)
+        });
+        let answer = ask.within(within).with(options).answer().await;
+        let chosen = sent.expect("an ask sends before it answers").map_err(AskOneError::Unsent)?;
+        match answer {
+            Ok(answer) => Ok(Answered { chosen, answer }),
+            Err(error) => Err(AskOneError::Unanswered { chosen, error }),
+        }
+    }
+}
+
+impl<'a, M> IntoFuture for AskOne<'a, M>
+where
+    M: Message + Send + Sync + 'static,
+    M::Result: Send,
+{
+    type Output = Result<Answered<M::Result>, AskOneError<M>>;
+    type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + 'a>>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(self.answered())
+    }
+}
+
+impl<M: Message + Send + Sync + 'static> Publisher<M> {
+    /// The same publisher, whose route chooses by this strategy where a call says nothing else; for all of its publishers.
+    #[must_use]
+    pub fn by(self, strategy: Strategy) -> Self {
+        self.cell.one.set_strategy(strategy);
+        self
+    }
+
+    /// The same publisher, whose route sheds agents and lets them back as this says; for all of its publishers.
+    #[must_use]
+    pub fn adapting(self, options: AdaptiveOptions) -> Self {
+        self.cell.one.adaptive.store(Arc::new(options));
+        self
+    }
+
+    /// By which strategy the route chooses where a call says nothing else.
+    pub fn strategy(&self) -> Strategy {
+        self.cell.one.strategy()
+    }
+
+    /// Sends a message to one of the route's recipients, by the strategy of the route.
+    ///
+    /// # Errors
+    /// [`UnicastError`] says why nobody took it, and gives it back where it can.
+    pub fn unicast(&self, message: M) -> Result<Chosen, UnicastError<M>>
+    where
+        M::Result: Send,
+    {
+        self.unicast_with(message, Unicast::new())
+    }
+
+    /// Sends a message to one of the route's recipients, saying more about it.
+    ///
+    /// # Errors
+    /// [`UnicastError`] says why nobody took it, and gives it back where it can.
+    pub fn unicast_with(&self, message: M, unicast: Unicast) -> Result<Chosen, UnicastError<M>>
+    where
+        M::Result: Send,
+    {
+        self.send_to_one(message, unicast, None)
+    }
+
+    /// Asks one of the route's recipients, by the strategy of the route.
+    pub fn ask_one(&self, message: M) -> AskOne<'_, M>
+    where
+        M::Result: Send,
+    {
+        AskOne { publisher: self, message, unicast: Unicast::new(), within: DEFAULT_ASK }
+    }
+
+    /// The pool of the route, made when it is first asked for.
+    fn pool(&self) -> Option<Arc<Pool>> {
+        let one = &self.cell.one;
+        one.pool.load_full().or_else(|| {
+            self.cell.open_pool();
+            one.pool.load_full()
+        })
+    }
+
+    fn send_to_one(
+        &self,
+        message: M,
+        unicast: Unicast,
+        asks: Option<(Timestamp, Reply<M::Result>)>,
+    ) -> Result<Chosen, UnicastError<M>>
+    where
+        M::Result: Send,
+    {
+        refuse_inside();
+        let Unicast { strategy, key, point, options } = unicast;
+        let (hub, one) = (&self.cell.hub, &self.cell.one);
+        let strategy = strategy.unwrap_or_else(|| one.strategy());
+        let fail = |fault, message| Err(UnicastError { route: self.cell.route.name.clone(), fault, message });
+        match (strategy, key, point) {
+            (Strategy::Consistent, None, _) => return fail(UnicastFault::NoKey, Some(message)),
+            (Strategy::Geographic, _, None) => return fail(UnicastFault::NoPoint, Some(message)),
+            (Strategy::Geographic, _, Some(point)) if !is_on_earth(point) => {
+                return fail(UnicastFault::BadPoint(point), Some(message));
+            }
+            _ => {}
+        }
+        let loaded = one.pool.load();
+        let opened;
+        let pool = match &*loaded {
+            Some(pool) => pool,
+            None => match self.pool() {
+                Some(pool) => {
+                    opened = pool;
+                    &opened
+                }
+                None => return fail(UnicastFault::Nobody, Some(message)),
+            },
+        };
+        let key = hash_of(&key, hub.seed());
+        let now = if strategy == Strategy::Adaptive { hub.now().micros() } else { 0 };
+        let lane = options.lane();
+        let (mut refused, mut tried, mut last) = ([0; OTHERS + 1], 0, None);
+        while tried <= OTHERS {
+            let ask = Question { strategy, key, point, message: &message, refused: &refused[..tried], now };
+            let Some(choice) = pool.choose(one, &ask) else { break };
+            let agent = &choice.spot.agent;
+            match agent.door.admit(lane) {
+                Ok(()) => {
+                    let why = choice.why;
+                    let (by, reply) = asks.map_or((None, None), |(by, reply)| (Some(by), Some(reply)));
+                    return match agent.send(message, options, by, reply, true) {
+                        Ok(()) => Ok(Chosen { agent: agent.id().clone(), strategy, why, refused: tried }),
+                        Err(_) => fail(UnicastFault::Intervened, None),
+                    };
+                }
+                Err(reason) => {
+                    refused[tried] = choice.bucket();
+                    tried += 1;
+                    last = Some((agent, reason));
+                }
+            }
+        }
+        match last {
+            Some((agent, reason)) => {
+                let fault = UnicastFault::Refused { agent: agent.id().clone(), reason, tried };
+                fail(fault, agent.turn_away(message, reason).message)
+            }
+            None if pool.len() == 0 => fail(UnicastFault::Nobody, Some(message)),
+            None if pool.is_closed() => fail(UnicastFault::Closed, Some(message)),
+            None => fail(UnicastFault::Unwanted, Some(message)),
+        }
+    }
+}
