@@ -8,7 +8,7 @@ use phalanx_actors::{
     inbox::HubConfig,
     monitor::{Event, MonitorOptions},
     registrar::{BatcherOptions, Rules},
-    router::{Arbiters, ArbitersConfig, Directory},
+    router::{Arbiters, ArbitersConfig, Directory, Heartbeat},
     supervisor::{GroupSpec, Strategy, Supervision, Watches},
 };
 
@@ -89,6 +89,13 @@ impl HostBuilder {
         self
     }
 
+    /// Has every agent show that it comes to its turn, again and again: one that misses a beat is suspected, one that misses
+    /// several in a row is on no route until it beats again. Off unless this is called.
+    pub fn heartbeat(mut self, heartbeat: Heartbeat) -> Self {
+        self.protocols.heartbeat = Some(heartbeat);
+        self
+    }
+
     /// How tasks are shared out.
     pub fn tasks(mut self, options: GraphOptions) -> Self {
         self.protocols.tasks = options;
@@ -114,9 +121,15 @@ impl HostBuilder {
         let id = AgentId::new(format!("{OWN}supervisor")).expect("a fixed name");
         let root = arbiters.supervise(id, spec, None).await.map_err(|_| HostError::NoAnswer("supervisor"))?;
         let (window, sample_every) = (SharedWindow::new(self.simulated), self.protocols.monitor.sample_every);
-        let protocols = protocols::start(&arbiters, &directory, &root.address(), self.protocols, &window)
-            .await
-            .map_err(|_| HostError::NoAnswer("protocol actors"))?;
+        let protocols = protocols::start(
+            &arbiters,
+            &directory,
+            &root.address(),
+            self.protocols,
+            (&window, self.simulated),
+        )
+        .await
+        .map_err(|_| HostError::NoAnswer("protocol actors"))?;
         let (watches, alive, names) =
             (Watches::default(), Arc::new(Alive::default()), Arc::new(Names::default()));
         arbiters.hub().observe_with(protocols::observers(&protocols, &watches, &alive, &names));

@@ -437,6 +437,11 @@ impl Host {
         self.hub().idle().await;
     }
 
+    /// The router's tables: who can be found, and how those that messages are routed to are doing.
+    pub fn router(&self) -> &Directory {
+        &self.inner.directory
+    }
+
     /// The addresses of the protocol actors.
     pub fn protocols(&self) -> &Protocols {
         &self.inner.protocols

@@ -17,7 +17,7 @@ use phalanx_actors::{
     initializer::{Initializer, StartupEvent, StartupState},
     monitor::{Event, Monitor, MonitorCell, MonitorOptions, Tap, Teller},
     registrar::{BatcherOptions, Delist, Registrar, RegistrarCell, RegistrarEvent, RegistrarOptions, Rules},
-    router::{Arbiters, Directory, Router, RouterSink},
+    router::{Arbiters, Directory, Heartbeat, Router, RouterSink},
     supervisor::{SpawnError, Supervision, Supervisor, Watches},
 };
 use tokio::sync::Notify;
@@ -67,6 +67,7 @@ pub(super) struct ProtocolOptions {
     pub(super) registration: BatcherOptions,
     pub(super) rules: Rules,
     pub(super) tasks: GraphOptions,
+    pub(super) heartbeat: Option<Heartbeat>,
 }
 
 impl Default for ProtocolOptions {
@@ -78,6 +79,7 @@ impl Default for ProtocolOptions {
             registration: RegistrarOptions::default().batcher,
             rules: Rules::default(),
             tasks: GraphOptions::default(),
+            heartbeat: None,
         }
     }
 }
@@ -138,7 +140,7 @@ pub(super) async fn start(
     directory: &Directory,
     root: &Addr<Supervisor>,
     options: ProtocolOptions,
-    window: &SharedWindow,
+    (window, simulated): (&SharedWindow, bool),
 ) -> Result<Protocols, SpawnError> {
     let hub = arbiters.hub().clone();
     let clock = |hub: &Arc<Hub>| {
@@ -157,7 +159,16 @@ pub(super) async fn start(
     let tables = directory.clone();
     let told = tell.clone();
     let sink: RouterSink = Arc::new(move |event| told(event.into()));
-    let make = move || move |_: &_| Router::new(tables.clone()).telling(sink.clone());
+    let heartbeat = options.heartbeat;
+    let make = move || {
+        move |_: &_| {
+            let router = Router::new(tables.clone()).telling(sink.clone());
+            match heartbeat {
+                Some(heartbeat) => router.beating(heartbeat, simulated),
+                None => router,
+            }
+        }
+    };
     let router = arbiters.spawn_local(own("router"), make, lasting, root).await?;
 
     let registration = RegistrarOptions { batcher: options.registration, ..RegistrarOptions::default() };

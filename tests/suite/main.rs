@@ -10,6 +10,7 @@ mod host_ends;
 mod host_faults;
 mod host_floods;
 mod host_groups;
+mod host_heartbeats;
 mod host_recall;
 mod host_recall_random;
 mod host_samples;

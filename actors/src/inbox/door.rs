@@ -87,6 +87,8 @@ pub(crate) trait Door: Send + Sync {
     fn occupied(&self) -> u32;
     /// What is counted and measured of the agent.
     fn gauge(&self) -> &Gauge;
+    /// Has it beat when it next comes to its turn. Only on the agent's own arbiter.
+    fn ask_to_beat(&self);
     /// Whether the agent is no more, and all that it held is accounted for.
     fn has_ended(&self) -> bool;
     /// The position of a message type among those the agent accepts.
@@ -230,6 +232,11 @@ impl<A: Agent> Door for Inbox<A> {
     #[inline]
     fn gauge(&self) -> &Gauge {
         &self.gauge
+    }
+
+    fn ask_to_beat(&self) {
+        self.local().asked.set(true);
+        self.wake();
     }
 
     fn has_ended(&self) -> bool {

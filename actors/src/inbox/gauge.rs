@@ -3,7 +3,12 @@
 //! **Invariant.** Only the agent's own arbiter writes what it counts and measures, so that a relaxed load and a store are
 //! enough; what others ask of it (to measure the next message, to say that it lives) they write themselves.
 
-use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::{
+    sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering, Ordering::Relaxed},
+    time::Duration,
+};
+
+use crate::agent::Timestamp;
 
 /// How many of the last samples an average leans on: each new one counts for one in so many.
 const SMOOTHING: u8 = 8;
@@ -24,6 +29,11 @@ pub(crate) struct Gauge {
     watch: AtomicU8,
     /// How many samples the averages are of, up to [`SMOOTHING`].
     samples: AtomicU8,
+    /// How many beats in a row it has missed.
+    missed: AtomicU32,
+    /// When it last beat, and when it was last asked to, on the host's clock \[us\]; 0 for never.
+    beat: AtomicU64,
+    asked: AtomicU64,
 }
 
 fn add(cell: &AtomicU64, more: u32) {
@@ -80,6 +90,38 @@ impl Gauge {
     /// Has the next message measured, from any thread; with `afresh`, what was measured before is forgotten.
     pub(crate) fn watch(&self, afresh: bool) {
         self.watch.store(if afresh { AFRESH } else { WATCHED }, Relaxed);
+    }
+
+    /// Notes that the agent is asked to beat, from any thread.
+    pub(crate) fn ask(&self, now: u64) {
+        self.asked.store(now.max(1), Ordering::Release);
+    }
+
+    /// Notes a beat. Answers whether one was missed before.
+    pub(super) fn beat(&self, now: u64) -> bool {
+        self.beat.store(now.max(1), Ordering::Release);
+        self.missed() > 0
+    }
+
+    /// Whether it has beaten since it was asked; `None` when it was not asked since the last look.
+    pub(crate) fn answered(&self) -> Option<bool> {
+        let asked = self.asked.swap(0, Ordering::AcqRel);
+        (asked > 0).then(|| self.beat.load(Ordering::Acquire) >= asked)
+    }
+
+    /// How many beats in a row it has missed.
+    pub(crate) fn missed(&self) -> u32 {
+        self.missed.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn set_missed(&self, missed: u32) {
+        self.missed.store(missed, Ordering::Release);
+    }
+
+    /// When it last beat.
+    pub(crate) fn last_beat(&self) -> Option<Timestamp> {
+        let beat = self.beat.load(Ordering::Acquire);
+        (beat > 0).then(|| Timestamp::from_start(Duration::from_micros(beat)))
     }
 
     /// Messages handled to their end, and those whose handling failed.

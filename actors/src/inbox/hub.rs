@@ -17,6 +17,7 @@ use super::{
     batches::Batches,
     dead_letter::LetterContent,
     ledger::{Totals, Writer},
+    pulse::Pulse,
     rows::Rows,
 };
 use crate::{
@@ -74,6 +75,7 @@ pub struct Hub {
     dead: DeadLetters,
     idle_watchers: AtomicUsize,
     settled: Notify,
+    pub(crate) pulse: Pulse,
 }
 
 impl Hub {
@@ -97,6 +99,7 @@ impl Hub {
             dead: DeadLetters::default(),
             idle_watchers: AtomicUsize::new(0),
             settled: Notify::new(),
+            pulse: Pulse::default(),
         })
     }
 
@@ -146,6 +149,7 @@ impl Hub {
 
     #[inline]
     pub(crate) fn next_id(&self, writer: Writer) -> MessageId {
+        self.pulse.note_sent();
         let cell = &self.ids[usize::from(writer.0)];
         let n = if writer == Writer::FOREIGN {
             cell.fetch_add(1, Ordering::Relaxed)

@@ -25,6 +25,7 @@ mod ledger;
 mod overflow;
 mod parked;
 mod port;
+mod pulse;
 mod pump;
 mod reference;
 mod rows;

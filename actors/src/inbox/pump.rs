@@ -54,6 +54,9 @@ impl<A: Agent> ActorFuture<A> for Pump<A> {
         if is_responding(local) {
             finish_responses(inbox, local, cx);
         }
+        if local.asked.get() && !context.waiting() {
+            inbox.beat();
+        }
         let mut turn = Turn::new(inbox.profile.config.quantum, local.pace.get());
         loop {
             if context.waiting() || local.command.borrow().is_some() {

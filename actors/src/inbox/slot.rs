@@ -115,6 +115,8 @@ pub(crate) struct Local<A: Agent> {
     pub(crate) pace: Cell<u16>,
     /// When the run over the present entry began, where it is measured \[ns\]; else 0.
     pub(crate) began: Cell<u64>,
+    /// It is to beat when it next comes to its turn.
+    pub(crate) asked: Cell<bool>,
     entries: Cell<u32>,
 }
 
@@ -180,6 +182,7 @@ impl<A: Agent> Inbox<A> {
                 extra: RefCell::new(None),
                 pace: Cell::new(SLOWEST_PACE),
                 began: Cell::new(0),
+                asked: Cell::new(false),
                 entries: Cell::new(0),
             }),
         })
@@ -378,6 +381,15 @@ impl<A: Agent> Inbox<A> {
             tally.responded(*position, *at, (ended == Ended::Failed).then_some(reason));
         }
         self.release(lane, 1);
+    }
+
+    /// Beats: it has come to its turn.
+    #[cold]
+    pub(super) fn beat(&self) {
+        self.local().asked.set(false);
+        if self.gauge.beat(self.hub().now().micros()) {
+            self.hub().pulse.note_heard(&self.id);
+        }
     }
 
     /// Takes in how long a message was handled that began then \[ns\].

@@ -33,6 +33,12 @@ pub mod names {
     pub const AGENT_SUSPECTED: &str = "agent.suspected";
     /// An agent that was degraded, suspected or failed works again.
     pub const AGENT_RECOVERED: &str = "agent.recovered";
+    /// An agent missed a heartbeat.
+    pub const NODE_SUSPECTED: &str = "router.node_suspected";
+    /// An agent missed too many heartbeats: on no route until it beats again.
+    pub const NODE_INACTIVE: &str = "router.node_inactive";
+    /// An agent that missed heartbeats beat again.
+    pub const NODE_ACTIVE: &str = "router.node_active";
     /// An agent ended on purpose.
     pub const AGENT_STOPPED: &str = "agent.stopped";
     /// An agent failed more often than its policy bears and is not restarted again.

@@ -8,6 +8,8 @@
 //! | `agent.started` | any, none | healthy |
 //! | `agent.degraded` | any but stopped and abandoned | degraded, and the messages it names were lost |
 //! | `agent.suspected` | any but failed, stopped and abandoned | suspected |
+//! | `router.node_suspected`, `router.node_inactive` | any but failed, stopped and abandoned | suspected |
+//! | `router.node_active` | suspected | healthy |
 //! | `agent.recovered` | any but stopped and abandoned | healthy |
 //! | `agent.panicked` | any but stopped and abandoned | failed, one more panic |
 //! | `agent.restarted` | any but stopped and abandoned | healthy, one more restart |
@@ -289,7 +291,11 @@ fn target(event: &Event, known: Option<&AgentHealth>) -> Target {
         // Of one that is not known its end may have been forgotten.
         names::AGENT_RECOVERED => unless(over || known.is_none(), Health::Healthy),
         names::AGENT_DEGRADED => unless(over, Health::Degraded),
-        names::AGENT_SUSPECTED => {
+        names::NODE_ACTIVE => match known {
+            Some(known) if known.health == Health::Suspected => unless(over, Health::Healthy),
+            _ => Target::Irrelevant,
+        },
+        names::AGENT_SUSPECTED | names::NODE_SUSPECTED | names::NODE_INACTIVE => {
             unless(over || known.is_some_and(|known| known.health == Health::Failed), Health::Suspected)
         }
         _ if event.kind == EventKind::HealthCheck => {

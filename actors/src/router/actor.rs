@@ -17,7 +17,10 @@ use std::sync::Arc;
 
 use actix::{Actor, AsyncContext, Context, Handler, Message, Supervised, WrapFuture};
 
-use super::{Directory, Predicate, RouterEvent};
+use super::{
+    Directory, Heartbeat, Predicate, RouterEvent,
+    heartbeat::{Beats, Heart, Turn},
+};
 use crate::{
     agent::{Agent, AgentId, Card, Timestamp, TopicFilter},
     inbox::AgentHandle,
@@ -109,18 +112,28 @@ pub type RouterSink = Arc<dyn Fn(RouterEvent) + Send + Sync>;
 pub struct Router {
     directory: Directory,
     events: Option<RouterSink>,
+    /// How often agents beat, and whether the timer rests while nothing happens.
+    heartbeat: Option<(Heartbeat, bool)>,
 }
 
 impl Router {
     /// A router over these tables.
     pub fn new(directory: Directory) -> Self {
-        Self { directory, events: None }
+        Self { directory, events: None, heartbeat: None }
     }
 
     /// The same router, which tells what it does.
     #[must_use]
     pub fn telling(mut self, events: RouterSink) -> Self {
         self.events = Some(events);
+        self
+    }
+
+    /// The same router, which asks agents for heartbeats. With `rests`, as in virtual time, its timer rests while nothing
+    /// happens.
+    #[must_use]
+    pub fn beating(mut self, heartbeat: Heartbeat, rests: bool) -> Self {
+        self.heartbeat = Some((heartbeat, rests));
         self
     }
 
@@ -137,6 +150,11 @@ impl Actor for Router {
     /// Lends the courier its time: a rebuilt router goes on with what is due.
     fn started(&mut self, context: &mut Context<Self>) {
         context.spawn(self.directory.courier().round().into_actor(self));
+        if let Some((options, rests)) = self.heartbeat {
+            let (directory, router) = (self.directory.clone(), context.address());
+            let heart = Heart { hub: directory.hub(), directory, router, options };
+            context.spawn(heart.run(rests).into_actor(self));
+        }
     }
 }
 
@@ -156,6 +174,20 @@ impl Handler<Reroute> for Router {
         let refused = taken.len();
         self.tell(|at| RouterEvent::Rerouted { at, added: asked - refused, removed, taken: refused });
         actix::MessageResult(Rerouted { taken })
+    }
+}
+
+impl Handler<Beats> for Router {
+    type Result = ();
+    fn handle(&mut self, Beats(turns): Beats, _: &mut Context<Self>) {
+        self.directory.turn(&turns);
+        for (agent, turn) in turns {
+            self.tell(|at| match turn {
+                Turn::Suspected => RouterEvent::NodeSuspected { at, agent },
+                Turn::Inactive(missed) => RouterEvent::NodeInactive { at, agent, missed },
+                Turn::Active(missed) => RouterEvent::NodeActive { at, agent, missed },
+            });
+        }
     }
 }
 

@@ -7,7 +7,9 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Courier, MessageStatus, Publisher, Selector, SubscribeOptions,
+    heartbeat::Turn,
     lease::{Locked, Tables},
+    node::Windows,
     predicate::refuse_inside,
 };
 use crate::{
@@ -35,12 +37,13 @@ pub struct RouterStatus {
 #[derive(Clone)]
 pub struct Directory {
     tables: Arc<Tables>,
+    pub(super) windows: Windows,
 }
 
 impl Directory {
     /// Empty tables over the arbiters of a hub.
     pub fn new(hub: &Arc<Hub>) -> Self {
-        Self { tables: Tables::new(hub.clone()) }
+        Self { tables: Tables::new(hub.clone()), windows: Windows::default() }
     }
 
     pub(super) fn lock(&self) -> Locked<'_> {
@@ -90,6 +93,10 @@ impl Directory {
         self.courier().close();
     }
 
+    pub(crate) fn hub(&self) -> Arc<Hub> {
+        self.lock().hub().clone()
+    }
+
     /// The time on the host's clock.
     pub(crate) fn now(&self) -> Timestamp {
         self.lock().now()
@@ -132,7 +139,27 @@ impl Directory {
             }
         }
         routes.publish();
+        drop(routes);
+        self.windows.forget(remove);
         taken
+    }
+
+    /// At most so many agents, in the order in which they joined, from this position on.
+    pub(crate) fn some(&self, from: usize, most: usize) -> Vec<AgentHandle> {
+        self.lock().members().skip(from).take(most).cloned().collect()
+    }
+
+    /// Takes those who are inactive off the routes, and puts those who are active again back.
+    pub(crate) fn turn(&self, turns: &[(AgentId, Turn)]) {
+        let mut routes = self.lock();
+        for (agent, turn) in turns {
+            match turn {
+                Turn::Suspected => {}
+                Turn::Inactive(_) => routes.set_away(agent, true),
+                Turn::Active(_) => routes.set_away(agent, false),
+            }
+        }
+        routes.publish();
     }
 
     /// Subscribes an agent to topics. Answers false when it was subscribed to that filter already, or is not in the tables.

@@ -40,6 +40,31 @@ pub enum RouterEvent {
         /// The agent.
         agent: AgentId,
     },
+    /// An agent missed a heartbeat.
+    NodeSuspected {
+        /// When.
+        at: Timestamp,
+        /// The agent.
+        agent: AgentId,
+    },
+    /// An agent missed too many heartbeats, and is on no route until it beats again.
+    NodeInactive {
+        /// When.
+        at: Timestamp,
+        /// The agent.
+        agent: AgentId,
+        /// How many it missed in a row.
+        missed: u32,
+    },
+    /// An agent that missed heartbeats beat again, and is on its routes.
+    NodeActive {
+        /// When.
+        at: Timestamp,
+        /// The agent.
+        agent: AgentId,
+        /// How many it missed in a row.
+        missed: u32,
+    },
 }
 
 impl From<RouterEvent> for Event {
@@ -60,6 +85,15 @@ impl From<RouterEvent> for Event {
             RouterEvent::Unsubscribed { at, filter, agent } => {
                 system(Severity::Info, "router.unsubscribed", at).about(agent).with("filter", filter.as_str())
             }
+            RouterEvent::NodeSuspected { at, agent } => {
+                system(Severity::Warning, "router.node_suspected", at).about(agent)
+            }
+            RouterEvent::NodeInactive { at, agent, missed } => {
+                system(Severity::Warning, "router.node_inactive", at).about(agent).with("missed", missed)
+            }
+            RouterEvent::NodeActive { at, agent, missed } => {
+                system(Severity::Info, "router.node_active", at).about(agent).with("missed", missed)
+            }
         }
     }
 }
@@ -74,6 +108,14 @@ mod tests {
         let (at, filter, agent) =
             (Timestamp::ZERO, TopicFilter::new("news.*").unwrap(), AgentId::new("a").unwrap());
         for event in [
+            RouterEvent::NodeSuspected { at, agent: agent.clone() },
+            RouterEvent::NodeInactive { at, agent: agent.clone(), missed: 3 },
+        ] {
+            let how = (EventKind::SystemEvent, Severity::Warning);
+            assert_told("router", &event, &event.clone().into(), how, &[]);
+        }
+        for event in [
+            RouterEvent::NodeActive { at, agent: agent.clone(), missed: 3 },
             RouterEvent::Rerouted { at, added: 1, removed: 2, taken: 3 },
             RouterEvent::Subscribed { at, filter: filter.clone(), agent: agent.clone() },
             RouterEvent::Unsubscribed { at, filter, agent },

@@ -20,7 +20,7 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 use slab::Slab;
 
 use super::{
@@ -48,6 +48,8 @@ pub(crate) struct Routes {
     tables: Weak<Tables>,
     members: Members,
     subscriptions: Subscriptions,
+    /// Slots of members that are on no route until they beat again.
+    away: FxHashSet<u32>,
     entries: Slab<Box<Entry>>,
     by_route: FxHashMap<(Selector, TypeId), u32>,
     by_topic: TopicTree<Vec<u32>>,
@@ -66,6 +68,7 @@ impl Routes {
             tables,
             members: Members::default(),
             subscriptions: Subscriptions::default(),
+            away: FxHashSet::default(),
             entries: Slab::new(),
             by_route: FxHashMap::default(),
             by_topic: TopicTree::default(),
@@ -173,7 +176,8 @@ impl Routes {
         std::mem::take(&mut self.trash)
     }
 
-    /// Since when an agent is on a route and what it wants of it, whether it accepts the messages or not. `filters` are those
+    /// Since when an agent is on a route and what it wants of it, whether it accepts the messages or not; nothing while it is
+    /// away. `filters` are those
     /// that match the topics of the selector.
     fn standing(
         &self,
@@ -182,6 +186,9 @@ impl Routes {
         filters: &[u32],
         message: TypeId,
     ) -> Option<(Number, Wants)> {
+        if self.away.contains(&slot) {
+            return None;
+        }
         let member = &self.members[slot];
         if selector.names(member.agent.id(), member.agent.listing()) {
             return Some((member.number, Wants::All));
@@ -223,6 +230,26 @@ impl Routes {
         keys
     }
 
+    /// The entries whose selector leads to an agent, each once.
+    fn entries_leading_to(&self, slot: u32) -> Vec<u32> {
+        let mut keys = self.entries_naming(slot);
+        for filter in self.subscriptions.filters_of(self.members[slot].first) {
+            keys.extend(self.by_topic.matched_by(filter).into_iter().flatten());
+        }
+        keys.sort_unstable();
+        keys.dedup();
+        keys
+    }
+
+    /// Takes a member off these entries, as far as it is on them.
+    fn leave(&mut self, slot: u32, keys: &[u32]) {
+        for key in keys {
+            let Some((number, _)) = self.standing_on(slot, *key) else { continue };
+            self.touch(*key);
+            self.entries[*key as usize].remove(&self.members[slot], number);
+        }
+    }
+
     /// Makes the pool of a route, from which one can be chosen, unless it is there.
     pub(crate) fn open_pool(&mut self, key: u32) {
         if let Some(entry) = self.entries.get_mut(key as usize) {
@@ -261,17 +288,9 @@ impl Routes {
     }
 
     fn remove_member(&mut self, slot: u32) {
-        let mut keys = self.entries_naming(slot);
-        for filter in self.subscriptions.filters_of(self.members[slot].first) {
-            keys.extend(self.by_topic.matched_by(filter).into_iter().flatten());
-        }
-        keys.sort_unstable();
-        keys.dedup();
-        for key in keys {
-            let Some((number, _)) = self.standing_on(slot, key) else { continue };
-            self.touch(key);
-            self.entries[key as usize].remove(&self.members[slot], number);
-        }
+        let keys = self.entries_leading_to(slot);
+        self.leave(slot, &keys);
+        self.away.remove(&slot);
         let member = self.members.remove(slot);
         self.trash.predicates.extend(self.subscriptions.remove_all(member.first));
         self.trash.members.push(member);
@@ -295,6 +314,9 @@ impl Routes {
         let number = self.next_number();
         let first = &mut self.members.get_mut(slot).first;
         self.subscriptions.add(filter, slot, first, number, options.predicate.clone());
+        if self.away.contains(&slot) {
+            return true;
+        }
         for (key, before) in keys.into_iter().zip(before) {
             let (number, wants) =
                 self.standing_on(slot, key).expect("it hears by this subscription at least");
@@ -334,6 +356,9 @@ impl Routes {
         let before: Vec<_> = keys.iter().map(|key| self.standing_on(slot, *key)).collect();
         let first = &mut self.members.get_mut(slot).first;
         self.trash.predicates.extend(self.subscriptions.remove(filter, slot, first));
+        if self.away.contains(&slot) {
+            return true;
+        }
         for (key, before) in keys.into_iter().zip(before) {
             let (number, had) = before.expect("it heard by this subscription at least");
             match self.standing_on(slot, key) {
@@ -346,6 +371,31 @@ impl Routes {
             }
         }
         true
+    }
+
+    /// Takes a member off all of its routes, or puts it back; its subscriptions stay.
+    pub(crate) fn set_away(&mut self, agent: &AgentId, is_away: bool) {
+        let Some(slot) = self.members.find(agent) else { return };
+        if self.away.contains(&slot) == is_away {
+            return;
+        }
+        let keys = self.entries_leading_to(slot);
+        if is_away {
+            self.leave(slot, &keys);
+            self.away.insert(slot);
+        } else {
+            self.away.remove(&slot);
+            for key in keys {
+                let Some((number, wants)) = self.standing_on(slot, key) else { continue };
+                self.touch(key);
+                self.entries[key as usize].add(&self.members[slot], number, wants);
+            }
+        }
+    }
+
+    /// Whether a member is on no route until it beats again.
+    pub(crate) fn is_away(&self, agent: &AgentId) -> bool {
+        self.members.find(agent).is_some_and(|slot| self.away.contains(&slot))
     }
 
     /// Makes all changes visible to publishers.
@@ -379,7 +429,8 @@ impl Routes {
             found.sort_unstable();
             found.dedup_by_key(|(slot, _)| *slot);
         }
-        let mut led_to: Vec<_> = found.into_iter().map(|(slot, number)| (number, slot)).collect();
+        let here = found.into_iter().filter(|(slot, _)| !self.away.contains(slot));
+        let mut led_to: Vec<_> = here.map(|(slot, number)| (number, slot)).collect();
         led_to.sort_unstable();
         led_to
     }

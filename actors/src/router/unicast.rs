@@ -354,6 +354,20 @@ impl<M: Message + Send + Sync + 'static> Publisher<M> {
         AskOne { publisher: self, message, unicast: Unicast::new(), within: DEFAULT_ASK }
     }
 
+    /// Takes a decision and sends nothing; it counts as one all the same. For measurements.
+    #[doc(hidden)]
+    pub fn decide(&self, message: &M, unicast: &Unicast) -> bool {
+        let one = &self.cell.one;
+        let loaded = one.pool.load();
+        let opened = if loaded.is_none() { self.pool() } else { None };
+        let Some(pool) = loaded.as_ref().or(opened.as_ref()) else { return false };
+        let Unicast { strategy, key, point, .. } = unicast;
+        let (strategy, now) = (strategy.unwrap_or_else(|| one.strategy()), self.cell.hub.now().micros());
+        let key = hash_of(key, self.cell.hub.seed());
+        let ask = Question { strategy, key, point: *point, message, refused: &[], now };
+        pool.choose(one, &ask).is_some()
+    }
+
     /// The pool of the route, made when it is first asked for.
     fn pool(&self) -> Option<Arc<Pool>> {
         let one = &self.cell.one;
