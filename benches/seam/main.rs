@@ -11,6 +11,7 @@
 //! work once.
 
 mod actors;
+mod deciding;
 mod direct;
 mod fanout;
 mod pair;
@@ -56,7 +57,8 @@ fn main() {
         rows.push(table::measure(pair, rounds, budget));
         direct::settle(&rig);
     }
-    let absolutes = spawned(&filter, is_quick);
+    let mut absolutes = spawned(&filter, is_quick);
+    absolutes.extend(deciding::lines(&rig, &filter, if is_quick { 200 } else { 1_000 }));
     report(&rows, &absolutes);
 }
 
