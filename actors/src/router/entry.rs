@@ -101,16 +101,19 @@ impl Entry {
     pub(crate) fn add(&mut self, member: &Member, number: Number, wants: Wants) {
         let Some(recipient) = self.recipient(member, number) else { return };
         let arbiter = member.arbiter();
-        let mut pool = self.pool.as_mut();
         match wants {
             Wants::All => {
-                pool.iter_mut().for_each(|pool| pool.join(&recipient.agent, None));
+                if let Some(pool) = &mut self.pool {
+                    pool.join(&recipient.agent, None);
+                }
                 self.locals[arbiter].list.push(recipient);
                 self.locals[arbiter].has_changed = true;
             }
             Wants::Some(tests) => {
                 let tests: Arc<[Predicate]> = tests.into();
-                pool.iter_mut().for_each(|pool| pool.join(&recipient.agent, Some(tests.clone())));
+                if let Some(pool) = &mut self.pool {
+                    pool.join(&recipient.agent, Some(tests.clone()));
+                }
                 self.selective.push(Selective { recipient, arbiter, tests });
             }
         }

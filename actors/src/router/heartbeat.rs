@@ -216,8 +216,10 @@ mod tests {
                 let history = &beats[..end];
                 let (now, turn) = judge(missed, history[end - 1], inactive_after);
                 // The naive model counts back from the end.
-                let back = |history: &[bool]| history.iter().rev().take_while(|beat| !**beat).count() as u32;
-                let (before, after) = (back(&history[..end - 1]), back(history));
+                let missed_by = |history: &[bool]| {
+                    u32::try_from(history.iter().rev().take_while(|beat| !**beat).count()).unwrap()
+                };
+                let (before, after) = (missed_by(&history[..end - 1]), missed_by(history));
                 prop_assert_eq!((missed, now), (before, after));
                 let expected = match (before, after) {
                     (0, 0) => None,

@@ -92,7 +92,9 @@ impl Windows {
     /// Forgets those who are no more.
     pub(super) fn forget(&self, agents: &[AgentId]) {
         let mut windows = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        agents.iter().for_each(|agent| _ = windows.remove(agent));
+        for agent in agents {
+            windows.remove(agent);
+        }
     }
 }
 

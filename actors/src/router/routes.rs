@@ -79,10 +79,6 @@ impl Routes {
         }
     }
 
-    pub(crate) fn hub(&self) -> &Arc<Hub> {
-        &self.hub
-    }
-
     pub(crate) fn courier(&self) -> &Arc<Courier> {
         &self.courier
     }

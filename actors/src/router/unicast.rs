@@ -254,7 +254,7 @@ pub struct AskOne<'a, M> {
     within: Duration,
 }
 
-impl<'a, M> AskOne<'a, M>
+impl<M> AskOne<'_, M>
 where
     M: Message + Send + Sync + 'static,
     M::Result: Send,

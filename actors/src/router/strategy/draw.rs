@@ -12,7 +12,7 @@ use rustc_hash::FxHasher;
 
 const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
 
-/// Spreads 64 bits over 64 bits: the finaliser of SplitMix64 (Steele, Lea and Flood, "Fast Splittable Pseudorandom Number
+/// Spreads 64 bits over 64 bits: the finaliser of `SplitMix64` (Steele, Lea and Flood, "Fast Splittable Pseudorandom Number
 /// Generators", 2014).
 #[inline]
 pub(crate) const fn mix(bits: u64) -> u64 {

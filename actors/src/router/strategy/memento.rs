@@ -1,6 +1,6 @@
 //! [`Memento`]: which of the buckets there are now a key belongs to. Pure.
 //!
-//! MementoHash (Coluzzi, Brocco, Antonucci and Leidi, "MementoHash: A Stateful, Minimal Memory, Best Performing Consistent
+//! `MementoHash` (Coluzzi, Brocco, Antonucci and Leidi, "`MementoHash`: A Stateful, Minimal Memory, Best Performing Consistent
 //! Hash Algorithm", 2023): a key is first hashed among all buckets there ever were, by jump consistent hash (Lamping and
 //! Veach, 2014). A bucket that was removed remembers how many were left then, and a key that meets it is hashed again among
 //! so many; buckets removed earlier are replaced by what took their place at that time. Buckets come back in the reverse

@@ -114,7 +114,7 @@ impl Tree {
 /// Who is where, as a decision sees it.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Places {
-    places: Chunked<Option<Place>>,
+    all: Chunked<Option<Place>>,
     tree: Arc<Tree>,
     recent: Vec<u32>,
     located: usize,
@@ -137,7 +137,7 @@ const ASKED: usize = 64;
 
 impl Places {
     fn place(&self, place: u32) -> &Place {
-        self.places.get(place as usize).as_ref().expect("the tree and the list name places that are there")
+        self.all.get(place as usize).as_ref().expect("the tree and the list name places that are there")
     }
 
     fn search(&self, from: &Unit, reach: f64, mut visit: impl FnMut(u32, f64) -> f64) {
@@ -168,9 +168,10 @@ impl Places {
             |place: u32| self.place(place).members.iter().take(ASKED).any(|member| usable(*member));
         let mut best: Option<(u32, f64)> = None;
         self.search(&point, f64::INFINITY, |place, chord| {
-            let reach = best.map_or(f64::INFINITY, |(_, chord)| chord);
-            if (chord < reach || best.is_some_and(|(at, _)| chord == reach && place < at)) && is_usable(place)
-            {
+            // Of those that are as near the first is taken, however the tree came about.
+            let is_nearer =
+                best.is_none_or(|(at, reach)| chord.total_cmp(&reach).then(place.cmp(&at)).is_lt());
+            if is_nearer && is_usable(place) {
                 best = Some((place, chord));
             }
             best.map_or(f64::INFINITY, |(_, chord)| chord)
@@ -233,7 +234,7 @@ impl PlacesEditor {
         }
         let known = self.index.get(&key(at)).copied();
         let place = known.unwrap_or_else(|| self.open(at));
-        let members = &mut self.shown.places.get_mut(place as usize).as_mut().expect("it is open").members;
+        let members = &mut self.shown.all.get_mut(place as usize).as_mut().expect("it is open").members;
         members.push(member);
         let seat = (place, members.len() as u32 - 1);
         self.shown.located += 1;
@@ -242,15 +243,12 @@ impl PlacesEditor {
 
     fn open(&mut self, at: Location) -> u32 {
         let place = Some(Place { at, unit: unit(at), members: Chunked::default() });
-        let number = match self.free.pop() {
-            Some(number) => {
-                *self.shown.places.get_mut(number as usize) = place;
-                number
-            }
-            None => {
-                self.shown.places.push(place);
-                self.shown.places.len() as u32 - 1
-            }
+        let number = if let Some(number) = self.free.pop() {
+            *self.shown.all.get_mut(number as usize) = place;
+            number
+        } else {
+            self.shown.all.push(place);
+            self.shown.all.len() as u32 - 1
         };
         self.index.insert(key(at), number);
         self.shown.recent.push(number);
@@ -259,7 +257,7 @@ impl PlacesEditor {
 
     /// Takes a member away. Answers who has its seat now.
     pub(crate) fn leave(&mut self, (place, at): Seat) -> Option<u32> {
-        let members = &mut self.shown.places.get_mut(place as usize).as_mut().expect("it is open").members;
+        let members = &mut self.shown.all.get_mut(place as usize).as_mut().expect("it is open").members;
         members.swap_remove(at as usize);
         let moved = ((at as usize) < members.len()).then(|| *members.get(at as usize));
         if members.len() == 0 {
@@ -272,18 +270,18 @@ impl PlacesEditor {
     /// Builds the tree anew when much has changed since.
     pub(crate) fn settle(&mut self) {
         let changes = self.shown.recent.len() + self.vacant.len();
-        if changes.pow(2) <= 4 * self.shown.places.len().max(1_024) {
+        if changes.pow(2) <= 4 * self.shown.all.len().max(1_024) {
             return;
         }
         for place in std::mem::take(&mut self.vacant) {
-            let held = self.shown.places.get_mut(place as usize);
+            let held = self.shown.all.get_mut(place as usize);
             // It may have members again.
             if let Some(empty) = held.take_if(|held| held.members.len() == 0) {
                 self.index.remove(&key(empty.at));
                 self.free.push(place);
             }
         }
-        let nodes = self.shown.places.iter().zip(0..);
+        let nodes = self.shown.all.iter().zip(0..);
         let nodes =
             nodes.filter_map(|(place, number)| Some(Node { unit: place.as_ref()?.unit, place: number }));
         self.shown.tree = Arc::new(Tree::build(nodes.collect()));

@@ -156,7 +156,6 @@ impl Pool {
 
     /// Up to two of `count` that are usable, drawn at random.
     fn two<'a>(
-        &self,
         count: usize,
         nth: impl Fn(usize) -> &'a Spot,
         draw: &mut Draw,
@@ -198,7 +197,7 @@ impl Pool {
 
     fn by_load(&self, draw: &mut Draw, usable: &impl Fn(&Spot) -> bool) -> Option<Choice<'_>> {
         let of = self.len();
-        let two = self.two(of, |at| self.spots.get(at), draw, usable)?;
+        let two = Self::two(of, |at| self.spots.get(at), draw, usable)?;
         let (spot, compared, load) = Self::lighter(two, draw);
         Some(Choice { spot, why: Why::Load { compared, of, load } })
     }
@@ -206,7 +205,7 @@ impl Pool {
     fn by_priority(&self, draw: &mut Draw, usable: &impl Fn(&Spot) -> bool) -> Option<Choice<'_>> {
         self.classes.iter().zip(Priority::ALL).find_map(|(class, priority)| {
             let of = class.len();
-            let two = self.two(of, |at| self.spot(*class.get(at)), draw, usable)?;
+            let two = Self::two(of, |at| self.spot(*class.get(at)), draw, usable)?;
             let (spot, compared, load) = Self::lighter(two, draw);
             Some(Choice { spot, why: Why::Priority { priority, compared, of, load } })
         })
@@ -269,7 +268,8 @@ impl Pool {
         };
         let of = self.len();
         // Once there is a probe to send, any other will do to end the search.
-        let two = self.two(of, |at| self.spots.get(at), draw, &|spot| is_good(spot) || probe.get().is_some());
+        let two =
+            Self::two(of, |at| self.spots.get(at), draw, &|spot| is_good(spot) || probe.get().is_some());
         if let Some((bucket, step)) = probe.get() {
             return Some(Choice { spot: self.spot(bucket), why: Why::Probe { step } });
         }
