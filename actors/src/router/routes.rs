@@ -79,6 +79,10 @@ impl Routes {
         }
     }
 
+    pub(crate) fn hub(&self) -> &Arc<Hub> {
+        &self.hub
+    }
+
     pub(crate) fn courier(&self) -> &Arc<Courier> {
         &self.courier
     }

@@ -6,7 +6,7 @@
 //! **I-7.** What always holds. (test: `inbox::tests::a_full_lane_refuses`)
 //! ```
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, path::Path};
 
 use proc_macro2::{TokenStream, TokenTree};
 
@@ -53,7 +53,9 @@ pub(super) fn cited_tests(tree: &Tree) -> Vec<Finding> {
         let place = format!("I-{number}");
         findings.extend(cited.iter().filter_map(|name| missing(FILE, line, &place, name, &functions)));
     }
-    for (page, text) in tree.texts().filter(|(page, _)| page.starts_with("docs/") && page.ends_with(".md")) {
+    let is_page =
+        |path: &str| path.starts_with("docs/") && Path::new(path).extension().is_some_and(|ext| ext == "md");
+    for (page, text) in tree.texts().filter(|(path, _)| is_page(path)) {
         // A list of names may go over the end of a line.
         for name in cited(&text.replace('\n', " ")) {
             findings.extend(missing(page, None, "the page", &name, &functions));
