@@ -59,6 +59,7 @@ impl Agent for Probe {
 }
 
 const AGENTS: usize = 10;
+const SUBSCRIBERS: usize = 4;
 const FILTERS: [&str; 7] = ["a", "b", "a.b", "*", "a.*", ">", "*.b"];
 const NUMBERS: std::ops::Range<u8> = 0..4;
 
@@ -104,13 +105,14 @@ fn selector() -> impl Strategy<Value = Selector> {
 }
 
 fn op() -> impl Strategy<Value = Op> {
-    let some = || prop::collection::vec(0..AGENTS, 0..4);
-    let (agent, filter) = (0..AGENTS, 0..FILTERS.len());
-    let numbers = prop::option::weighted(0.4, NUMBERS);
+    let some = |most| prop::collection::vec(0..AGENTS, 0..most);
+    // Few agents have many subscriptions each, so that one often goes on where another one ends.
+    let (agent, filter) = (0..SUBSCRIBERS, 0..FILTERS.len());
+    let numbers = prop::option::weighted(0.3, NUMBERS);
     prop_oneof![
-        5 => (some(), some()).prop_map(|(gone, new)| Op::Change(gone, new)),
-        8 => (agent.clone(), filter.clone(), numbers).prop_map(|(at, to, least)| Op::Subscribe(at, to, least)),
-        5 => (agent, filter).prop_map(|(agent, filter)| Op::Unsubscribe(agent, filter)),
+        2 => (some(2), some(4)).prop_map(|(gone, new)| Op::Change(gone, new)),
+        12 => (agent.clone(), filter.clone(), numbers).prop_map(|(at, to, least)| Op::Subscribe(at, to, least)),
+        6 => (agent, filter).prop_map(|(agent, filter)| Op::Unsubscribe(agent, filter)),
         5 => (any::<bool>(), selector()).prop_map(|(numbers, selector)| Op::Open(numbers, selector)),
         3 => any::<prop::sample::Index>().prop_map(Op::Drop),
         1 => any::<prop::sample::Index>().prop_map(Op::Keep),
@@ -339,9 +341,10 @@ fn after_any_changes_each_route_leads_to_whom_the_model_says_in_order_and_once()
             agents.push(agent.handle());
         }
         let mut runner = TestRunner::new(Config { failure_persistence: None, ..Config::with_cases(256) });
-        let played = runner.run(&prop::collection::vec(op(), 1..60), |ops| {
+        let played = runner.run(&prop::collection::vec(op(), 1..80), |ops| {
             let (directory, mut model) = (Directory::new(arbiters.hub()), Model::default());
-            for op in ops {
+            let all = Op::Change(Vec::new(), (0..AGENTS).collect());
+            for op in std::iter::once(all).chain(ops) {
                 step(&agents, &directory, &mut model, op)?;
                 check(&agents, &directory, &model)?;
             }
