@@ -10,7 +10,10 @@
 mod check;
 mod console;
 mod exit;
+mod log;
 mod run;
+mod screen;
+mod whole;
 
 use std::process::ExitCode;
 

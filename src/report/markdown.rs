@@ -8,7 +8,7 @@ use super::{
 };
 
 /// The blocks as a page that ends in a line break.
-pub(super) fn render(blocks: &[Block]) -> String {
+pub(crate) fn render(blocks: &[Block]) -> String {
     let mut page = String::new();
     for block in blocks {
         if !page.is_empty() {

@@ -14,13 +14,13 @@
 //!
 //! **Invariant.** The report of a run that has ended has `ledger.pending = 0`, and its ledger balances.
 
-mod markdown;
-mod outline;
+pub(crate) mod markdown;
+pub(crate) mod outline;
 #[cfg(test)]
 pub(crate) mod sample;
 mod schema;
-mod text;
-mod units;
+pub(crate) mod text;
+pub(crate) mod units;
 
 use std::collections::BTreeMap;
 
@@ -105,7 +105,7 @@ impl RunReport {
 
     /// The report for people at a terminal, in at most [`WIDTH`] columns.
     pub fn to_text(&self, palette: Palette) -> String {
-        text::render(&outline::outline(self), palette)
+        text::render(&outline::outline(self), WIDTH, palette)
     }
 
     /// The report as a page of Markdown with GitHub's tables; the same content as [`RunReport::to_text`].

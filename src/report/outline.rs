@@ -17,7 +17,7 @@ pub(super) const MAX_ROWS: usize = 20;
 
 /// How something is meant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Tone {
+pub(crate) enum Tone {
     Plain,
     Good,
     Odd,
@@ -33,7 +33,7 @@ impl Tone {
 
 /// A part of the report as it is shown, its texts as they stand in the report.
 #[derive(Debug)]
-pub(super) enum Block {
+pub(crate) enum Block {
     Title { text: String, tone: Tone },
     Heading(String),
     Line(String),
@@ -43,13 +43,14 @@ pub(super) enum Block {
 
 /// A column of a table.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Column {
-    pub(super) name: &'static str,
+pub(crate) struct Column {
+    pub(crate) name: &'static str,
     /// Whether it holds figures, which stand to the right and are never cut.
-    pub(super) figures: bool,
+    pub(crate) figures: bool,
 }
 
-fn columns(text: &'static str, figures: impl IntoIterator<Item = &'static str>) -> Vec<Column> {
+/// A column of text, then columns of figures.
+pub(crate) fn columns(text: &'static str, figures: impl IntoIterator<Item = &'static str>) -> Vec<Column> {
     let figures = figures.into_iter().map(|name| Column { name, figures: true });
     once(Column { name: text, figures: false }).chain(figures).collect()
 }

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::manifest::Palette;
 
-/// How many columns the text takes at most.
+/// How many columns the text of a report takes at most.
 pub const WIDTH: usize = 80;
 
 /// What stands before tables and lines below a heading, and between columns.
@@ -17,8 +17,8 @@ const INDENT: &str = "  ";
 /// The most letters of one item of a list.
 const ITEM: usize = 400;
 
-/// The blocks as text that ends in a line break.
-pub(super) fn render(blocks: &[Block], palette: Palette) -> String {
+/// The blocks as text in at most so many columns, which ends in a line break.
+pub(crate) fn render(blocks: &[Block], width: usize, palette: Palette) -> String {
     let mut text = String::new();
     let mut indent = "";
     for (at, block) in blocks.iter().enumerate() {
@@ -28,18 +28,20 @@ pub(super) fn render(blocks: &[Block], palette: Palette) -> String {
         }
         match block {
             Block::Title { text: title, tone } => {
-                lines(&mut text, title, ("", ""), |line| paint(line, style(*tone).bold(), palette));
+                lines(&mut text, title, width, ("", ""), |line| paint(line, style(*tone).bold(), palette));
             }
             Block::Heading(heading) => {
                 text.push('\n');
-                lines(&mut text, heading, ("", ""), |line| paint(line, Style::new().bold(), palette));
+                lines(&mut text, heading, width, ("", ""), |line| paint(line, Style::new().bold(), palette));
                 indent = INDENT;
             }
-            Block::Line(line) => lines(&mut text, line, (indent, indent), str::to_owned),
-            Block::Table { columns, rows } => table(&mut text, columns, rows, palette),
+            Block::Line(line) => lines(&mut text, line, width, (indent, indent), str::to_owned),
+            Block::Table { columns, rows } => table(&mut text, columns, rows, width, palette),
             Block::List { items, tone } => {
                 for item in items {
-                    lines(&mut text, item, ("  - ", "    "), |line| paint(line, style(*tone), palette));
+                    lines(&mut text, item, width, ("  - ", "    "), |line| {
+                        paint(line, style(*tone), palette)
+                    });
                 }
             }
         }
@@ -65,9 +67,15 @@ fn paint(text: &str, style: Style, palette: Palette) -> String {
 }
 
 /// One paragraph, wrapped, its first line and the others each with what stands before them.
-fn lines(to: &mut String, text: &str, (first, others): (&str, &str), paint: impl Fn(&str) -> String) {
+fn lines(
+    to: &mut String,
+    text: &str,
+    width: usize,
+    (first, others): (&str, &str),
+    paint: impl Fn(&str) -> String,
+) {
     let text = fit(&tame(text), ITEM);
-    let options = textwrap::Options::new(WIDTH).initial_indent(first).subsequent_indent(others);
+    let options = textwrap::Options::new(width).initial_indent(first).subsequent_indent(others);
     for line in textwrap::wrap(&text, options) {
         to.push_str(&paint(&line));
         to.push('\n');
@@ -75,7 +83,7 @@ fn lines(to: &mut String, text: &str, (first, others): (&str, &str), paint: impl
 }
 
 /// A table whose figures stand to the right; its one column of text gives way when there is not enough room.
-fn table(to: &mut String, columns: &[Column], rows: &[(Vec<String>, Tone)], palette: Palette) {
+fn table(to: &mut String, columns: &[Column], rows: &[(Vec<String>, Tone)], most: usize, palette: Palette) {
     let rows: Vec<(Vec<String>, Tone)> =
         rows.iter().map(|(cells, tone)| (cells.iter().map(|cell| tame(cell)).collect(), *tone)).collect();
     let widest = |at: usize| rows.iter().map(|(cells, _)| cells[at].width()).max().unwrap_or(0);
@@ -86,7 +94,7 @@ fn table(to: &mut String, columns: &[Column], rows: &[(Vec<String>, Tone)], pale
         columns.iter().zip(&widths).filter(|(column, _)| column.figures).map(|(_, w)| w).sum();
     for (column, width) in columns.iter().zip(&mut widths) {
         if !column.figures {
-            *width = (*width).min(WIDTH.saturating_sub(gaps + figures).max(column.name.width()));
+            *width = (*width).min(most.saturating_sub(gaps + figures).max(column.name.width()));
         }
     }
     let mut row = |cells: &mut dyn Iterator<Item = &str>, style: Style| {

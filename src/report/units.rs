@@ -3,7 +3,7 @@
 use unicode_width::UnicodeWidthStr;
 
 /// A whole number in groups of three digits.
-pub(super) fn count(number: u64) -> String {
+pub(crate) fn count(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::with_capacity(digits.len() * 4 / 3);
     for (at, digit) in digits.chars().enumerate() {

@@ -4,8 +4,7 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::screen::Screen;
-use crate::swarm::Progress;
+use crate::{cli::screen::Screen, swarm::Progress};
 
 /// How often a bar shows that time passes.
 const TICK: Duration = Duration::from_millis(250);

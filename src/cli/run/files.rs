@@ -1,13 +1,14 @@
 //! The files that a run writes: reports, whole or not at all, and the trace.
 
 use std::{
-    ffi::OsStr,
-    fs::{self, File},
-    io::{self, Write},
+    fs::File,
     path::{Path, PathBuf},
 };
 
-use crate::report::RunReport;
+use crate::{
+    cli::whole::{Unwritable, WholeFile, ends_in},
+    report::RunReport,
+};
 
 /// What a report is written as.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,7 +20,7 @@ enum Form {
 /// Where a report goes, and as what.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct ReportFile {
-    path: PathBuf,
+    file: WholeFile,
     form: Form,
 }
 
@@ -28,96 +29,32 @@ pub(super) struct ReportFile {
 #[error("it ends in neither .json nor .md; name it after one of the two forms a report has")]
 pub(super) struct UnknownForm;
 
-/// A file that a run is to write cannot be written.
-#[derive(Debug, thiserror::Error)]
-#[error("the {what} {} cannot be written: {}; choose another file or mend its permissions", path.display(), plain(source))]
-pub(super) struct Unwritable {
-    what: &'static str,
-    path: PathBuf,
-    source: io::Error,
-}
-
-/// An error in words that do not differ between systems where they are common.
-fn plain(error: &io::Error) -> String {
-    match error.kind() {
-        io::ErrorKind::NotFound => "its folder is not there".to_owned(),
-        io::ErrorKind::NotADirectory => "what should be its folder is a file".to_owned(),
-        io::ErrorKind::IsADirectory => "it is a directory".to_owned(),
-        io::ErrorKind::PermissionDenied => "permission denied".to_owned(),
-        _ => error.to_string(),
-    }
-}
-
 impl ReportFile {
     /// The form comes from the end of the name.
     pub(super) fn new(path: PathBuf) -> Result<Self, UnknownForm> {
-        let ends_in =
-            |end: &str| path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case(end));
-        let form = match (ends_in("json"), ends_in("md")) {
+        let form = match (ends_in(&path, "json"), ends_in(&path, "md")) {
             (true, _) => Form::Json,
             (_, true) => Form::Markdown,
             _ => return Err(UnknownForm),
         };
-        Ok(Self { path, form })
+        Ok(Self { file: WholeFile::new("report", path), form })
     }
 
     pub(super) fn path(&self) -> &Path {
-        &self.path
-    }
-
-    fn unwritable(&self, source: io::Error) -> Unwritable {
-        Unwritable { what: "report", path: self.path.clone(), source }
+        self.file.path()
     }
 
     /// Tries whether the report could be written, and leaves nothing behind.
     pub(super) fn probe(&self) -> Result<(), Unwritable> {
-        self.temporary().map(drop).map_err(|error| self.unwritable(error))
+        self.file.probe()
     }
 
-    /// Writes the report beside its place and then puts it there, so that no reader ever sees half of one.
+    /// Writes the report, whole or not at all.
     pub(super) fn write(&self, report: &RunReport) -> Result<(), Unwritable> {
-        let text = match self.form {
+        self.file.write(&match self.form {
             Form::Json => report.to_json(),
             Form::Markdown => report.to_markdown(),
-        };
-        let write = || {
-            let (place, mut file) = self.temporary()?;
-            file.write_all(text.as_bytes())?;
-            file.as_file().sync_all()?;
-            file.persist(place).map_err(|error| error.error)
-        };
-        write().map(drop).map_err(|error| self.unwritable(error))
-    }
-
-    /// The place itself, links followed, and a new file beside it.
-    fn temporary(&self) -> io::Result<(PathBuf, tempfile::NamedTempFile)> {
-        let place = match fs::canonicalize(&self.path) {
-            Ok(place) => place,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => self.path.clone(),
-            Err(error) => return Err(error),
-        };
-        match fs::metadata(&place) {
-            Ok(there) if there.is_dir() => return Err(io::ErrorKind::IsADirectory.into()),
-            Ok(there) if !there.is_file() => return Err(io::Error::other("it is no regular file")),
-            Ok(there) if there.permissions().readonly() => return Err(io::ErrorKind::PermissionDenied.into()),
-            Ok(_) => {}
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => return Err(error),
-        }
-        let folder = place.parent().filter(|folder| *folder != Path::new("")).unwrap_or(Path::new("."));
-        let mut builder = tempfile::Builder::new();
-        builder.prefix(".phalanx-");
-        #[cfg(unix)]
-        {
-            use std::os::unix::fs::PermissionsExt;
-            // What the umask leaves of it, as for any new file.
-            builder.permissions(fs::Permissions::from_mode(0o666));
-        }
-        let file = builder.tempfile_in(folder).map_err(|error| {
-            // The name of the temporary file means nothing to whoever reads this.
-            error.raw_os_error().map_or_else(|| error.kind().into(), io::Error::from_raw_os_error)
-        })?;
-        Ok((place, file))
+        })
     }
 }
 
@@ -126,21 +63,11 @@ pub(super) fn trace(path: &Path) -> Result<File, Unwritable> {
     File::create(path).map_err(|source| Unwritable { what: "trace", path: path.to_owned(), source })
 }
 
-/// Whether two paths lead to the same place, whether or not there is something yet.
-pub(super) fn same_place(one: &Path, other: &Path) -> bool {
-    let place = |path: &Path| {
-        fs::canonicalize(path).unwrap_or_else(|_| {
-            let folder = path.parent().filter(|folder| *folder != Path::new("")).unwrap_or(Path::new("."));
-            fs::canonicalize(folder).unwrap_or_default().join(path.file_name().unwrap_or(OsStr::new("")))
-        })
-    };
-    one == other || place(one) == place(other)
-}
-
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
-    use crate::report::RunReport;
 
     fn file(path: &Path) -> ReportFile {
         ReportFile::new(path.to_owned()).unwrap()
@@ -201,18 +128,5 @@ mod tests {
         file(&link).write(&report()).unwrap();
         assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
         assert_eq!(fs::read_to_string(&real).unwrap(), report().to_json());
-    }
-
-    #[test]
-    fn places_are_compared_and_not_names() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = |name: &str| folder.path().join(name);
-        fs::write(path("a"), "").unwrap();
-        fs::create_dir(path("d")).unwrap();
-        for (one, other, same) in
-            [("a", "d/../a", true), ("b", "d/../b", true), ("a", "b", false), ("b", "d/b", false)]
-        {
-            assert_eq!(same_place(&path(one), &path(other)), same, "{one} {other}");
-        }
     }
 }

@@ -5,8 +5,10 @@ use std::{
     sync::atomic::{AtomicUsize, Ordering},
 };
 
-use super::screen::Screen;
-use crate::{cli::Exit, swarm::Stop};
+use crate::{
+    cli::{Exit, screen::Screen},
+    swarm::Stop,
+};
 
 /// From now on, an interrupt, a hang-up or a request to terminate tells the run to stop, and a second one ends the
 /// process, whatever the run is doing: both are handled on a thread of their own.

@@ -15,8 +15,6 @@ mod bars;
 mod files;
 mod interrupt;
 mod lines;
-mod log;
-mod screen;
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
@@ -31,6 +29,9 @@ use super::{
     Exit,
     check::Source,
     console::{Console, Output},
+    log,
+    screen::Screen,
+    whole::same_place,
 };
 use crate::{
     manifest::{self, Manifest},
@@ -38,9 +39,8 @@ use crate::{
     swarm::{self, Progress, RunError, RunOptions, Stop},
 };
 use bars::Bars;
-use files::{ReportFile, same_place};
+use files::ReportFile;
 use lines::Lines;
-use screen::Screen;
 
 /// What follows the options in `phalanx run --help`.
 const EXAMPLES: &str = "\

@@ -9,8 +9,8 @@ use std::{
 use tracing::Level;
 use tracing_subscriber::{EnvFilter, fmt::time};
 
-use super::screen::Screen;
-use crate::{cli::console::Output, manifest::Palette};
+use super::{console::Output, screen::Screen};
+use crate::manifest::Palette;
 
 /// The variable that chooses what is logged when no option does.
 const VARIABLE: &str = "RUST_LOG";
