@@ -16,18 +16,21 @@ pub enum Exit {
     Faulty = 3,
     /// A file could not be read or written.
     Io = 4,
+    /// A benchmark misses a claim.
+    Missed = 5,
     /// The run was interrupted by ctrl-C.
     Interrupted = 130,
 }
 
 impl Exit {
     /// All of them with their meaning, as `--help` and `docs/exit-codes.md` list them.
-    pub const ALL: [(Exit, &'static str); 6] = [
+    pub const ALL: [(Exit, &'static str); 7] = [
         (Exit::Well, "all well"),
         (Exit::Failed, "the run ended, but a start-up task or a task failed, or the ledger does not balance"),
         (Exit::Usage, "the command line is wrong"),
         (Exit::Faulty, "the manifest is faulty"),
         (Exit::Io, "a file could not be read or written"),
+        (Exit::Missed, "a benchmark misses a claim"),
         (Exit::Interrupted, "the run was interrupted by ctrl-C"),
     ];
 

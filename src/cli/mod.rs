@@ -1,12 +1,13 @@
 //! The command `phalanx`: its subcommands, a file each, and what they have in common.
 //!
 //! ```text
-//! arguments --clap--> Cli --> Command::{Run, Check, Schema} --> Exit
+//! arguments --clap--> Cli --> Command::{Run, Check, Schema, Bench} --> Exit
 //! ```
 //!
 //! A subcommand is a struct of clap arguments with `run(self, Output, &mut Console) -> Exit`; it writes results to
 //! standard output, everything else to standard error, and never ends the process itself.
 
+mod bench;
 mod check;
 mod console;
 mod exit;
@@ -40,6 +41,7 @@ enum Command {
     Check(check::Check),
     /// Prints the JSON Schema of the manifest, or of the report.
     Schema(Schema),
+    Bench(bench::Bench),
 }
 
 /// Prints the JSON Schema of the manifest, or of the report.
@@ -62,6 +64,7 @@ Examples:
   phalanx run swarm.json             runs it and prints a summary
   phalanx run swarm.json --simulate  runs it in virtual time
   phalanx schema > schema.json       for editors that complete manifests
+  phalanx bench multicast            measures a claim, exactly
 
 {}",
         Exit::help()
@@ -73,6 +76,7 @@ impl Command {
         match self {
             Self::Check(check) => check.run(output, console),
             Self::Run(run) => run.run(output, console),
+            Self::Bench(bench) => bench.run(output, console),
             Self::Schema(Schema { report: true, .. }) => console.result(&format!("{:#}\n", report::schema())),
             Self::Schema(Schema { markdown: true, .. }) => console.result(&manifest::page()),
             Self::Schema(_) => console.result(&format!("{:#}\n", manifest::schema())),

@@ -76,6 +76,11 @@ fn each_mistake_gets_its_message_and_its_exit_code() {
         ("report-below-a-file", "run naps.json --report naps.json/report.json"),
         ("trace-nowhere", "run naps.json --trace no/such/trace.jsonl"),
         ("trace-directory", "run naps.json --trace directory"),
+        ("bench-unknown", "bench multicats"),
+        ("bench-format", "bench multicast --format xml"),
+        ("bench-json-and-table", "bench multicast --json --format table"),
+        ("bench-real-of-nothing", "bench --real"),
+        ("bench-out-nowhere", "bench multicast --out no/such/page.md"),
         ("trace-over-the-manifest", "run naps.json --trace naps.json"),
     ] {
         let mut command = Command::new(env!("CARGO_BIN_EXE_phalanx"));

@@ -2,6 +2,7 @@
 
 mod command;
 mod command_bad;
+mod command_bench;
 mod command_files;
 mod command_interrupt;
 mod command_run;
