@@ -1,6 +1,6 @@
 //! What `cargo metadata` says about the workspace and its dependencies.
 
-use std::{path::Path, process::Command};
+use std::{collections::BTreeSet, path::Path, process::Command};
 
 use anyhow::{Context as _, ensure};
 use serde_json::Value;
@@ -24,6 +24,10 @@ pub(super) struct Package {
     pub(super) member: bool,
     /// What it builds: kind (`bin`, `example`, `bench`, `test`, ..) and name.
     pub(super) targets: Vec<(String, String)>,
+    /// Whether it is a member that is never published.
+    pub(super) private: bool,
+    /// Which packages it is built with, by their places among all; those for its tests and benches alone do not count.
+    pub(super) dependencies: Vec<usize>,
 }
 
 impl Packages {
@@ -49,7 +53,19 @@ impl Packages {
     fn read(answer: &Value) -> Option<Self> {
         let members = answer.get("workspace_members")?.as_array()?;
         let text = |value: &Value, key: &str| value.get(key).and_then(Value::as_str).map(str::to_owned);
-        let packages = answer.get("packages")?.as_array()?.iter().map(|package| {
+        let all = answer.get("packages")?.as_array()?;
+        let nodes = answer.get("resolve")?.get("nodes")?.as_array()?;
+        let place = |id: &Value| all.iter().position(|package| package.get("id") == Some(id));
+        let packages = all.iter().map(|package| {
+            let id = package.get("id")?;
+            let node = nodes.iter().find(|node| node.get("id") == Some(id))?;
+            let mut dependencies = Vec::new();
+            for dependency in node.get("deps")?.as_array()? {
+                let kinds = dependency.get("dep_kinds")?.as_array()?;
+                if kinds.iter().any(|kind| kind.get("kind").and_then(Value::as_str) != Some("dev")) {
+                    dependencies.push(place(dependency.get("pkg")?)?);
+                }
+            }
             let mut targets = Vec::new();
             for target in package.get("targets")?.as_array()? {
                 for kind in target.get("kind")?.as_array()? {
@@ -61,8 +77,10 @@ impl Packages {
                 version: text(package, "version")?,
                 rust_version: text(package, "rust_version"),
                 license: text(package, "license"),
-                member: members.contains(package.get("id")?),
+                member: members.contains(id),
                 targets,
+                private: package.get("publish").and_then(Value::as_array).is_some_and(Vec::is_empty),
+                dependencies,
             })
         });
         packages.collect::<Option<Vec<_>>>().map(Self)
@@ -78,6 +96,19 @@ impl Packages {
         self.0.iter().filter(|package| !package.member)
     }
 
+    /// What the members that are published are built with, themselves included, by places among all.
+    pub(super) fn published(&self) -> BTreeSet<usize> {
+        let is_root = |at: &usize| self.0[*at].member && !self.0[*at].private;
+        let mut open: Vec<usize> = (0..self.0.len()).filter(is_root).collect();
+        let mut found = BTreeSet::new();
+        while let Some(at) = open.pop() {
+            if found.insert(at) {
+                open.extend(&self.0[at].dependencies);
+            }
+        }
+        found
+    }
+
     /// Whether a member of the workspace builds a `kind` of this name.
     pub(super) fn builds(&self, kind: &str, name: &str) -> bool {
         self.members().any(|package| package.targets.iter().any(|(k, n)| k == kind && n == name))
@@ -91,17 +122,32 @@ mod tests {
     #[test]
     fn cargo_s_answer_is_read_with_members_told_from_others() {
         let answer = serde_json::json!({
-            "workspace_members": ["id of a"],
+            "workspace_members": ["id of a", "id of c"],
             "packages": [
                 {"id": "id of a", "name": "a", "version": "1.0.0", "rust_version": "1.88", "license": "MIT",
-                 "targets": [{"kind": ["example"], "name": "hello"}]},
+                 "publish": null, "targets": [{"kind": ["example"], "name": "hello"}]},
                 {"id": "id of b", "name": "b", "version": "2.0.0", "rust_version": null, "license": null,
-                 "targets": [{"kind": ["bench"], "name": "inbox"}]},
+                 "publish": null, "targets": [{"kind": ["bench"], "name": "inbox"}]},
+                {"id": "id of c", "name": "c", "version": "1.0.0", "publish": [], "targets": []},
+                {"id": "id of d", "name": "d", "version": "1.0.0", "publish": null, "targets": []},
             ],
+            "resolve": {"nodes": [
+                {"id": "id of a", "deps": [{"pkg": "id of b", "dep_kinds": [{"kind": null}]},
+                                           {"pkg": "id of d", "dep_kinds": [{"kind": "dev"}]}]},
+                {"id": "id of b", "deps": []},
+                {"id": "id of c", "deps": [{"pkg": "id of d", "dep_kinds": [{"kind": "dev"}, {"kind": null}]}]},
+                {"id": "id of d", "deps": []},
+            ]},
         });
         let packages = Packages::read(&answer).expect("the answer is whole");
-        assert_eq!(packages.members().map(|package| &*package.name).collect::<Vec<_>>(), ["a"]);
-        assert_eq!(packages.foreign().map(|package| &*package.name).collect::<Vec<_>>(), ["b"]);
+        assert_eq!(packages.members().map(|package| &*package.name).collect::<Vec<_>>(), ["a", "c"]);
+        assert_eq!(packages.foreign().map(|package| &*package.name).collect::<Vec<_>>(), ["b", "d"]);
+        assert_eq!(
+            packages.0.iter().map(|package| package.private).collect::<Vec<_>>(),
+            [false, false, true, false]
+        );
+        // The private one's dependency, and the one of tests alone, are not among what is published.
+        assert_eq!(packages.published(), BTreeSet::from([0, 1]));
         assert!(packages.builds("example", "hello"));
         assert!(!packages.builds("bench", "inbox"), "it is not ours");
         assert_eq!(packages.0[1].rust_version, None);
