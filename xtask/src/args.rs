@@ -10,9 +10,10 @@ Usage: cargo xtask <COMMAND> [OPTIONS]
 
 Commands:
   test    Build everything and run every test: unit, integration, examples, doc tests and tidy;
-          benches are compiled, not run. Needs nothing but the Rust toolchain.
+          benches are compiled, not run, the comparison with peers not even that. Needs
+          nothing but the Rust toolchain.
   ci      Everything a change must pass: format, clippy, docs, tidy, tests, benches, doc tests,
-          and the main job of README.md. Needs the toolchain's rustfmt and clippy as well.
+          the tests of the comparison with peers, and the main job of README.md. Needs the toolchain's rustfmt and clippy as well.
   tidy    The project's own rules alone: import rules, forbidden words, file lengths, rust-version,
           licences, invariants and their tests, clocks, commands in the docs, unsafe code.
 
