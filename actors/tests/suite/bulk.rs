@@ -108,7 +108,7 @@ fn a_large_payload_arrives_whole_at_every_recipient_at_the_pace_of_the_slowest()
         assert!(receipt.is_complete());
         assert_eq!((receipt.chunks, receipt.recipients), (16, 2));
         for kept in [quick, slow] {
-            assert_eq!(*kept.payloads.lock().unwrap(), [sent.clone()]);
+            assert_eq!(*kept.payloads.lock().unwrap(), std::slice::from_ref(&sent));
         }
         world.settled().await;
     });
