@@ -1,6 +1,6 @@
 //! [`Directory`]: the router's tables as everyone may read them.
 
-use std::sync::Arc;
+use std::{ops::Range, sync::Arc};
 
 use actix::Message;
 use serde::{Deserialize, Serialize};
@@ -144,9 +144,9 @@ impl Directory {
         taken
     }
 
-    /// At most so many agents, in the order in which they joined, from this position on.
-    pub(crate) fn some(&self, from: usize, most: usize) -> Vec<AgentHandle> {
-        self.lock().members().skip(from).take(most).cloned().collect()
+    /// The agents in these places of the tables; `None` behind the last place. Who joins takes any place that is free.
+    pub(crate) fn some(&self, places: Range<usize>) -> Option<Vec<AgentHandle>> {
+        self.lock().some(places)
     }
 
     /// Takes those who are inactive off the routes, and puts those who are active again back.

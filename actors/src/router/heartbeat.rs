@@ -153,8 +153,7 @@ impl Heart {
     /// Looks at the answers. Answers whether somebody is on the way to being inactive.
     async fn look(&self) -> bool {
         let (mut from, mut is_open) = (0, false);
-        loop {
-            let agents = self.directory.some(from, CHUNK);
+        while let Some(agents) = self.directory.some(from..from + CHUNK) {
             let mut turns = Vec::new();
             for agent in &agents {
                 let gauge = agent.door.gauge();
@@ -165,19 +164,16 @@ impl Heart {
                 turns.extend(turn.map(|turn| (agent.id().clone(), turn)));
             }
             self.tell(turns);
-            if agents.len() < CHUNK {
-                return is_open;
-            }
             from += CHUNK;
             tokio::task::yield_now().await;
         }
+        is_open
     }
 
     async fn ask(&self) {
         let mut from = 0;
-        loop {
-            let agents = self.directory.some(from, CHUNK);
-            let (count, now) = (agents.len(), self.hub.now().micros());
+        while let Some(agents) = self.directory.some(from..from + CHUNK) {
+            let now = self.hub.now().micros();
             let mut arbiters: Vec<Vec<AgentHandle>> = vec![Vec::new(); self.hub.ports().len()];
             for agent in agents {
                 let port = agent.door.port();
@@ -190,9 +186,6 @@ impl Heart {
                 if !agents.is_empty() {
                     port.append(Lane::Control, [PortItem::Direct(Box::new(Question(agents)))]);
                 }
-            }
-            if count < CHUNK {
-                return;
             }
             from += CHUNK;
             tokio::task::yield_now().await;

@@ -12,7 +12,11 @@
 //! **Invariant.** Each member is in one class, which has its kind, groups and capabilities; no class is empty. A class is on
 //! a route when one of its selectors is part of the route's.
 
-use std::{hash::BuildHasher, ops::Index, sync::Arc};
+use std::{
+    hash::BuildHasher,
+    ops::{Index, Range},
+    sync::Arc,
+};
 
 use hashbrown::HashTable;
 use rustc_hash::{FxBuildHasher, FxHashMap};
@@ -257,6 +261,12 @@ impl Members {
         let mut slots: Vec<_> = self.slots.iter().map(|(at, member)| (member.number, slot_of(at))).collect();
         slots.sort_unstable();
         slots.into_iter().map(|(_, slot)| slot).collect()
+    }
+
+    /// The agents in these slots; `None` behind the last slot.
+    pub(crate) fn some(&self, slots: Range<usize>) -> Option<Vec<AgentHandle>> {
+        let agent = |slot| Some(self.slots.get(slot)?.agent.clone());
+        (slots.start < self.slots.capacity()).then(|| slots.filter_map(agent).collect())
     }
 
     /// Whether ids, classes and selectors agree; says what does not.

@@ -16,6 +16,7 @@
 
 use std::{
     any::TypeId,
+    ops::Range,
     sync::{Arc, Weak},
 };
 
@@ -463,6 +464,11 @@ impl Routes {
     /// All members, in the order in which they were added.
     pub(crate) fn members(&self) -> impl Iterator<Item = &AgentHandle> {
         self.members.in_order().into_iter().map(|slot| &self.members[slot].agent)
+    }
+
+    /// The members in these places of the tables; `None` behind the last place.
+    pub(crate) fn some(&self, places: Range<usize>) -> Option<Vec<AgentHandle>> {
+        self.members.some(places)
     }
 
     /// How many members there are.

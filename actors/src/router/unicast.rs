@@ -221,7 +221,6 @@ pub struct Answered<R> {
 }
 
 /// Why one of many gave no answer.
-#[derive(Debug)]
 pub enum AskOneError<M> {
     /// Nobody was asked.
     Unsent(UnicastError<M>),
@@ -243,7 +242,18 @@ impl<M> fmt::Display for AskOneError<M> {
     }
 }
 
-impl<M: fmt::Debug> std::error::Error for AskOneError<M> {}
+impl<M> fmt::Debug for AskOneError<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            AskOneError::Unsent(error) => f.debug_tuple("Unsent").field(error).finish(),
+            AskOneError::Unanswered { chosen, error } => {
+                f.debug_struct("Unanswered").field("chosen", chosen).field("error", error).finish()
+            }
+        }
+    }
+}
+
+impl<M> std::error::Error for AskOneError<M> {}
 
 /// A question to one of many. Await it; by default it takes at most 30 s.
 #[must_use = "nothing is asked before this is awaited"]
