@@ -17,7 +17,10 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use super::Counts;
+use super::{
+    BatchCounts, BatchStatus,
+    batch_counts::{DELAYS, SIZES, delay_class, size_class},
+};
 use crate::agent::Timestamp;
 
 /// How many messages a batch holds at most, whatever a route says.
@@ -179,34 +182,6 @@ impl Climb {
     }
 }
 
-/// A batch holds up to 1, 2, 4 .. 1,024 messages.
-const SIZES: usize = 11;
-/// Four to the octave, from 1 us to beyond half an hour.
-const DELAYS: usize = 128;
-
-fn size_class(size: u16) -> usize {
-    (u16::BITS - (size.max(1) - 1).leading_zeros()) as usize
-}
-
-fn delay_class(micros: u64) -> usize {
-    if micros < 4 {
-        return usize::try_from(micros).expect("less than four");
-    }
-    let octave = micros.ilog2();
-    let quarter = (micros >> (octave - 2)) & 3;
-    let class = 4 * (octave - 1) + u32::try_from(quarter).expect("two bits");
-    (class as usize).min(DELAYS - 1)
-}
-
-/// The largest delay of a class \[us\].
-fn delay_of(class: usize) -> u64 {
-    if class < 4 {
-        return class as u64;
-    }
-    let (octave, quarter) = (class / 4 + 1, (class % 4) as u64);
-    ((4 + quarter + 1) << (octave - 2)) - 1
-}
-
 struct Shard {
     limit: AtomicU16,
     sizes: [AtomicU64; SIZES],
@@ -249,19 +224,20 @@ pub(crate) struct Batches {
     linger_us: AtomicU32,
     target_us: AtomicU64,
     shards: Box<[OnceLock<Box<Shard>>]>,
-    /// When the rate was looked at last, and what had been sent then.
-    looked: Mutex<(Timestamp, u64)>,
+    /// What was counted when the route was open before.
+    before: Option<Box<BatchCounts>>,
 }
 
 impl Batches {
-    pub(crate) fn new(arbiters: usize, now: Timestamp) -> Self {
+    /// The batches of a route that goes on where another one stopped, if there was one.
+    pub(crate) fn new(arbiters: usize, before: Option<Box<BatchCounts>>) -> Self {
         let batches = Self {
             fixed: AtomicU16::new(0),
             max: AtomicU16::new(MAX_BATCH),
             linger_us: AtomicU32::new(0),
             target_us: AtomicU64::new(0),
             shards: (0..arbiters).map(|_| OnceLock::new()).collect(),
-            looked: Mutex::new((now, 0)),
+            before,
         };
         batches.set(Batching::adaptive());
         batches
@@ -340,8 +316,8 @@ impl Batches {
         }
     }
 
-    /// What the batches were like so far.
-    pub(crate) fn status(&self) -> BatchStatus {
+    /// What was counted so far, when the route was open before, too.
+    pub(crate) fn counts(&self) -> BatchCounts {
         let mut sizes = [0; SIZES];
         let mut delays = [0; DELAYS];
         let mut messages = 0;
@@ -350,62 +326,19 @@ impl Batches {
             delays.iter_mut().zip(&shard.delays).for_each(|(sum, n)| *sum += n.load(Ordering::Relaxed));
             messages += shard.messages.load(Ordering::Relaxed);
         }
-        let quantile = |share: u64| {
-            let all: u64 = delays.iter().sum();
-            let wanted = (all * share).div_ceil(100).max(1);
-            let mut seen = 0;
-            let class = delays.iter().position(|n| {
-                seen += n;
-                seen >= wanted
-            });
-            class.map(|class| Duration::from_micros(delay_of(class)))
-        };
-        BatchStatus {
-            batches: sizes.iter().sum(),
-            messages,
-            sizes: (0..SIZES).map(|class| SizeClass { up_to: 1 << class, batches: sizes[class] }).collect(),
-            limit: (0..self.shards.len()).map(|arbiter| self.limit(arbiter)).max().unwrap_or(0),
-            delay_p50: quantile(50),
-            delay_p99: quantile(99),
-        }
+        let counts = BatchCounts::new(messages, &sizes, &delays);
+        self.before.as_ref().map_or_else(|| counts.clone(), |before| before.plus(&counts))
     }
 
-    /// How many messages a second were sent since this was asked last.
-    pub(crate) fn rate(&self, counts: &Counts, now: Timestamp) -> f64 {
-        let mut looked = self.looked.lock().unwrap_or_else(PoisonError::into_inner);
-        let (at, sent) = std::mem::replace(&mut *looked, (now, counts.sent));
-        let span = now.since(at).as_secs_f64();
-        #[expect(clippy::cast_precision_loss, reason = "a rate of messages needs no more than 52 bits")]
-        let more = counts.sent.saturating_sub(sent) as f64;
-        if span > 0.0 { more / span } else { 0.0 }
+    /// How many messages a batch may hold where it may hold the most.
+    pub(crate) fn largest_limit(&self) -> usize {
+        (0..self.shards.len()).map(|arbiter| self.limit(arbiter)).max().unwrap_or(0)
     }
-}
 
-/// How many batches held more messages than the class before, and up to so many.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SizeClass {
-    /// The most messages of a batch of this class.
-    pub up_to: u16,
-    /// How many batches.
-    pub batches: u64,
-}
-
-/// What the batches of a route were like so far, on all arbiters together.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct BatchStatus {
-    /// How many there were.
-    pub batches: u64,
-    /// How many messages they held together.
-    pub messages: u64,
-    /// How many of each size: 1, up to 2, up to 4, .. up to 1,024.
-    pub sizes: Vec<SizeClass>,
-    /// How many messages one may hold now.
-    pub limit: usize,
-    /// From the publication of its first message until a batch was made: the median of those that were measured, within a
-    /// fifth.
-    pub delay_p50: Option<Duration>,
-    /// The same for all but one in a hundred.
-    pub delay_p99: Option<Duration>,
+    /// What the batches were like so far.
+    pub(crate) fn status(&self) -> BatchStatus {
+        self.counts().status(self.largest_limit())
+    }
 }
 
 #[cfg(test)]
@@ -456,22 +389,8 @@ mod tests {
     }
 
     #[test]
-    fn delays_and_sizes_fall_into_classes_that_hold_them() {
-        for micros in (0..5_000).chain([1_000_000, 59_000_000, u64::from(u32::MAX) / 3]) {
-            let class = delay_class(micros);
-            assert!(delay_of(class) >= micros && (class == 0 || delay_of(class - 1) < micros), "{micros}");
-            assert!(delay_of(class) - micros <= micros / 4, "{micros}: {}", delay_of(class));
-        }
-        assert_eq!(delay_class(u64::MAX), DELAYS - 1);
-        for size in 1..=MAX_BATCH {
-            let class = size_class(size);
-            assert!(size <= 1 << class && (class == 0 || size > 1 << (class - 1)), "{size}");
-        }
-    }
-
-    #[test]
     fn what_was_noted_is_in_the_status_and_fixed_bounds_hold() {
-        let batches = Batches::new(2, Timestamp::ZERO);
+        let batches = Batches::new(2, None);
         batches.set(Batching::fixed(50).unwrap().linger(Duration::from_millis(1)).unwrap());
         assert_eq!((batches.limit(1), batches.linger()), (50, Duration::from_millis(1)));
         for (arbiter, size, waited) in [(0, 1, 3), (1, 50, 1_000), (1, 3, 7)] {
@@ -485,9 +404,8 @@ mod tests {
         assert_eq!(sizes, [1, 4, 64]);
         assert_eq!(status.delay_p50, Some(Duration::from_micros(7)));
         assert!(status.delay_p99 >= Some(Duration::from_millis(1)));
-        let counts = Counts { sent: 500, ..Counts::default() };
-        let at = |seconds| Timestamp::from_start(Duration::from_secs(seconds));
-        assert!((batches.rate(&counts, at(5)) - 100.0).abs() < 1e-9);
-        assert!(batches.rate(&counts, at(9)).abs() < 1e-9, "nothing since");
+        let again = Batches::new(2, Some(Box::new(batches.counts())));
+        again.note(0, 2, None, || unreachable!("no batch is full"));
+        assert_eq!((again.counts().batches(), again.counts().messages()), (4, 56), "it goes on");
     }
 }

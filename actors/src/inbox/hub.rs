@@ -9,14 +9,14 @@ use std::{
     time::Duration,
 };
 
-use serde::{Deserialize, Serialize};
 use tokio::{sync::Notify, time::Instant};
 
 use super::{
-    ArbiterPort, BatchStatus, Counts, DeadLetter, DeadLetters, Ledger, Waits,
+    ArbiterPort, Counts, DeadLetter, DeadLetters, Ledger, RouteAccount, RouteStatus, Waits,
+    account::{Lineage, Record},
     batches::Batches,
     dead_letter::LetterContent,
-    ledger::{Totals, Writer},
+    ledger::Writer,
     pulse::Pulse,
     rows::Rows,
 };
@@ -40,25 +40,13 @@ pub struct HubConfig {
 /// A way that messages take, with a ledger of its own: direct sends, a topic, a group, a capability.
 pub(crate) struct Route {
     pub(crate) name: Arc<str>,
+    pub(super) lineage: Lineage,
     pub(crate) ledger: Ledger,
     /// How many messages wait outside of full inboxes whose policy is to wait.
     pub(crate) parked: AtomicUsize,
     /// Told when `parked` falls to zero.
     pub(crate) room: Notify,
     pub(crate) batches: Batches,
-}
-
-/// What became of everything that was sent by one way, and how.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct RouteStatus {
-    /// `direct` for what was sent to one agent, else the topic, group or capability, and the type of message.
-    pub name: Arc<str>,
-    /// What became of its messages, one for each recipient.
-    pub ledger: Counts,
-    /// How many messages a second were sent since the status was asked for last.
-    pub rate: f64,
-    /// The batches that they came in; direct sends come in none.
-    pub batches: BatchStatus,
 }
 
 /// What all inboxes of one host share.
@@ -82,7 +70,7 @@ impl Hub {
     /// A hub over the ports of its arbiters, in order. The clock starts now.
     pub fn new(config: HubConfig, ports: Vec<Arc<ArbiterPort>>) -> Arc<Self> {
         let arbiters = ports.len();
-        let direct = Arc::new(Route::new("direct", arbiters, Timestamp::ZERO));
+        let direct = Arc::new(Route::new("direct", arbiters, Lineage::DIRECT));
         let epoch = Instant::now();
         for (at, port) in ports.iter().enumerate() {
             port.settle_at(at, epoch);
@@ -169,7 +157,7 @@ impl Hub {
     /// A route with a ledger of its own, which goes on where the last closed route of this name stopped, as long as that
     /// has a row.
     pub(crate) fn open_route(&self, name: impl AsRef<str>) -> Arc<Route> {
-        self.rows().open(name.as_ref(), self.ports.len(), self.now())
+        self.rows().open(name.as_ref(), self.ports.len())
     }
 
     /// Closes a route: its row stays until it is quiet and a thousand others closed since; then it is folded into one with
@@ -190,17 +178,30 @@ impl Hub {
         [direct].into_iter().chain(self.rows().rows()).collect()
     }
 
-    /// Each route that is open or not yet quiet by name, direct sends first, with its rate and batches.
-    pub fn routes(&self) -> Vec<RouteStatus> {
+    /// The account of each route, to be read by the caller: that of direct sends first, then all others in no order, of those
+    /// that closed as many as have a row; last, the one of all closed before.
+    pub fn accounts(&self) -> Vec<RouteAccount> {
+        let direct = RouteAccount::open(&self.direct);
+        [direct].into_iter().chain(self.rows().accounts()).collect()
+    }
+
+    fn status(&self, is_wanted: impl Fn(&RouteAccount) -> bool) -> Vec<RouteStatus> {
+        let mut accounts = self.accounts();
+        accounts.retain(is_wanted);
+        // Direct sends have the first number, and closed routes together none.
+        accounts.sort_by(|a, b| a.place().cmp(&b.place()));
         let now = self.now();
-        let mut routes = self.rows().routes();
-        routes.sort_by(|a, b| a.name.cmp(&b.name));
-        let status = |route: &Arc<Route>| {
-            let ledger = route.ledger.counts();
-            let (name, rate) = (route.name.clone(), route.batches.rate(&ledger, now));
-            RouteStatus { name, ledger, rate, batches: route.batches.status() }
-        };
-        [&self.direct].into_iter().chain(&routes).map(status).collect()
+        accounts.iter().map(|account| account.status(now)).collect()
+    }
+
+    /// Each route that is open or not yet quiet by name, direct sends first, with its batches.
+    pub fn routes(&self) -> Vec<RouteStatus> {
+        self.status(RouteAccount::is_open)
+    }
+
+    /// All of [`ledgers`](Self::ledgers), with the batches.
+    pub fn all_routes(&self) -> Vec<RouteStatus> {
+        self.status(|_| true)
     }
 
     /// How often messages ended for this reason, on all routes together.
@@ -328,22 +329,27 @@ impl Drop for Leave<'_> {
 }
 
 impl Route {
-    pub(super) fn new(name: impl AsRef<str>, arbiters: usize, now: Timestamp) -> Self {
-        Self::with(name, arbiters, now, &Totals::default())
+    pub(super) fn new(name: impl AsRef<str>, arbiters: usize, lineage: Lineage) -> Self {
+        Self::with(name, arbiters, Record::new(lineage))
     }
 
-    /// A route whose ledger goes on where another one stopped.
-    pub(super) fn with(name: impl AsRef<str>, arbiters: usize, now: Timestamp, totals: &Totals) -> Self {
-        let batches = Batches::new(arbiters, now);
-        // The rate is of what is sent from now on.
-        batches.rate(&totals.counts(), now);
+    /// A route that goes on where another one stopped.
+    pub(super) fn with(name: impl AsRef<str>, arbiters: usize, record: Record) -> Self {
+        let before = Some(record.batches).filter(|batches| batches.batches() > 0).map(Box::new);
         Self {
             name: Arc::from(name.as_ref()),
-            ledger: Ledger::with(arbiters, totals),
+            lineage: record.lineage,
+            ledger: Ledger::with(arbiters, &record.totals),
             parked: AtomicUsize::new(0),
             room: Notify::new(),
-            batches,
+            batches: Batches::new(arbiters, before),
         }
+    }
+
+    /// All that was counted, when nobody counts any more.
+    pub(super) fn record(&mut self) -> Record {
+        let (batches, limit) = (self.batches.counts(), self.batches.largest_limit());
+        Record { lineage: self.lineage, totals: self.ledger.totals(), batches, limit }
     }
 
     pub(crate) fn unpark(&self, messages: usize) {

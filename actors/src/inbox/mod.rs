@@ -13,6 +13,8 @@
 //! **Invariant.** Every message that is counted as sent is later counted in exactly one other column of the same
 //! [`Ledger`].
 
+mod account;
+mod batch_counts;
 mod batches;
 mod config;
 mod dead_letter;
@@ -34,14 +36,16 @@ mod slot;
 mod stop;
 mod tally;
 
-pub use batches::{BatchStatus, Batching, InvalidBatching, MAX_BATCH, MAX_LINGER, SizeClass};
+pub use account::{RouteAccount, RouteStatus};
+pub use batch_counts::{BatchCounts, BatchStatus, SizeClass};
+pub use batches::{Batching, InvalidBatching, MAX_BATCH, MAX_LINGER};
 pub use config::{InboxConfig, OverflowPolicy};
 pub use dead_letter::{DeadLetter, DeadLetters, LetterContent, Subscription};
 pub(crate) use door::{Command, Door};
 pub(crate) use entry::{Addressed, Packed};
 pub(crate) use gauge::Gauge;
 pub(crate) use hub::Route;
-pub use hub::{Hub, HubConfig, Observer, RouteStatus};
+pub use hub::{Hub, HubConfig, Observer};
 pub use lanes::STARVATION_BOUND;
 pub use ledger::{Counts, Ledger};
 pub use port::{ArbiterPort, Waits};

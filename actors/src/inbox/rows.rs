@@ -11,13 +11,21 @@
 //! this is the only one to hold its route: counting takes the route, and every message that has not ended holds it, so what is
 //! read then is final, and nothing of it is pending.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, hash_map::Entry},
+    sync::Arc,
+};
 
 use indexmap::IndexMap;
 use rustc_hash::{FxBuildHasher, FxHashMap};
 
-use super::{Batching, Counts, hub::Route, ledger::Totals};
-use crate::agent::{Reason, Timestamp};
+use super::{
+    Batching, Counts, RouteAccount,
+    account::{Lineage, Record},
+    hub::Route,
+    ledger::Totals,
+};
+use crate::agent::Reason;
 
 /// How many closed routes keep a row of their own.
 pub(super) const KEPT: usize = 1_000;
@@ -43,13 +51,15 @@ pub(super) struct Rows {
     closing: IndexMap<Arc<str>, Closing, FxBuildHasher>,
     /// Where the next look at those that are closing is.
     look: usize,
-    resting: FxHashMap<Arc<str>, (u64, Totals)>,
+    resting: FxHashMap<Arc<str>, (u64, Record)>,
     /// The names of those at rest, by when they closed.
     order: BTreeMap<u64, Arc<str>>,
-    folded: Option<Totals>,
+    folded: Option<Record>,
     /// All that rests or is folded, together.
     ended: Totals,
     closed: u64,
+    /// The last number that was given to a row.
+    number: u64,
 }
 
 fn address(route: &Arc<Route>) -> usize {
@@ -58,7 +68,7 @@ fn address(route: &Arc<Route>) -> usize {
 
 impl Rows {
     /// A route of this name: one that is closing, one that goes on where one at rest stopped, or a new one.
-    pub(super) fn open(&mut self, name: &str, arbiters: usize, now: Timestamp) -> Arc<Route> {
+    pub(super) fn open(&mut self, name: &str, arbiters: usize) -> Arc<Route> {
         let route = if let Some(closing) = self.closing.get_mut(name) {
             let route = closing.routes.pop().expect("a name without routes is taken out");
             if closing.routes.is_empty() {
@@ -67,12 +77,12 @@ impl Rows {
             // How it made its batches was said by publishers that are gone.
             route.batches.set(Batching::adaptive());
             route
-        } else if let Some((number, totals)) = self.resting.remove(name) {
+        } else if let Some((number, record)) = self.resting.remove(name) {
             self.order.remove(&number);
-            self.ended.subtract(&totals);
-            Arc::new(Route::with(name, arbiters, now, &totals))
+            self.ended.subtract(&record.totals);
+            Arc::new(Route::with(name, arbiters, record))
         } else {
-            Arc::new(Route::new(name, arbiters, now))
+            Arc::new(Route::new(name, arbiters, Lineage::new(&mut self.number)))
         };
         self.live.insert(address(&route), route.clone());
         route
@@ -102,7 +112,7 @@ impl Rows {
             let mut final_ones = Vec::new();
             closing.routes.retain_mut(|route| match Arc::get_mut(route) {
                 Some(route) => {
-                    final_ones.push(route.ledger.totals());
+                    final_ones.push(route.record());
                     false
                 }
                 None => true,
@@ -112,8 +122,8 @@ impl Rows {
             } else {
                 self.look += 1;
             }
-            for totals in final_ones {
-                self.rest(&name, number, &totals);
+            for record in final_ones {
+                self.rest(&name, number, record);
             }
         }
         if self.closing.len() * 8 < self.closing.capacity() {
@@ -121,19 +131,25 @@ impl Rows {
         }
     }
 
-    fn rest(&mut self, name: &Arc<str>, number: u64, totals: &Totals) {
-        debug_assert_eq!(totals.counts().pending, 0, "{name}: what is pending holds its route");
-        self.ended.add(totals);
-        let (at, row) = self.resting.entry(name.clone()).or_default();
-        self.order.remove(at);
-        *at = number;
-        row.add(totals);
+    fn rest(&mut self, name: &Arc<str>, number: u64, record: Record) {
+        debug_assert_eq!(record.totals.counts().pending, 0, "{name}: what is pending holds its route");
+        self.ended.add(&record.totals);
+        match self.resting.entry(name.clone()) {
+            Entry::Occupied(mut row) => {
+                let (at, row) = row.get_mut();
+                self.order.remove(at);
+                *at = number;
+                row.add(&record);
+                row.lineage = Lineage::joined(&mut self.number);
+            }
+            Entry::Vacant(row) => _ = row.insert((number, record)),
+        }
         self.order.insert(number, name.clone());
         if self.order.len() > KEPT
             && let Some((_, oldest)) = self.order.pop_first()
-            && let Some((_, totals)) = self.resting.remove(&oldest)
+            && let Some((_, record)) = self.resting.remove(&oldest)
         {
-            self.folded.get_or_insert_default().add(&totals);
+            self.folded.get_or_insert_with(|| Record::new(Lineage::FOLDED)).add(&record);
         }
     }
 
@@ -141,10 +157,14 @@ impl Rows {
         self.live.values().chain(self.closing.values().flat_map(|closing| &closing.routes))
     }
 
-    /// The routes that may still be counted on, in no order.
-    pub(super) fn routes(&mut self) -> Vec<Arc<Route>> {
+    /// The account of each route in no order; last, that of the closed routes which have none of their own any more.
+    pub(super) fn accounts(&mut self) -> Vec<RouteAccount> {
         self.settle(usize::MAX);
-        self.counted().cloned().collect()
+        let resting =
+            self.resting.iter().map(|(name, (_, record))| RouteAccount::closed(name.clone(), record));
+        let mut accounts: Vec<_> = self.counted().map(RouteAccount::open).chain(resting).collect();
+        accounts.extend(self.folded.as_ref().map(|record| RouteAccount::closed(Arc::from(FOLDED), record)));
+        accounts
     }
 
     /// What all ledgers add up to, that of direct sends included.
@@ -167,10 +187,10 @@ impl Rows {
     pub(super) fn rows(&mut self) -> Vec<(Arc<str>, Counts)> {
         self.settle(usize::MAX);
         let counted = self.counted().map(|route| (route.name.clone(), route.ledger.counts()));
-        let resting = self.resting.iter().map(|(name, (_, totals))| (name.clone(), totals.counts()));
+        let resting = self.resting.iter().map(|(name, (_, record))| (name.clone(), record.totals.counts()));
         let mut rows: Vec<_> = counted.chain(resting).collect();
         rows.sort_by(|a, b| a.0.cmp(&b.0));
-        rows.extend(self.folded.as_ref().map(|totals| (Arc::from(FOLDED), totals.counts())));
+        rows.extend(self.folded.as_ref().map(|record| (Arc::from(FOLDED), record.totals.counts())));
         rows
     }
 }

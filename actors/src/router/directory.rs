@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// How the router stands.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RouterStatus {
     /// How many agents are in the tables.
     pub members: usize,
@@ -26,8 +26,16 @@ pub struct RouterStatus {
     pub subscriptions: usize,
     /// How many messages wait for their receipts.
     pub unconfirmed: usize,
-    /// Each route by name, direct sends first: outcomes, rate and batches.
+    /// Each open route by name, direct sends first: outcomes and batches.
     pub routes: Vec<RouteStatus>,
+}
+
+impl RouterStatus {
+    /// The route of this name, such as `topic news (Update)`. Two types of messages may have one short name: it is the first of
+    /// their routes, then.
+    pub fn route(&self, name: &str) -> Option<&RouteStatus> {
+        self.routes.iter().find(|route| *route.name == *name)
+    }
 }
 
 /// The router's tables. Changes are made by the router actor; opening a route and looking things up is for everyone and

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use phalanx_actors::{inbox::Batching, supervisor::SpawnOptions};
+use phalanx_actors::{inbox::Batching, router::Selector, supervisor::SpawnOptions};
 
 use crate::support::*;
 
@@ -76,6 +76,8 @@ fn the_router_says_what_became_of_each_route_and_how_fast_it_goes() {
         let log = Log::default();
         let agent = world.actor("a", &log, SpawnOptions::default()).await;
         let topic = world.topic("t", [agent.handle()]).await;
+        let before = world.directory.status();
+        assert!(before.route("topic t (Do)").unwrap().rate_since(&before.routes[1]).abs() < 1e-9, "no time");
         tokio::time::sleep(Duration::from_secs(2)).await;
         for number in 0..10 {
             topic.publish(Do::Note(number)).unwrap();
@@ -86,10 +88,44 @@ fn the_router_says_what_became_of_each_route_and_how_fast_it_goes() {
         assert_eq!((status.members, status.subscriptions, status.unconfirmed), (1, 1, 0));
         let names: Vec<_> = status.routes.iter().map(|route| &*route.name).collect();
         assert_eq!(names, ["direct", "topic t (Do)"]);
-        let topic = &status.routes[1];
+        let topic = status.route("topic t (Do)").unwrap();
         assert_eq!((topic.ledger.delivered, topic.batches.messages), (10, 10));
-        assert!((topic.rate - 5.0).abs() < 0.1, "10 in 2 s: {}", topic.rate);
-        tokio::time::sleep(Duration::from_secs(2)).await;
-        assert!(world.directory.status().routes[1].rate.abs() < 1e-9, "none since");
+        assert_eq!(status.routes[0].batches.batches, 0, "direct sends come in none");
+        let rate = topic.rate_since(&before.routes[1]);
+        assert!((rate - 5.0).abs() < 0.1, "10 in 2 s: {rate}");
+        tokio::time::sleep(Duration::from_secs(3)).await;
+        let now = world.directory.status();
+        assert!(now.routes[1].rate_since(topic).abs() < 1e-9, "none since");
+        let rate = now.routes[1].rate_since(&before.routes[1]);
+        assert!((rate - 2.0).abs() < 0.1, "who asked in between takes nothing away: {rate}");
+    });
+}
+
+#[test]
+fn the_batches_of_a_route_that_closed_are_known_and_go_on_when_it_is_opened_again() {
+    paused(async {
+        let world = World::here().await;
+        let log = Log::default();
+        let agent = world.actor("a", &log, SpawnOptions::default()).await;
+        let topic = world.topic("t", [agent.handle()]).await.batching(Batching::fixed(4).unwrap());
+        for number in 0..10 {
+            topic.publish(Do::Note(number)).unwrap();
+        }
+        world.settled().await;
+        drop(topic);
+        assert_eq!(world.directory.status().routes.len(), 1, "it is closed");
+        let all = world.hub().all_routes();
+        let closed = all.iter().find(|route| &*route.name == "topic t (Do)").unwrap();
+        assert_eq!((closed.batches.batches, closed.batches.messages, closed.batches.limit), (3, 10, 4));
+        let number = |world: &World| {
+            let accounts = world.hub().accounts();
+            accounts.iter().find(|account| &**account.name() == "topic t (Do)").unwrap().number()
+        };
+        let before = number(&world);
+        let again = world.directory.publisher::<Do>(&Selector::Topic("t".parse().unwrap()));
+        again.publish(Do::Note(10)).unwrap();
+        world.settled().await;
+        assert_eq!((again.batches().batches, again.batches().messages), (4, 11));
+        assert_eq!(number(&world), before, "it is the same account");
     });
 }
