@@ -135,7 +135,8 @@ impl HostBuilder {
         arbiters.hub().observe_with(protocols::observers(&protocols, &watches, &alive, &names));
         let sampling = sample_every.filter(|every| !every.is_zero()).map(|every| {
             let (hub, monitor) = (arbiters.hub().clone(), protocols.monitor.clone());
-            Sampling::start(hub, monitor, window, self.simulated, (every, protocols.monitor_cell.heard()))
+            let timing = (every, protocols.monitor_cell.heard());
+            Sampling::start((hub, directory.clone()), monitor, window, self.simulated, timing)
         });
         Ok(Host {
             inner: Arc::new(Handles::new(Inner {

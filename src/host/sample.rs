@@ -3,7 +3,9 @@
 //! No actor, no clock: a [`Reading`] comes in, events go out.
 //!
 //! **Invariant.** What is counted is told in exactly one window. A window in which no message and no task began or ended
-//! tells nothing, but for the use of the process where that is known.
+//! tells nothing, but for what waits for its receipt, and the use of the process where that is known.
+
+mod routes;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -18,6 +20,7 @@ use phalanx_actors::{
     monitor::{Event, Severity, Source, names},
 };
 
+pub(super) use self::routes::{RouteReading, RouteWindow};
 use super::process::Usage;
 
 /// Who tells these events.
@@ -29,6 +32,8 @@ pub(super) struct Reading {
     pub(super) at: Timestamp,
     pub(super) ledger: Counts,
     pub(super) waits: Waits,
+    /// Messages that wait for their receipts.
+    pub(super) unconfirmed: usize,
     pub(super) process: Option<Usage>,
 }
 
@@ -132,6 +137,10 @@ impl Window {
             waits(&last.waits, &now, span, &mut events);
             let load = Event::metric(HOST, "host.load", float(now.ledger.pending), "messages", now.at);
             events.push(load.with("open_tasks", self.open));
+        }
+        if now.unconfirmed > 0 {
+            let waiting = float(now.unconfirmed as u64);
+            events.push(Event::metric(HOST, "host.unconfirmed", waiting, "messages", now.at));
         }
         process(last.process.as_ref(), &now, span, &mut events);
         self.latencies.reset();

@@ -2,8 +2,9 @@
 //!
 //! ```text
 //!  coordinator's events ──┐
-//!  dead letters ──────────┼──> Window ──every sample_every, and at the end──> events ──> monitor
-//!  ledger, /proc ─────────┘
+//!  dead letters ──────────┼──> Window ───────┬──every sample_every, and at the end──> events ──> monitor
+//!  ledger, /proc ─────────┘                  │
+//!  accounts of routes ────────> RouteWindow ─┘
 //! ```
 //!
 //! Without a listener there is no timer. No message of the ledger is sent and none is waited for, so that
@@ -19,14 +20,15 @@ use std::{
 use actix::Addr;
 use phalanx_actors::{
     coordinator::TaskEvent,
-    inbox::{Hub, Subscription},
+    inbox::{BatchCounts, Hub, RouteAccount, Subscription},
     monitor::{EventKind, Heard, Monitor, RecordMany},
+    router::Directory,
 };
 use tokio::{sync::watch, task::JoinHandle};
 
 use super::{
     process::{Usage, usage},
-    sample::{Reading, Window},
+    sample::{Reading, RouteReading, RouteWindow, Window},
 };
 
 /// Of what kinds the events of a sample are, or what they lead to.
@@ -65,8 +67,11 @@ fn process(simulated: bool) -> Option<Usage> {
 /// Takes samples.
 struct Sampler {
     hub: Arc<Hub>,
+    directory: Directory,
     monitor: Addr<Monitor>,
     window: SharedWindow,
+    /// Apart from the other, which the arbiters' threads wait for.
+    routes: Mutex<RouteWindow>,
     simulated: bool,
 }
 
@@ -77,9 +82,18 @@ impl Sampler {
             at: self.hub.now(),
             ledger: self.hub.ledger(),
             waits: self.hub.waits(),
+            unconfirmed: self.directory.unconfirmed(),
             process: process(self.simulated),
         };
-        let (events, is_busy) = self.window.lock().sample(reading);
+        let (mut events, is_busy) = self.window.lock().sample(reading);
+        let mut routes = self.routes.lock().unwrap_or_else(PoisonError::into_inner);
+        if is_busy {
+            let accounts = self.hub.accounts();
+            events.extend(routes.sample(accounts.iter().map(read), reading.at));
+        } else {
+            routes.skip(reading.at);
+        }
+        drop(routes);
         if !events.is_empty() {
             self.monitor.do_send(RecordMany(events));
         }
@@ -105,6 +119,17 @@ impl Sampler {
                 self.hub.stirred().await;
             }
         }
+    }
+}
+
+/// Reads a route now, its batches when they are wanted.
+fn read(account: &RouteAccount) -> RouteReading<impl FnOnce() -> BatchCounts> {
+    RouteReading {
+        number: account.number(),
+        is_joined: account.is_joined(),
+        name: account.name().clone(),
+        ledger: account.ledger(),
+        batches: || account.batches(),
     }
 }
 
@@ -138,13 +163,14 @@ pub(super) struct Sampling {
 impl Sampling {
     /// Begins.
     pub(super) fn start(
-        hub: Arc<Hub>,
+        (hub, directory): (Arc<Hub>, Directory),
         monitor: Addr<Monitor>,
         window: SharedWindow,
         simulated: bool,
         (every, heard): (Duration, watch::Receiver<Heard>),
     ) -> Self {
-        let sampler = Arc::new(Sampler { hub, monitor, window, simulated });
+        let sampler =
+            Arc::new(Sampler { hub, directory, monitor, window, routes: Mutex::default(), simulated });
         let taking = sampler.clone();
         let task = actix_rt::spawn(async move { taking.run(every, heard).await });
         Self { sampler, task }

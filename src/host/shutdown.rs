@@ -1,15 +1,11 @@
 //! Shutting down: ordered, within a deadline, and with an account of everything.
 
-use std::{
-    collections::BTreeMap,
-    sync::{Arc, atomic::Ordering},
-    time::Duration,
-};
+use std::{collections::BTreeMap, sync::atomic::Ordering, time::Duration};
 
 use phalanx_actors::{
     agent::{Reason, Timestamp},
     coordinator::{CancelAll, QueryTasks, TaskMetrics},
-    inbox::{AgentHandle, Counts},
+    inbox::{AgentHandle, Counts, RouteStatus},
     initializer::{QueryStartup, StartupReport},
     monitor::{
         Close, Event, EventKind, Health, HealthSummary, MetricsSnapshot, MonitorStatus, QueryHealthSummary,
@@ -28,8 +24,10 @@ pub struct HostReport {
     pub at: Timestamp,
     /// What became of every message.
     pub ledger: Counts,
-    /// The same for each route, direct sends first.
-    pub routes: Vec<(Arc<str>, Counts)>,
+    /// The same for each route, direct sends first, and its batches.
+    pub routes: Vec<RouteStatus>,
+    /// How many confirmed messages wait for their receipts.
+    pub unconfirmed: usize,
     /// Why messages were not delivered, those that came up.
     pub reasons: BTreeMap<&'static str, u64>,
     /// Answers that came after whoever asked had stopped waiting.
@@ -67,7 +65,8 @@ impl Host {
         HostReport {
             at: self.now(),
             ledger: self.ledger(),
-            routes: self.ledgers(),
+            routes: self.hub().all_routes(),
+            unconfirmed: self.router().unconfirmed(),
             reasons: Reason::ALL.into_iter().map(count).filter(|(_, n)| *n > 0).collect(),
             late_replies: self.hub().late_replies(),
             tasks: tasks.map(|totals| totals.metrics),

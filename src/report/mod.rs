@@ -16,6 +16,7 @@
 
 pub(crate) mod markdown;
 pub(crate) mod outline;
+mod routes;
 #[cfg(test)]
 pub(crate) mod sample;
 mod schema;
@@ -28,6 +29,7 @@ use phalanx_actors::{coordinator::TaskMetrics, inbox::Counts};
 use schemars::JsonSchema;
 use serde::Serialize;
 
+pub use routes::{BatchSection, RouteSection, SizeSection};
 pub use schema::schema;
 pub use text::WIDTH;
 
@@ -35,7 +37,7 @@ use crate::manifest::Palette;
 use schema::{CountsShape, TaskMetricsShape};
 
 /// The version of the report's form.
-pub const SCHEMA: &str = "phalanx-report/1.1";
+pub const SCHEMA: &str = "phalanx-report/1.2";
 
 /// How a run ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
@@ -81,7 +83,7 @@ pub struct RunReport {
     /// What became of every message.
     #[schemars(with = "CountsShape")]
     pub ledger: Counts,
-    /// The same for each route, direct sends first.
+    /// The same for each route, direct sends first, and its batches.
     pub routes: Vec<RouteSection>,
     /// Why messages were not delivered, those reasons that came up.
     pub reasons: BTreeMap<&'static str, u64>,
@@ -239,17 +241,6 @@ pub struct TroubledAgent {
     pub dropped: u64,
     /// How many messages were overdue before it could handle them.
     pub expired: u64,
-}
-
-/// The ledger of one route.
-#[derive(Debug, Clone, Serialize, JsonSchema)]
-pub struct RouteSection {
-    /// The route.
-    pub route: String,
-    /// Its ledger.
-    #[serde(flatten)]
-    #[schemars(with = "CountsShape")]
-    pub ledger: Counts,
 }
 
 /// The tasks.

@@ -8,7 +8,7 @@ use phalanx_actors::inbox::Counts;
 use serde_json::Value;
 
 use super::{
-    FailedTask, LostAgent, Outcome, RunReport,
+    FailedTask, LostAgent, Outcome, RunReport, routes,
     units::{brief, count, many, took},
 };
 
@@ -224,7 +224,7 @@ fn health(report: &RunReport, blocks: &mut Vec<Block>) {
 }
 
 /// The columns of a ledger; those that are no success stand out when they are not zero.
-fn ledger(counts: &Counts) -> [(&'static str, u64, Tone); 7] {
+pub(super) fn ledger(counts: &Counts) -> [(&'static str, u64, Tone); 7] {
     [
         ("sent", counts.sent, Tone::Plain),
         ("delivered", counts.delivered, Tone::Plain),
@@ -249,18 +249,8 @@ fn messages(report: &RunReport, blocks: &mut Vec<Block>) {
     if report.late_replies > 0 {
         blocks.push(Block::Line(format!("late replies: {}", count(report.late_replies))));
     }
-    if report.routes.len() > 1 {
-        let ledgers: Vec<_> = report.routes.iter().map(|route| ledger(&route.ledger)).collect();
-        // A column of zeros says no more than the whole ledger does.
-        let shown: Vec<usize> =
-            (0..7).filter(|at| *at < 2 || ledgers.iter().any(|ledger| ledger[*at].1 > 0)).collect();
-        let rows = report.routes.iter().zip(&ledgers).map(|(route, ledger)| {
-            let figures = shown.iter().map(|at| brief(ledger[*at].1));
-            (once(route.route.clone()).chain(figures).collect(), Tone::Plain)
-        });
-        let names = ledger(&Counts::default()).map(|(name, ..)| name);
-        table(blocks, columns("route", shown.iter().map(|at| names[*at])), rows.collect());
-    }
+    routes::ledgers(report, blocks);
+    routes::batches(report, blocks);
 }
 
 fn tasks(report: &RunReport, blocks: &mut Vec<Block>) {

@@ -6,9 +6,9 @@ use phalanx_actors::{agent::Timestamp, coordinator::TaskMetrics, inbox::Counts};
 use serde_json::json;
 
 use super::{
-    AgentsSection, FailedTask, HandlerSection, HealthSection, LostAgent, Outcome, PhaseSection,
-    RegistrationSection, RouteSection, RunReport, SCHEMA, StartupSection, StepSection, TasksSection,
-    TroubledAgent,
+    AgentsSection, BatchSection, FailedTask, HandlerSection, HealthSection, LostAgent, Outcome, PhaseSection,
+    RegistrationSection, RouteSection, RunReport, SCHEMA, SizeSection, StartupSection, StepSection,
+    TasksSection, TroubledAgent,
 };
 
 fn not_completed(task: &str, reason: &str) -> FailedTask {
@@ -72,6 +72,21 @@ fn health() -> HealthSection {
     }
 }
 
+fn batches() -> BatchSection {
+    BatchSection {
+        count: 48,
+        messages: 512,
+        mean_size: 10.67,
+        largest_size: 128,
+        sizes: [(1, 11), (4, 20), (8, 15), (128, 2)]
+            .map(|(up_to, batches)| SizeSection { up_to, batches })
+            .into(),
+        delay_p50_us: Some(39),
+        delay_p99_us: Some(6_143),
+        bound: 256,
+    }
+}
+
 /// A report in which every key has a value.
 pub(crate) fn full() -> RunReport {
     let ledger = Counts {
@@ -117,8 +132,8 @@ pub(crate) fn full() -> RunReport {
         health: health(),
         ledger,
         routes: vec![
-            RouteSection { route: "direct".to_owned(), ledger: direct },
-            RouteSection { route: "topic progress".to_owned(), ledger: progress },
+            RouteSection { route: "direct".to_owned(), ledger: direct, batches: None },
+            RouteSection { route: "topic progress".to_owned(), ledger: progress, batches: Some(batches()) },
         ],
         reasons: [("full", 4), ("dropped_oldest", 3), ("expired", 2), ("panicked", 3)].into(),
         late_replies: 2,

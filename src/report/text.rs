@@ -119,7 +119,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::report::{RunReport, sample};
+    use crate::report::{RunReport, SizeSection, sample};
 
     fn widest(text: &str) -> usize {
         text.lines().map(UnicodeWidthStr::width).max().unwrap_or(0)
@@ -164,6 +164,7 @@ mod tests {
         startup.phases[0].phase = text.to_owned();
         startup.critical_path[0].task = text.to_owned();
         report.routes[0].route = text.to_owned();
+        report.routes[1].route = text.to_owned();
         report.handlers[0].name = text.to_owned();
         report.tasks.not_completed[0].reason = text.to_owned();
         report.tasks.results = [(text.to_owned(), text.into())].into();
@@ -181,6 +182,11 @@ mod tests {
             report.routes[0].ledger.sent = figure;
             report.routes[0].ledger.delivered = figure;
             report.routes[0].ledger.pending = figure;
+            let batches = report.routes[1].batches.as_mut().unwrap();
+            (batches.count, batches.messages, batches.bound) = (figure, figure, usize::MAX);
+            (batches.largest_size, batches.delay_p50_us, batches.delay_p99_us) = (1_024, Some(time), Some(time));
+            let size = |up_to| SizeSection { up_to, batches: figure / 16 };
+            batches.sizes = (0..11).map(|class| size(1 << class)).collect();
             let startup = report.startup.as_mut().unwrap();
             startup.phases[0].started_us = Some(time / 2);
             startup.phases[0].ended_us = Some(time);

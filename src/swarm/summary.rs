@@ -96,11 +96,7 @@ pub(super) fn report(
         },
         health: host.health.map(health_section).unwrap_or_default(),
         ledger: host.ledger,
-        routes: host
-            .routes
-            .into_iter()
-            .map(|(route, ledger)| RouteSection { route: route.to_string(), ledger })
-            .collect(),
+        routes: host.routes.into_iter().map(RouteSection::from).collect(),
         reasons: host.reasons,
         late_replies: host.late_replies,
         tasks,

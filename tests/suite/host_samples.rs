@@ -17,6 +17,7 @@ use phalanx::{
     },
     prelude::*,
     report::Outcome,
+    router::RouterStatus,
     swarm::{self, RunOptions, Stop},
 };
 use serde_json::Value;
@@ -120,6 +121,40 @@ fn a_run_in_real_time_tells_what_the_process_uses() {
     let (cpu, keys) = only(real(), EventKind::ResourceUsage, "host.cpu");
     assert_eq!(keys, ["value", "unit", "cpu_us", "window_us"]);
     assert!((0.0..1_000.0).contains(&cpu.value().unwrap()), "{cpu:?}");
+}
+
+#[test]
+fn a_run_tells_what_went_by_each_of_its_routes() {
+    let (direct, keys) = only(real(), EventKind::ThroughputMetric, "host.route");
+    assert_eq!(
+        keys,
+        ["value", "unit", "route", "sent", "delivered", "not_delivered", "batches", "window_us"]
+    );
+    assert_eq!((&direct.data["route"], direct.source.as_str()), (&"direct".into(), "host"));
+    assert_eq!((number(direct, "delivered"), number(direct, "batches")), (30, 0), "tasks are sent directly");
+}
+
+#[test]
+fn in_virtual_time_each_sample_tells_the_routes_and_batches_of_its_own_window() {
+    let body = r#""agents": [{"kind": "ticker", "parameters": {"topic": "t", "every": "1s", "limit": 12}}, {"kind": "counter", "count": 2}],
+        "topics": [{"name": "t", "subscribers": [{"kind": "counter"}]}]"#;
+    let events = trace(true, body);
+    let of_topic = |event: &&Event| event.name == "host.route" && event.data["route"] == "topic t (Notice)";
+    let told: Vec<Vec<u64>> = events
+        .iter()
+        .filter(of_topic)
+        .map(|event| {
+            let keys = ["sent", "delivered", "batches", "largest_batch", "delay_p99_us"];
+            keys.map(|key| number(event, key)).into()
+        })
+        .collect();
+    assert_eq!(told.len(), 3, "{told:?}");
+    let sum = |at: usize| told.iter().map(|figures| figures[at]).sum::<u64>();
+    assert_eq!((sum(0), sum(1), sum(2)), (24, 24, 12), "two for each of twelve ticks");
+    assert!(
+        told.iter().all(|figures| figures[3..] == [1, 0]),
+        "nothing waits where no time passes: {told:?}"
+    );
 }
 
 #[test]
@@ -264,6 +299,46 @@ fn the_time_that_messages_wait_in_inboxes_is_told() {
 }
 
 #[test]
+fn messages_that_wait_for_their_receipts_are_told_as_long_as_they_do() {
+    simulate(true, |host| async move {
+        host.spawn("slow", || Slow(Duration::from_secs(7))).await.unwrap();
+        host.subscribe("jobs", "slow").await.unwrap();
+        let jobs = host.topic::<Job>("jobs").unwrap();
+        let confirmed = jobs.confirm(Job).unwrap();
+        assert_eq!(host.router().message(confirmed.id()).unwrap().delivered, 0);
+        host.sleep(Duration::from_secs(60)).await;
+        let waiting: Vec<_> = named(&host, "host.unconfirmed").await;
+        assert_eq!(waiting.iter().map(|event| event.value()).collect::<Vec<_>>(), [Some(1.0)], "at 5 s");
+        assert_eq!(
+            (waiting[0].kind, &waiting[0].data["unit"]),
+            (EventKind::PerformanceMetric, &"messages".into())
+        );
+        let message = host.router().message(confirmed.id()).unwrap();
+        assert_eq!((message.delivered, message.ended.is_some(), host.router().unconfirmed()), (1, true, 0));
+    });
+}
+
+#[test]
+fn samples_and_programs_that_look_at_the_router_take_nothing_from_each_other() {
+    simulate(true, |host| async move {
+        host.spawn("slow", || Slow(Duration::ZERO)).await.unwrap();
+        host.subscribe("jobs", "slow").await.unwrap();
+        let jobs = host.topic::<Job>("jobs").unwrap();
+        let before = host.router().status();
+        for _ in 0..12 {
+            jobs.publish(Job).unwrap();
+            host.sleep(Duration::from_secs(1)).await;
+            host.router().status();
+        }
+        let route = |status: &RouterStatus| status.route("topic jobs (Job)").unwrap().clone();
+        let rate = route(&host.router().status()).rate_since(&route(&before));
+        assert!((rate - 1.0).abs() < 0.01, "{rate}");
+        let told = named(&host, "host.route").await;
+        assert_eq!(told.iter().map(|event| number(event, "sent")).sum::<u64>(), 10, "by 10 s: {told:?}");
+    });
+}
+
+#[test]
 fn agents_that_crash_are_the_worst_of_a_report() {
     quiet_panics();
     simulate(false, |host| async move {
@@ -390,6 +465,7 @@ fn every_event_on_the_page_is_one_that_the_code_tells() {
         include_str!("../../actors/src/registrar/event.rs"),
         include_str!("../../actors/src/router/event.rs"),
         include_str!("../../src/host/sample.rs"),
+        include_str!("../../src/host/sample/routes.rs"),
         include_str!("../../src/swarm/agents.rs"),
         include_str!("../../src/swarm/world.rs"),
     ];

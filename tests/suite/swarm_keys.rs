@@ -6,7 +6,7 @@ use std::{
 };
 
 use phalanx::{
-    manifest::{Manifest, Variables},
+    manifest::{Manifest, Palette, Variables},
     report::{Outcome, RouteSection, RunReport},
     swarm::{self, Progress, RunOptions, Stop},
 };
@@ -73,6 +73,22 @@ fn name_seed_and_duration_are_in_the_report() {
     assert_eq!((report.name.as_str(), report.seed), ("n", u64::MAX));
     assert_eq!(report.description, "what it is for");
     assert!((90_000_000..91_000_000).contains(&report.duration_us), "{}", report.duration_us);
+}
+
+#[test]
+fn the_batches_of_each_topic_are_in_the_report() {
+    let report = succeeds(
+        r#""agents": [{"kind": "ticker", "count": 3, "parameters": {"topic": "t", "every": "1s", "limit": 4}}, {"kind": "counter", "count": 2}],
+        "topics": [{"name": "t", "subscribers": [{"kind": "counter"}]}]"#,
+    );
+    let topic = route(&report, "t");
+    let batches = topic.batches.as_ref().unwrap();
+    assert_eq!((topic.ledger.delivered, batches.messages), (24, 12), "one arbiter, two recipients");
+    let sizes: u64 = batches.sizes.iter().map(|size| size.batches).sum();
+    assert!(batches.count == sizes && batches.count >= 4, "{batches:?}");
+    assert_eq!((batches.bound, batches.delay_p50_us), (64, Some(0)), "virtual time learns nothing");
+    assert!(report.routes[0].batches.is_none(), "direct sends come in none");
+    assert!(report.to_text(Palette::Plain).contains("in batches"));
 }
 
 #[test]
