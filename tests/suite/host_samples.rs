@@ -324,6 +324,8 @@ fn samples_and_programs_that_look_at_the_router_take_nothing_from_each_other() {
         host.spawn("slow", || Slow(Duration::ZERO)).await.unwrap();
         host.subscribe("jobs", "slow").await.unwrap();
         let jobs = host.topic::<Job>("jobs").unwrap();
+        // Between two samples, so that each is in one window.
+        host.sleep(Duration::from_millis(500)).await;
         let before = host.router().status();
         for _ in 0..12 {
             jobs.publish(Job).unwrap();

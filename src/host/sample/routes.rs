@@ -181,7 +181,7 @@ impl RouteWindow {
         // Nobody knows how much of what was joined has been told.
         let is_told = is_known || !route.is_joined;
         let batches = mark.batches.since(&earlier);
-        Some((true, is_told.then(|| Busy { name: route.name, number, flow, batches })))
+        Some((true, is_told.then_some(Busy { name: route.name, number, flow, batches })))
     }
 }
 
