@@ -89,7 +89,7 @@ impl dyn Findings + '_ {
         text::render(&self.blocks().0, WIDTH, palette)
     }
 
-    /// The page as Markdown with GitHub's tables; the same content as [`to_text`](Self::to_text).
+    /// The page as Markdown with GitHub's tables; the same content as `to_text`.
     pub fn to_markdown(&self) -> String {
         markdown::render(&self.blocks().0)
     }
