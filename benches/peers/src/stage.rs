@@ -5,7 +5,7 @@
 //!                          publish, wait while the window is full, wait for the last
 //! ```
 //!
-//! **Invariant.** What [`perform`] answers was handled in full: for each topic, count and sum of the tallies are exactly
+//! **Invariant.** What `perform` answers was handled in full: for each topic, count and sum of the tallies are exactly
 //! what was published times the agents, before the work begins and after it ends.
 
 use std::{
