@@ -65,7 +65,7 @@ pub(crate) enum Body<A: Agent> {
     },
 }
 
-/// When an entry came in, for the first [`SAMPLED`] of an agent and one in so many of the others, \[us\] since the host's
+/// When an entry came in, for some of the first of an agent and one in [`SAMPLED`] of the others, \[us\] since the host's
 /// start modulo 2^32, and even; odd when it was not its turn among one in so many; 0 for the others.
 pub(crate) type Stamp = u32;
 

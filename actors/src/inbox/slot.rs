@@ -283,7 +283,9 @@ impl<A: Agent> Inbox<A> {
         let entries = local.entries.get();
         local.entries.set(entries.wrapping_add(1));
         let is_regular = entries.is_multiple_of(SAMPLED);
-        if is_regular || entries < SAMPLED || self.gauge.is_watched() {
+        // Of the first ones enough to know a new agent soon; each costs some looks at the clock.
+        let is_early = entries < 8 || (entries < SAMPLED && entries.is_power_of_two());
+        if is_regular || is_early || self.gauge.is_watched() {
             match &mut body {
                 Body::One { stamp, .. } | Body::Many { stamp, .. } => *stamp = self.stamp(is_regular),
             }

@@ -62,11 +62,16 @@ impl Tally {
     #[inline]
     pub(crate) fn delivered(&self, position: u32, from: u16, until: u16) {
         self.marks.take(position, from, until);
-        for (at, left) in (from..).zip(&self.left[usize::from(from)..usize::from(until)]) {
+        let lefts = &self.left[usize::from(from)..usize::from(until)];
+        // Without a call in it, so that several are counted at once.
+        let mut is_last = false;
+        for left in lefts {
             left.set(left.get() - 1);
-            if left.get() == 0 {
-                self.end(at);
-            }
+            is_last |= left.get() == 0;
+        }
+        if is_last {
+            // None was at zero before, for each recipient comes once.
+            (from..).zip(lefts).filter(|(_, left)| left.get() == 0).for_each(|(at, _)| self.end(at));
         }
     }
 
