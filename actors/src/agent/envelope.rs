@@ -345,7 +345,7 @@ impl<A: Agent> Accept<A> {
             run: |batch, at, agent, context, stint| {
                 run::<M>(batch, at, stint, |held, stint| {
                     let message = match held {
-                        Passed::Original(batch, at) => batch.parcels[usize::from(at)].message.clone(),
+                        Passed::Original(batch, at) => batch.copy(at),
                         Passed::Rewritten(parcel) => parcel.message,
                     };
                     let response = agent.handle(message, context);

@@ -5,6 +5,7 @@
 mod adopted;
 mod card;
 mod confirming;
+mod delivery;
 pub(crate) mod envelope;
 mod intervention;
 mod lifecycle;
@@ -18,6 +19,8 @@ mod topic;
 pub use adopted::{Adopted, Adoption, Forwarded};
 pub use card::{Agent, Card, Listing, Location};
 pub(crate) use confirming::{ConfirmedBy, Confirming, Mark, Marks, Rows};
+pub(crate) use delivery::Batch;
+pub use delivery::Delivery;
 pub(crate) use envelope::{
     Accept, Direct, Ended, Envelope, Lost, Reply, Stint, Unfinished, lost_message, lost_parcel,
 };
@@ -25,8 +28,7 @@ pub use envelope::{ByDelivery, ByValue};
 pub(crate) use intervention::Shown;
 pub use intervention::{Intervention, Interventions, Objection, Passage, Verdict};
 pub use lifecycle::{ExitReason, Lifecycle, LifecycleChange, Me, Terminated};
-pub(crate) use meta::Batch;
-pub use meta::{Delivery, Lane, MessageId, Meta, Parcel, TraceContext};
+pub use meta::{Lane, MessageId, Meta, Parcel, TraceContext};
 pub use name::{AgentId, Capability, GroupName, InvalidName, Kind, MAX_NAME_BYTES, TaskId};
 pub use outcome::{AskError, Column, Reason, Refused, short_type_name};
 pub use priority::{Priority, UnknownPriority};

@@ -109,9 +109,14 @@ pub struct ArbiterPort {
     /// Its position among those of the host, and the start of the host's clock.
     place: OnceLock<(usize, Instant)>,
     log: Mutex<Log>,
-    in_transit: [AtomicUsize; 2],
+    /// How many parcels were ever appended to each log; written while it is held.
+    appended: [AtomicUsize; 2],
+    /// How many of them have reached their inboxes.
+    arrived: [AtomicUsize; 2],
     doorbell: AtomicWaker,
     room: Notify,
+    /// How many wait for room.
+    waiting: AtomicUsize,
     waits: [AtomicU64; 2],
 }
 
@@ -124,6 +129,22 @@ pub struct Waits {
     pub total_us: u64,
 }
 
+/// Somebody who waits for room, counted as long as this lives.
+struct Waiting<'a>(&'a AtomicUsize);
+
+impl<'a> Waiting<'a> {
+    fn new(count: &'a AtomicUsize) -> Self {
+        count.fetch_add(1, Ordering::SeqCst);
+        Self(count)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
 /// How many items may be in transit to one arbiter before senders are refused.
 pub(crate) const PORT_CAPACITY: usize = 65_536;
 
@@ -134,9 +155,11 @@ impl ArbiterPort {
             owner: ThreadToken::current(),
             place: OnceLock::new(),
             log: Mutex::default(),
-            in_transit: [AtomicUsize::new(0), AtomicUsize::new(0)],
+            appended: Default::default(),
+            arrived: Default::default(),
             doorbell: AtomicWaker::new(),
             room: Notify::new(),
+            waiting: AtomicUsize::new(0),
             waits: Default::default(),
         })
     }
@@ -181,7 +204,14 @@ impl ArbiterPort {
     /// How many items, each parcel counted, of the lane's class have not reached their inboxes.
     #[inline]
     pub(crate) fn in_transit(&self, lane: Lane) -> usize {
-        self.in_transit[usize::from(lane.is_express())].load(Ordering::Acquire)
+        self.in_transit_of(usize::from(lane.is_express()))
+    }
+
+    /// What has arrived is read first, so that it is never more than what was appended.
+    #[inline]
+    fn in_transit_of(&self, class: usize) -> usize {
+        let arrived = self.arrived[class].load(Ordering::SeqCst);
+        self.appended[class].load(Ordering::Acquire).wrapping_sub(arrived)
     }
 
     /// Whether another item of this lane may be appended now.
@@ -192,6 +222,11 @@ impl ArbiterPort {
 
     /// Waits until another item of this lane may be appended.
     pub(crate) async fn wait_for_room(&self, lane: Lane) {
+        if self.has_room(lane) {
+            return;
+        }
+        // Either this sees what arrives from now on, or `arrived` sees that somebody waits.
+        let _waiting = Waiting::new(&self.waiting);
         loop {
             let room = self.room.notified();
             tokio::pin!(room);
@@ -229,6 +264,10 @@ impl ArbiterPort {
                 Some(PortItem::Published(last))
                     if last.lane == lane && last.parcels.len() < BATCH && Arc::ptr_eq(&last.to, to) =>
                 {
+                    if last.parcels.len() == 1 {
+                        // More will come: grow once.
+                        last.parcels.reserve_exact(BATCH - 1);
+                    }
                     last.parcels.push(parcel);
                 }
                 _ => {
@@ -257,8 +296,10 @@ impl ArbiterPort {
             }
             let was_empty = log.express.is_empty() && log.regular.is_empty();
             let list = if lane.is_express() { &mut log.express } else { &mut log.regular };
-            let added = add(list, what, self.in_transit[class].load(Ordering::Relaxed));
-            self.in_transit[class].fetch_add(added, Ordering::AcqRel);
+            let added = add(list, what, self.in_transit_of(class));
+            // Who holds the log writes alone.
+            let appended = self.appended[class].load(Ordering::Relaxed);
+            self.appended[class].store(appended.wrapping_add(added), Ordering::Release);
             was_empty
         };
         if was_empty {
@@ -311,7 +352,7 @@ impl ArbiterPort {
     /// Swaps out only what waits in the express log.
     pub(crate) fn swap_out_express(&self, express: &mut Vec<PortItem>) {
         debug_assert!(express.is_empty());
-        if self.in_transit[1].load(Ordering::Acquire) > 0 {
+        if self.in_transit_of(1) > 0 {
             let mut log = self.log.lock().unwrap_or_else(PoisonError::into_inner);
             std::mem::swap(&mut log.express, express);
         }
@@ -319,8 +360,9 @@ impl ArbiterPort {
 
     /// Notes that items have reached their inboxes.
     pub(crate) fn arrived(&self, express: bool, items: usize) {
-        let before = self.in_transit[usize::from(express)].fetch_sub(items, Ordering::AcqRel);
-        if before >= PORT_CAPACITY && before - items < PORT_CAPACITY {
+        let class = usize::from(express);
+        self.arrived[class].fetch_add(items, Ordering::SeqCst);
+        if self.waiting.load(Ordering::SeqCst) > 0 && self.in_transit_of(class) < PORT_CAPACITY {
             self.room.notify_waiters();
         }
     }

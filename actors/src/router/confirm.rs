@@ -177,7 +177,11 @@ impl<M: Message + Send + Sync + 'static> Publisher<M> {
     ///
     /// # Errors
     /// As [`Publisher::confirm`].
-    pub fn confirm_with(&self, message: M, options: ConfirmOptions) -> Result<Confirmed, ConfirmError<M>> {
+    pub fn confirm_with(
+        &self,
+        mut message: M,
+        options: ConfirmOptions,
+    ) -> Result<Confirmed, ConfirmError<M>> {
         let RouteCell { hub, route, history, courier, .. } = &*self.cell;
         let name = || route.name.clone();
         match courier.has_room() {
@@ -190,10 +194,18 @@ impl<M: Message + Send + Sync + 'static> Publisher<M> {
         }
         let at = hub.now();
         let by = Some(at.plus(options.ttl));
-        let cleared = self.clear(message, options.send.clone(), false, by).map_err(ConfirmError::Refused)?;
-        let mut kept = history.lock();
-        let admitted = self.admit(cleared, false).map_err(ConfirmError::Refused)?;
-        let Admitted { meta, message, snapshot, chosen } = admitted;
+        let meta = match self.clear(&mut message, options.send.clone(), false, by) {
+            Ok(meta) => meta,
+            Err(turned) => return Err(ConfirmError::Refused(self.turn(turned, message))),
+        };
+        let kept = history.lock();
+        let Admitted { snapshot, chosen } = match self.admit(&meta, &message, false) {
+            Ok(admitted) => admitted,
+            Err(turned) => {
+                drop(kept);
+                return Err(ConfirmError::Refused(self.turn(turned, message)));
+            }
+        };
         if snapshot.total + chosen.len() == 0 {
             return Err(ConfirmError::Nobody { route: name(), message });
         }
@@ -224,8 +236,7 @@ impl<M: Message + Send + Sync + 'static> Publisher<M> {
         for Part { arbiter, to } in &parts {
             refused.extend(hub.ports()[*arbiter].publish(lane, to, parcel.clone()));
         }
-        let gone = kept.as_mut().map(|kept| kept.keep(lane, deadline, parcel));
-        drop(kept);
+        let gone = kept.map(|mut kept| kept.keep(lane, deadline, parcel));
         drop(gone);
         refused.into_iter().for_each(PortItem::abandon);
         if is_closed {

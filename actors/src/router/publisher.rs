@@ -35,13 +35,19 @@ pub(crate) struct RouteCell {
     pub(crate) courier: Arc<Courier>,
 }
 
-/// A message that was counted as sent, and to whom it goes.
-pub(super) struct Admitted<M> {
-    pub(super) meta: Meta,
-    pub(super) message: M,
+/// To whom a message goes that was counted as sent.
+pub(super) struct Admitted {
     pub(super) snapshot: Guard<Arc<Snapshot>>,
     /// Those with predicates who want it, by position.
     pub(super) chosen: Vec<usize>,
+}
+
+/// Why a message does not go out.
+pub(super) enum Turned {
+    /// It was not taken, and is the caller's as before.
+    Away(Reason),
+    /// An intervention dropped it.
+    Dropped(Meta, Objection),
 }
 
 /// A publication that was accepted.
@@ -143,6 +149,7 @@ impl<M: Message + Send + Sync + 'static> Publisher<M> {
     /// # Errors
     /// [`PublishError`] when recipients that make their publishers wait are full, too much is in transit, or there are agents
     /// whom it is for but none of them accepts the type of the message.
+    #[inline]
     pub fn publish(&self, message: M) -> Result<Published, PublishError<M>> {
         self.publish_with(message, SendOptions::new())
     }
@@ -151,6 +158,7 @@ impl<M: Message + Send + Sync + 'static> Publisher<M> {
     ///
     /// # Errors
     /// As [`Publisher::publish`].
+    #[inline]
     pub fn publish_with(&self, message: M, options: SendOptions) -> Result<Published, PublishError<M>> {
         self.publish_now(message, options, false)
     }
@@ -171,17 +179,29 @@ impl<M: Message + Send + Sync + 'static> Publisher<M> {
 
     /// With `waits`, the message comes back uncounted while there is no room; interventions see it again only when others
     /// took the room between two looks.
+    ///
+    /// The message is moved once, into its parcel: a large one is copied by each move.
+    #[inline]
     fn publish_now(
         &self,
-        message: M,
+        mut message: M,
         options: SendOptions,
         waits: bool,
     ) -> Result<Published, PublishError<M>> {
         let RouteCell { hub, history, .. } = &*self.cell;
-        let cleared = self.clear(message, options, waits, None)?;
+        let meta = match self.clear(&mut message, options, waits, None) {
+            Ok(meta) => meta,
+            Err(turned) => return Err(self.turn(turned, message)),
+        };
         // From here on nothing of the user's but predicates runs until the history is free again.
-        let mut kept = history.lock();
-        let Admitted { meta, message, snapshot, chosen } = self.admit(cleared, waits)?;
+        let kept = history.lock();
+        let Admitted { snapshot, chosen } = match self.admit(&meta, &message, waits) {
+            Ok(admitted) => admitted,
+            Err(turned) => {
+                drop(kept);
+                return Err(self.turn(turned, message));
+            }
+        };
         let recipients = snapshot.total + chosen.len();
         let (lane, deadline) = (meta.lane(), meta.deadline());
         let parcel: Shared = Arc::new(Parcel { meta, message });
@@ -196,75 +216,79 @@ impl<M: Message + Send + Sync + 'static> Publisher<M> {
                 refused.extend(hub.ports()[part.arbiter].publish(lane, &part.to, parcel.clone()));
             }
         }
-        let gone = kept.as_mut().map(|kept| kept.keep(lane, deadline, parcel));
-        drop(kept);
+        // What makes way is dropped when the history is free again.
+        let gone = kept.map(|mut kept| kept.keep(lane, deadline, parcel));
         drop(gone);
         refused.into_iter().for_each(PortItem::abandon);
         Ok(Published { recipients })
     }
 
-    /// What a message goes through before anything of the route is held: its meta data, and the interventions.
+    /// What a message goes through before anything of the route is held: it gets its meta data, and the interventions see it.
     #[inline]
     pub(super) fn clear(
         &self,
-        mut message: M,
+        message: &mut M,
         options: SendOptions,
         waits: bool,
         by: Option<Timestamp>,
-    ) -> Result<(Meta, M), PublishError<M>> {
+    ) -> Result<Meta, Turned> {
         let RouteCell { hub, route, snapshot, .. } = &*self.cell;
         {
             let snapshot = snapshot.load();
             if snapshot.total + snapshot.selective.len() == 0 && self.cell.is_misdirected() {
-                return Err(self.refuse(Reason::NotAccepted, None, Some(message)));
+                return Err(Turned::Away(Reason::NotAccepted));
             }
             if waits && self.is_congested(options.lane(), &snapshot) {
-                return Err(self.refuse(Reason::Congested, None, Some(message)));
+                return Err(Turned::Away(Reason::Congested));
             }
         }
         let meta = options.stamp(hub, hub.writer(), by);
         if !hub.interventions.is_empty() {
-            let shown = Shown::Owned(&mut message);
-            let mut passage = Passage::new(None, Some(&route.name), &meta, shown);
+            let mut passage = Passage::new(None, Some(&route.name), &meta, Shown::Owned(message));
             if let Err(objection) = hub.interventions.outbound(&mut passage) {
-                self.drop_for(&objection, Arc::new(Parcel { meta, message }));
-                return Err(self.refuse(Reason::Intervened, Some(objection), None));
+                return Err(Turned::Dropped(meta, objection));
             }
         }
-        Ok((meta, message))
+        Ok(meta)
     }
 
     /// Looks who gets a message, and counts it as sent to them.
     #[inline]
-    pub(super) fn admit(
-        &self,
-        (meta, message): (Meta, M),
-        waits: bool,
-    ) -> Result<Admitted<M>, PublishError<M>> {
+    pub(super) fn admit(&self, meta: &Meta, message: &M, waits: bool) -> Result<Admitted, Turned> {
         let RouteCell { hub, route, snapshot, .. } = &*self.cell;
         let snapshot = snapshot.load();
         let is_congested = self.is_congested(meta.lane(), &snapshot);
         if waits && is_congested {
             // Others were quicker since the look before.
-            return Err(self.refuse(Reason::Congested, None, Some(message)));
+            return Err(Turned::Away(Reason::Congested));
         }
-        let chosen = if snapshot.selective.is_empty() { Vec::new() } else { snapshot.choose(&message) };
+        let chosen = if snapshot.selective.is_empty() { Vec::new() } else { snapshot.choose(message) };
         let (writer, recipients) = (hub.writer(), (snapshot.total + chosen.len()) as u64);
         route.ledger.sent(writer, recipients);
         if is_congested {
             route.ledger.lost(writer, Reason::Congested, recipients);
             hub.settled();
-            return Err(self.refuse(Reason::Congested, None, Some(message)));
+            return Err(Turned::Away(Reason::Congested));
         }
-        Ok(Admitted { meta, message, snapshot, chosen })
+        Ok(Admitted { snapshot, chosen })
     }
 
-    fn refuse(&self, reason: Reason, objection: Option<Objection>, message: Option<M>) -> PublishError<M> {
-        PublishError { route: self.cell.route.name.clone(), reason, objection, message }
+    /// What becomes of a message that does not go out.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn turn(&self, turned: Turned, message: M) -> PublishError<M> {
+        let route = self.cell.route.name.clone();
+        match turned {
+            Turned::Away(reason) => PublishError { route, reason, objection: None, message: Some(message) },
+            Turned::Dropped(meta, objection) => {
+                self.drop_for(&objection, Arc::new(Parcel { meta, message }));
+                let reason = Reason::Intervened;
+                PublishError { route, reason, objection: Some(objection), message: None }
+            }
+        }
     }
 
     /// Accounts for a message that an intervention dropped, for each of those who would have got it: a dead letter each.
-    #[cold]
     fn drop_for(&self, objection: &Objection, parcel: Arc<Parcel<M>>) {
         let RouteCell { hub, route, snapshot, .. } = &*self.cell;
         let snapshot = snapshot.load_full();

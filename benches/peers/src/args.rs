@@ -7,7 +7,7 @@ use clap::Parser;
 use crate::{
     page,
     peers::{self, Kind, Peer},
-    work::{self, Payload, Setting},
+    work::{self, Pace, Payload, Setting},
 };
 
 /// Compares phalanx's multicast with other actor runtimes and channels, side by side in one run.
@@ -21,8 +21,8 @@ use crate::{
                   2 wrong arguments."
 )]
 pub(crate) struct Args {
-    /// Short rounds, all within about a minute, and 100,000 agents with one payload alone: for a look, not for figures to
-    /// quote
+    /// Short rounds, all within about a minute, and 100,000 agents with one payload and steady streams alone: for a look, not
+    /// for figures to quote
     #[arg(long)]
     pub(crate) quick: bool,
 
@@ -92,10 +92,13 @@ impl Args {
         };
         let mut settings = work::picked(&works);
         if self.quick {
-            // The crowds that take the longest, with one payload.
+            // Of the crowds that take the longest, one work.
             settings.retain(|setting| {
                 setting.crowd.agents <= 1_000 || setting.payload == Payload::Shared1024 || !works.is_empty()
             });
+            for setting in settings.iter_mut().filter(|setting| setting.crowd.agents > 1_000) {
+                setting.works.retain(|work| work.pace == Pace::Steady || !works.is_empty());
+            }
         }
         Ok(Plan { settings, peers: peers::ALL.into_iter().filter(is_asked).collect() })
     }
@@ -126,9 +129,12 @@ mod tests {
     }
 
     #[test]
-    fn a_quick_look_leaves_out_one_payload_of_the_largest_crowd_unless_it_is_asked_for() {
+    fn a_quick_look_does_one_work_of_the_largest_crowd_unless_others_are_asked_for() {
         let quick = plan(&["--quick"]).expect("nothing is wrong");
         assert_eq!(quick.settings.len() + 1, work::settings().len());
+        let largest =
+            quick.settings.iter().find(|setting| setting.crowd.agents > 1_000).expect("there is one");
+        assert_eq!(largest.works.len(), 1);
         let asked = plan(&["--quick", "--only", "to 100,000, 16 B"]).expect("nothing is wrong");
         assert_eq!(asked.settings.len(), 1);
     }

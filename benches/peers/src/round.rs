@@ -32,7 +32,7 @@ impl Effort {
     pub(crate) const FULL: Self =
         Self { rounds: 7, budget: Duration::from_millis(250), lone: 300, fills_windows: true };
     pub(crate) const QUICK: Self =
-        Self { rounds: 3, budget: Duration::from_millis(20), lone: 30, fills_windows: false };
+        Self { rounds: 3, budget: Duration::from_millis(12), lone: 15, fills_windows: false };
 }
 
 /// What one peer did in all rounds of a work.
@@ -137,8 +137,8 @@ fn calibrate(child: &mut Child, pace: Pace, effort: Effort) -> Result<Order, Str
             return Ok(Order { publications: effort.lone, window: None });
         }
     };
-    // Beyond the caches a window takes most peers long, and its length makes no difference to them.
-    let is_long = child.crowd.agents > 1_000 && !matches!(child.peer.kind(), Kind::Phalanx | Kind::Floor);
+    // A window takes most peers long where there are many agents, and its length makes no difference to them.
+    let is_long = child.crowd.agents >= 1_000 && !matches!(child.peer.kind(), Kind::Phalanx | Kind::Floor);
     let least = if effort.fills_windows || !is_long { window } else { 1 };
     let mut publications = least;
     loop {

@@ -1,0 +1,211 @@
+//! [`Delivery`]: a message as its recipients share it; [`Batch`]: the messages that one arbiter's recipients share.
+
+use std::{
+    cell::OnceCell,
+    fmt,
+    mem::needs_drop,
+    ops::Deref,
+    panic::{AssertUnwindSafe, catch_unwind},
+    rc::Rc,
+    sync::Arc,
+    time::Duration,
+};
+
+use actix::Message;
+
+use super::{AgentId, Meta, Parcel, Timestamp};
+
+/// What is due later than this is looked at once for each run of an agent's messages: a run ends after far less, unless a
+/// handler blocks its thread for that long.
+const SOON: Duration = Duration::from_secs(1);
+
+/// Parcels that one arbiter's agents share.
+pub(crate) struct Batch<M> {
+    pub(crate) parcels: Vec<Arc<Parcel<M>>>,
+    /// When the first of them is overdue, if any may be.
+    earliest: Option<Timestamp>,
+    /// Small messages side by side, for those who take them by value; nothing where they are not kept so.
+    copies: OnceCell<Option<Box<[M]>>>,
+}
+
+/// Messages up to this size are copied side by side [bytes].
+const SMALL: usize = 64;
+
+impl<M> Batch<M> {
+    pub(crate) fn new(parcels: Vec<Arc<Parcel<M>>>) -> Self {
+        let earliest = parcels.iter().filter_map(|parcel| parcel.meta.deadline()).min();
+        Self { parcels, earliest, copies: OnceCell::new() }
+    }
+
+    /// Whether any of them may be overdue soon; then the clock is looked at before each.
+    #[inline]
+    pub(crate) fn may_expire(&self, now: impl FnOnce() -> Timestamp) -> bool {
+        self.earliest.is_some_and(|earliest| now().plus(SOON) > earliest)
+    }
+}
+
+impl<M: Clone> Batch<M> {
+    /// A copy of the message at a position.
+    ///
+    /// Small messages without a destructor are copied from a copy of them all: a parcel lies where its publisher made it, so
+    /// each is a cache line of its own for each recipient.
+    #[inline]
+    pub(crate) fn copy(&self, at: u16) -> M {
+        if !needs_drop::<M>()
+            && size_of::<M>() <= SMALL
+            && let Some(copies) = self.copies.get_or_init(|| self.copy_all())
+        {
+            return copies[usize::from(at)].clone();
+        }
+        self.parcels[usize::from(at)].message.clone()
+    }
+
+    /// A message whose copying panics is to fail when it is its turn, so there are no copies of its batch.
+    #[inline(never)]
+    fn copy_all(&self) -> Option<Box<[M]>> {
+        if self.parcels.len() == 1 {
+            return None;
+        }
+        let copies = || self.parcels.iter().map(|parcel| parcel.message.clone()).collect();
+        catch_unwind(AssertUnwindSafe(copies)).ok()
+    }
+}
+
+enum Held<M> {
+    Single(Arc<Parcel<M>>),
+    Batched(Rc<Batch<M>>, u16),
+}
+
+/// A message as it was delivered: the payload, shared with every other recipient, and its [`Meta`].
+///
+/// An agent that implements `Handler<Delivery<M>>` instead of `Handler<M>` pays for no copy of the payload: recipients
+/// on one arbiter share the batch without atomic counts. It derefs to the message.
+///
+/// # Examples
+/// ```
+/// use actix::prelude::*;
+/// use phalanx_actors::agent::{Agent, Card, Delivery};
+///
+/// #[derive(Message)]
+/// #[rtype(result = "()")]
+/// struct Frame { pixels: [u8; 1024] }
+///
+/// #[derive(Default)]
+/// struct Viewer { bytes: usize }
+/// impl Actor for Viewer { type Context = Context<Self>; }
+/// impl Supervised for Viewer {}
+/// impl Handler<Delivery<Frame>> for Viewer {
+///     type Result = ();
+///     fn handle(&mut self, frame: Delivery<Frame>, _: &mut Context<Self>) {
+///         self.bytes += frame.pixels.len();
+///     }
+/// }
+/// impl Agent for Viewer {
+///     fn card(&self) -> Card<Self> { Card::new().accepts_delivery::<Frame>() }
+/// }
+/// ```
+pub struct Delivery<M>(Held<M>);
+
+impl<M> Delivery<M> {
+    pub(crate) fn single(parcel: Arc<Parcel<M>>) -> Self {
+        Self(Held::Single(parcel))
+    }
+
+    #[inline]
+    pub(crate) fn batched(batch: &Rc<Batch<M>>, at: u16) -> Self {
+        Self(Held::Batched(Rc::clone(batch), at))
+    }
+
+    fn held(&self) -> &Arc<Parcel<M>> {
+        match &self.0 {
+            Held::Single(parcel) => parcel,
+            Held::Batched(batch, at) => &batch.parcels[usize::from(*at)],
+        }
+    }
+
+    /// What travels with the message: sender, id, lane, deadline, attempt and trace.
+    pub fn meta(&self) -> &Meta {
+        &self.held().meta
+    }
+
+    /// Who sent it, where the sender said so.
+    pub fn sender(&self) -> Option<&AgentId> {
+        self.meta().sender()
+    }
+
+    /// The payload and its meta data in a form that may leave the arbiter.
+    pub fn share(&self) -> Arc<Parcel<M>> {
+        Arc::clone(self.held())
+    }
+}
+
+impl<M> Clone for Delivery<M> {
+    fn clone(&self) -> Self {
+        Self(match &self.0 {
+            Held::Single(parcel) => Held::Single(parcel.clone()),
+            Held::Batched(batch, at) => Held::Batched(batch.clone(), *at),
+        })
+    }
+}
+
+impl<M> Deref for Delivery<M> {
+    type Target = M;
+    fn deref(&self) -> &M {
+        &self.held().message
+    }
+}
+
+impl<M: fmt::Debug> fmt::Debug for Delivery<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Delivery").field("meta", self.meta()).field("message", &**self).finish()
+    }
+}
+
+impl<M: Message> Message for Delivery<M> {
+    type Result = M::Result;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::agent::{Lane, MessageId};
+
+    fn batch<M>(messages: impl IntoIterator<Item = M>) -> Batch<M> {
+        let parcel =
+            |message| Arc::new(Parcel { meta: Meta::new(MessageId(1), Lane::Normal, None), message });
+        Batch::new(messages.into_iter().map(parcel).collect())
+    }
+
+    #[test]
+    fn small_messages_lie_side_by_side_and_those_that_own_something_do_not() {
+        let small = batch([3_u8, 5, 7]);
+        assert_eq!([0, 1, 2].map(|at| small.copy(at)), [3, 5, 7]);
+        assert_eq!(small.copies.get(), Some(&Some(vec![3, 5, 7].into_boxed_slice())));
+        let owner = batch(["a", "b"].map(String::from));
+        assert_eq!(owner.copy(1), "b");
+        assert!(owner.copies.get().is_none());
+        let large = batch([[1_u8; SMALL + 1]; 2]);
+        assert_eq!(large.copy(1), [1; SMALL + 1]);
+        assert!(large.copies.get().is_none());
+        let alone = batch([9_u8]);
+        assert_eq!((alone.copy(0), alone.copies.get()), (9, Some(&None)));
+    }
+
+    #[derive(Debug, PartialEq, Eq)]
+    struct Thirteenth(u8);
+
+    impl Clone for Thirteenth {
+        fn clone(&self) -> Self {
+            assert_ne!(self.0, 13, "unlucky");
+            Self(self.0)
+        }
+    }
+
+    #[test]
+    fn a_message_that_panics_when_it_is_copied_spoils_no_other() {
+        let batch = batch([12, 13, 14].map(Thirteenth));
+        assert_eq!(batch.copy(0), Thirteenth(12));
+        assert!(catch_unwind(AssertUnwindSafe(|| batch.copy(1))).is_err());
+        assert_eq!(batch.copy(2), Thirteenth(14));
+    }
+}
