@@ -30,7 +30,8 @@ pub struct AgentOptions {
     pub group: Option<GroupName>,
     /// Which arbiter runs it, counted from 0; by default they take turns.
     pub arbiter: Option<usize>,
-    /// How urgent its registration is.
+    /// How urgent its registration is; and, unless it is normal, how much the agent is preferred where one of many is chosen
+    /// by priority, whatever its card says.
     pub priority: Priority,
     /// Capabilities beyond those on its card.
     pub capabilities: Vec<Capability>,
@@ -398,7 +399,7 @@ impl Drop for Unregistered<'_> {
 
 /// What the options add to a card.
 fn amendment<A: Agent>(options: &AgentOptions) -> impl Fn(Card<A>) -> Card<A> + Send + Sync + 'static {
-    let AgentOptions { capabilities, metadata, location, group, .. } = options.clone();
+    let AgentOptions { capabilities, metadata, location, group, priority, .. } = options.clone();
     move |mut card| {
         for capability in &capabilities {
             card = card.offers(capability);
@@ -408,6 +409,9 @@ fn amendment<A: Agent>(options: &AgentOptions) -> impl Fn(Card<A>) -> Card<A> + 
         }
         if let Some((latitude, longitude)) = location {
             card = card.at(latitude, longitude);
+        }
+        if priority != Priority::default() {
+            card = card.priority(priority);
         }
         if let Some(group) = &group {
             card = card.in_group(group);

@@ -18,6 +18,7 @@ use petgraph::{
     graph::{DiGraph, NodeIndex},
     visit::EdgeRef,
 };
+use phalanx_actors::agent::{TopicFilter, TopicName};
 use wildmatch::WildMatch;
 
 use super::{
@@ -33,6 +34,9 @@ const MAX_EDGES: usize = 1_000_000;
 
 /// The most agent entries whose ids carry an index.
 const MAX_TEMPLATES: usize = 500;
+
+/// The most topics that are patterns.
+const MAX_PATTERNS: usize = 500;
 
 /// Runs all checks over what was read.
 pub(super) fn check(cx: &mut Decoder<'_>) {
@@ -147,8 +151,20 @@ fn unknown_reference<'m>(
 }
 
 fn references(cx: &mut Decoder<'_>, marks: &Marks) {
-    let topics: HashSet<&str> = marks.topics.iter().map(|topic| topic.value.as_str()).collect();
-    for used in marks.topics_used.iter().filter(|used| !topics.contains(used.value.as_str())) {
+    let (patterns, topics): (Vec<_>, Vec<_>) =
+        marks.topics.iter().map(|topic| &topic.value).partition(|topic| topic.topic().is_none());
+    if patterns.len() > MAX_PATTERNS {
+        let pattern = marks.topics.iter().filter(|topic| topic.value.topic().is_none()).nth(MAX_PATTERNS);
+        let message = format!("this is the {}st topic that is a pattern", MAX_PATTERNS + 1);
+        let span = pattern.map_or(0..0, |pattern| pattern.span.clone());
+        cx.fault(Code::TooLarge, span, message, "use one that matches more");
+        return;
+    }
+    let topics: HashSet<&str> = topics.into_iter().map(TopicFilter::as_str).collect();
+    let is_known = |used: &TopicName| {
+        topics.contains(used.as_str()) || patterns.iter().any(|pattern| pattern.matches(used))
+    };
+    for used in marks.topics_used.iter().filter(|used| !is_known(&used.value)) {
         let known = marks.topics.iter().map(|topic| topic.value.as_str());
         unknown_reference(cx, marks, section::TOPICS, used, known);
     }

@@ -412,6 +412,29 @@ impl<'n> Fields<'n> {
         self.take(key).map_or(Some(default), |at| cx.real(at, least, most))
     }
 
+    /// The one that is there of some keys that exclude each other.
+    pub(super) fn one_of(
+        &mut self,
+        cx: &mut Decoder<'_>,
+        keys: &[&'static str],
+    ) -> Option<(&'static str, At<'n>)> {
+        let found: Vec<_> = keys.iter().filter_map(|key| Some((*key, self.take(key)?))).collect();
+        match found.as_slice() {
+            [one] => Some(*one),
+            [] => {
+                let at = self.object.range.start;
+                let message = format!("{} has none of the keys {}", self.what, list(keys));
+                cx.fault(Code::MissingField, at..at + 1, message, "add one of them");
+                None
+            }
+            [(first, _), .., (second, at)] => {
+                let message = format!("{} has both `{first}` and `{second}`", self.what);
+                cx.fault(Code::Conflict, at.span(), message, "keep one of them");
+                None
+            }
+        }
+    }
+
     /// Notes every key that was not asked for.
     pub(super) fn close(self, cx: &mut Decoder<'_>) {
         for property in &self.object.properties {

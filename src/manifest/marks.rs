@@ -7,7 +7,7 @@ use std::{fmt::Display, hash::Hash, path::PathBuf};
 
 use indexmap::IndexMap;
 use phalanx_actors::{
-    agent::{AgentId, Capability, GroupName, TaskId, TopicName},
+    agent::{AgentId, Capability, GroupName, TaskId, TopicFilter, TopicName},
     initializer::Phase,
 };
 
@@ -85,7 +85,7 @@ pub(super) struct Marks {
     pub(super) tasks: Vec<TaskMark>,
     pub(super) agents: Vec<AgentMark>,
     pub(super) groups: Vec<GroupMark>,
-    pub(super) topics: Vec<Spanned<TopicName>>,
+    pub(super) topics: Vec<Spanned<TopicFilter>>,
     pub(super) handlers: Vec<Spanned<String>>,
     pub(super) topics_used: Vec<Spanned<TopicName>>,
     pub(super) groups_used: Vec<Spanned<GroupName>>,
@@ -96,6 +96,10 @@ pub(super) struct Marks {
     pub(super) restart_keys: Vec<(&'static str, Range<usize>)>,
     /// Where agents are given a priority.
     pub(super) priorities: Vec<Range<usize>>,
+    /// Whether a topic chooses by the priority of its subscribers.
+    pub(super) chooses_by_priority: bool,
+    /// Where the subscribers of the topic being read want a replay.
+    pub(super) replays: Vec<Range<usize>>,
     /// Parts with an entry whose name cannot be read: what refers to them cannot be called unknown.
     pub(super) incomplete: Vec<&'static str>,
 }

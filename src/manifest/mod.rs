@@ -37,10 +37,11 @@ use std::{
 
 pub use fault::{Code, Fault, Faults, MAX_SHOWN};
 pub use model::{
-    AgentEntry, Append, Backoff, BatchStrategy, Behaviour, Body, CombineHashes, Coordinator, Count, Counter,
-    ForEach, Group, HandlerEntry, HashFile, Hasher, Inbox, Kill, KindWord, Level, Location, Log, Logger,
-    Manifest, Monitor, OnFailure, PlannedFault, Reaction, ReadFile, Registration, Relay, Run, Runner, Sleep,
-    Startup, StartupTask, Subscriber, Supervision, TaskEntry, Ticker, TopicEntry, WaitForPort, When,
+    AgentEntry, Append, Backoff, Batch, BatchStrategy, Behaviour, Body, CombineHashes, Confirm, Coordinator,
+    Count, Counter, ForEach, Group, HandlerEntry, HashFile, Hasher, Heartbeat, Inbox, Kill, KindWord, Level,
+    Location, Log, Logger, Manifest, Monitor, OnFailure, PlannedFault, Reaction, ReadFile, Registration,
+    Relay, Run, Runner, Sleep, Startup, StartupTask, Subscriber, Subscription, Supervision, TaskEntry,
+    Ticker, TopicEntry, WaitForPort, When,
 };
 pub use page::page;
 pub use picture::Palette;

@@ -121,6 +121,11 @@ impl<'s> Page<'s> {
         self.explained.insert(name, place.clone());
         if let Some(choices) = target.get("oneOf").and_then(Value::as_array) {
             self.choices(&place, target, choices, level);
+            if has_keys(target) {
+                self.text.push_str("\nBeside one of these keys:\n");
+                self.table(target);
+                self.below(&place, target, level);
+            }
         } else if has_keys(target) {
             self.heading(&place, target, level);
             self.table(target);
@@ -205,8 +210,8 @@ impl<'s> Page<'s> {
             let what = match name {
                 _ if SHARED.contains(&name) => return name.to_lowercase(),
                 _ if target.get("oneOf").is_some_and(is_word_list) => "word",
-                _ if target.get("oneOf").is_some() => "object with one key",
                 _ if has_keys(target) => "object",
+                _ if target.get("oneOf").is_some() => "object with one key",
                 _ => return "`{}`".to_owned(),
             };
             let before = self.explained.get(name).map(|place| format!(", as `{place}`"));

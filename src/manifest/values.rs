@@ -3,7 +3,9 @@
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 use jsonc_parser::{ast::Value, common::Ranged};
-use phalanx_actors::agent::{AgentId, Capability, GroupName, InvalidName, Kind, TaskId, TopicName};
+use phalanx_actors::agent::{
+    AgentId, Capability, GroupName, InvalidName, Kind, TaskId, TopicFilter, TopicName,
+};
 use serde::Serializer;
 
 use super::{
@@ -51,7 +53,7 @@ macro_rules! names {
 
 names! {
     AgentId = "\"hasher/7\"", Capability = "\"sha256\"", GroupName = "\"pair\"", Kind = "\"hasher\"",
-    TaskId = "\"combine\"", TopicName = "\"progress\"",
+    TaskId = "\"combine\"", TopicFilter = "\"progress\"", TopicName = "\"progress\"",
 }
 
 impl Decode for Duration {

@@ -12,6 +12,7 @@ use phalanx_actors::{
     inbox::OverflowPolicy,
     initializer::{DependencyType, Phase, PhaseMode},
     monitor::{EventKind, Severity},
+    router::Strategy as RouterStrategy,
     supervisor::{RestartPolicy, Strategy},
 };
 use serde::{
@@ -43,7 +44,7 @@ words! {
     BatchStrategy = "registration strategy", DependencyType = "dependency type", EventKind = "event type",
     KindWord = "kind", Level = "level", OnFailure = "way to take a failure", OverflowPolicy = "overflow policy",
     Phase = "phase", PhaseMode = "order of phases", RestartPolicy = "restart policy",
-    Severity = "severity", Strategy = "strategy", TaskType = "task type",
+    RouterStrategy = "routing strategy", Severity = "severity", Strategy = "strategy", TaskType = "task type",
 }
 
 /// All words of an enumeration, which is what serde answers to one that it does not know.

@@ -1,4 +1,4 @@
-//! The groups, agents and subscriptions of a manifest on a host.
+//! The groups and agents of a manifest on a host.
 
 use futures_util::future::try_join_all;
 use phalanx_actors::{
@@ -6,19 +6,18 @@ use phalanx_actors::{
     inbox::{AgentHandle, AgentRef, InboxConfig},
     monitor::{Event, Severity},
     registrar::{BatcherOptions, RegistrarOptions},
-    router::Selector,
     supervisor::{self, GroupSpec, Intensity, SpawnError},
 };
 use serde_json::Value;
 
 use super::{
     RunError,
-    kinds::{Counter, Hasher, Logger, Notice, Relay, Runner, Ticker},
+    kinds::{Counter, Hasher, Logger, Relay, Runner, Ticker},
     world::Env,
 };
 use crate::{
     AgentOptions, HostError,
-    manifest::{AgentEntry, Backoff, Behaviour, Group, Manifest, Subscriber, Supervision},
+    manifest::{AgentEntry, Backoff, Behaviour, Group, Manifest, Supervision},
 };
 
 /// How many agents are asked for at once.
@@ -148,7 +147,7 @@ async fn spawn(
             host.spawn_unregistered(ids, options, make).await.map(handles)
         }
         Behaviour::Relay(relay) => {
-            let make = move |me: &Me| Relay::new(env.clone(), me.id.clone(), relay.to.clone());
+            let make = move |me: &Me| Relay::new(env.clone(), me.id.clone(), &relay.to);
             host.spawn_unregistered(ids, options, make).await.map(handles)
         }
         Behaviour::Ticker(ticker) => {
@@ -198,40 +197,6 @@ fn backoff(manifest: &Backoff) -> supervisor::Backoff {
         factor: manifest.factor,
         jitter: manifest.jitter,
     }
-}
-
-/// Subscribes agents to their topics. Those that take no notices are named in a note and left out.
-pub(super) async fn subscribe_all(env: &Env) -> Result<(), HostError> {
-    for topic in &env.world.manifest.topics {
-        for subscriber in &topic.subscribers {
-            let agents = match subscriber {
-                Subscriber::Agent(agent) => vec![env.host.agent(agent)?],
-                Subscriber::Kind(kind) => env.host.select(&Selector::Kind(
-                    phalanx_actors::agent::Kind::new(kind.as_str()).expect("a kind's word is a name"),
-                )),
-                Subscriber::Capability(capability) => {
-                    env.host.select(&Selector::Capability(capability.clone()))
-                }
-                Subscriber::Group(group) => env.host.select(&Selector::Group(group.clone())),
-            };
-            for agent in agents {
-                if agent.accepts::<Notice>() {
-                    env.host.subscribe(&topic.name, agent.id()).await?;
-                } else {
-                    let kind = &agent.listing().kind;
-                    env.world.tally.note_once(
-                        &format!("deaf/{}/{kind}", topic.name),
-                        format!(
-                            "{} is not subscribed to {}: a {kind} hears no topics",
-                            agent.id(),
-                            topic.name
-                        ),
-                    );
-                }
-            }
-        }
-    }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ use phalanx_actors::{
     initializer::StartupReport,
     monitor::MonitorOptions,
     registrar::QueryRoster,
+    router,
 };
 
 use super::{
@@ -16,13 +17,13 @@ use super::{
     feed::{self, Fed},
     handlers::Handlers,
     reporter::{Listener, Reporter, tell_notes},
-    startup, summary,
+    startup, subscriptions, summary,
     trace::Trace,
     world::{Env, World},
 };
 use crate::{
     Host, HostBuilder, HostError,
-    manifest::Behaviour,
+    manifest::{Behaviour, Heartbeat},
     report::{RegistrationSection, RunReport},
 };
 
@@ -107,6 +108,12 @@ fn builder(world: &Arc<World>, seed: u64, arbiters: usize, trace: Trace) -> Host
             trace.write(event);
             tally.observe(event);
         });
+    let builder = match &world.manifest.heartbeat {
+        Some(Heartbeat { every, inactive_after }) => {
+            builder.heartbeat(router::Heartbeat { every: *every, inactive_after: *inactive_after })
+        }
+        None => builder,
+    };
     if world.simulated { builder.simulated(seed) } else { builder.arbiters(arbiters).seed(seed) }
 }
 
@@ -126,7 +133,7 @@ async fn course(env: &Env) -> Result<Course, RunError> {
     agents::make_groups(env).await?;
     agents::spawn_all(env).await?;
     course.registration = registration(host, began).await?;
-    agents::subscribe_all(env).await?;
+    let later = subscriptions::subscribe_all(env).await?;
     let mut faults = Faults::plan(env).await;
     tokio::select! {
         biased;
@@ -138,6 +145,7 @@ async fn course(env: &Env) -> Result<Course, RunError> {
         cancel_all(host, "the run was told to stop".to_owned()).await?;
     }
     faults.end(env).await;
+    later.end(env);
     Ok(course)
 }
 

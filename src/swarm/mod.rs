@@ -27,6 +27,7 @@ mod options;
 mod progress;
 mod reporter;
 mod startup;
+mod subscriptions;
 mod summary;
 mod tally;
 mod trace;

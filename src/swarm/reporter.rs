@@ -4,18 +4,13 @@
 
 use std::time::Duration;
 
-use phalanx_actors::{
-    agent::TopicName,
-    coordinator::{QueryTasks, TaskMetrics},
-    inbox::SendOptions,
-    router::Publisher,
-};
+use phalanx_actors::coordinator::{QueryTasks, TaskMetrics};
 use serde_json::json;
 use tokio::{sync::oneshot, task::JoinHandle};
 
 use super::{
     Progress,
-    kinds::Notice,
+    kinds::{Notice, Outlet},
     tally::Figures,
     world::{Env, World},
 };
@@ -66,7 +61,7 @@ pub(super) fn tell_notes(world: &World, listener: &mut Listener) {
 struct Telling {
     env: Env,
     listener: Listener,
-    publisher: Option<(TopicName, Publisher<Notice>)>,
+    outlet: Option<Outlet>,
     shown: Figures,
     tasks: Option<Progress>,
 }
@@ -74,8 +69,8 @@ struct Telling {
 impl Telling {
     fn new(env: Env, listener: Listener) -> Self {
         let topic = env.world.manifest.coordinator.progress_topic.clone();
-        let publisher = topic.map(|topic| (topic.clone(), env.publisher(&topic)));
-        Self { env, listener, publisher, shown: Figures::default(), tasks: None }
+        let outlet = topic.map(|topic| Outlet::open(&env, &topic));
+        Self { env, listener, outlet, shown: Figures::default(), tasks: None }
     }
 
     async fn until(&mut self, mut ended: oneshot::Receiver<()>) {
@@ -131,20 +126,20 @@ impl Telling {
         } else if !is_last {
             return;
         }
-        let Some((topic, publisher)) = &self.publisher else { return };
+        let Some(outlet) = &self.outlet else { return };
         let text = format!("{completed} of {submitted} tasks completed, {failed} failed");
         let data = json!({
             "submitted": submitted, "completed": completed, "failed": failed, "executing": metrics.executing,
             "last": is_last,
         });
-        let notice = Notice::new(topic.clone(), "coordinator", &text, data);
+        let notice = Notice::new(outlet.topic.clone(), "coordinator", &text, data);
         if is_last {
-            let waiting = publisher.publish_waiting(notice, SendOptions::new());
+            let waiting = outlet.send_waiting(notice, None);
             // A second is enough for whoever still listens.
             _ = tokio::time::timeout(LAST, waiting).await;
         } else {
             // Where there is no room, the next figures supersede these; the ledger counts them as refused.
-            _ = publisher.publish(notice);
+            _ = outlet.send(notice, None);
         }
     }
 }

@@ -13,10 +13,9 @@ use std::{
 use phalanx_actors::{
     agent::{AgentId, TopicName},
     monitor::Event,
-    router::{Publisher, Selector},
 };
 
-use super::{Stop, kinds::Notice, tally::Tally};
+use super::{Stop, tally::Tally};
 use crate::{Host, manifest::Manifest};
 
 /// What all parts of one run share.
@@ -86,10 +85,6 @@ pub(super) struct Env {
 }
 
 impl Env {
-    pub(super) fn publisher(&self, topic: &TopicName) -> Publisher<Notice> {
-        self.host.multicast(&Selector::Topic(topic.clone()))
-    }
-
     /// Tells the monitor what an agent counted on a topic.
     pub(super) fn tell_count(&self, agent: &AgentId, topic: &TopicName, count: u64) {
         #[expect(clippy::cast_precision_loss, reason = "exact up to 2^53 messages")]

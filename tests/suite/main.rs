@@ -26,3 +26,4 @@ mod swarm_effects;
 mod swarm_ends;
 mod swarm_keys;
 mod swarm_simulate;
+mod swarm_topics;

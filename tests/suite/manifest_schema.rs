@@ -91,7 +91,12 @@ fn objects(schema: &Value, place: String, found: &mut Vec<(String, BTreeSet<Stri
             if let Some(Value::Object(properties)) = object.get("properties") {
                 let must = object.get("required").and_then(Value::as_array).cloned().unwrap_or_default();
                 let must = must.iter().filter_map(Value::as_str).map(str::to_owned).collect();
-                found.push((place.clone(), properties.keys().cloned().collect(), must));
+                // One of some keys belongs to the object that has others beside it.
+                let choices = object.get("oneOf").and_then(Value::as_array).into_iter().flatten();
+                let chosen = choices
+                    .filter_map(|choice| choice["properties"].as_object())
+                    .flat_map(|keys| keys.keys());
+                found.push((place.clone(), properties.keys().chain(chosen).cloned().collect(), must));
             }
             for (key, value) in object {
                 objects(value, format!("{place}/{key}"), found);
@@ -116,7 +121,8 @@ fn the_reader_knows_exactly_the_keys_of_the_schema() {
             {"kind": "ticker", "parameters": {"zzzzzzzzzzzzzzzz": 0}},
             {"kind": "logger", "parameters": {"zzzzzzzzzzzzzzzz": 0}}],
         "groups": [{"zzzzzzzzzzzzzzzz": 0}], "registration": {"zzzzzzzzzzzzzzzz": 0},
-        "topics": [{"zzzzzzzzzzzzzzzz": 0}], "coordinator": {"zzzzzzzzzzzzzzzz": 0},
+        "topics": [{"zzzzzzzzzzzzzzzz": 0, "subscribers": [{"zzzzzzzzzzzzzzzz": 0}], "batch": {"zzzzzzzzzzzzzzzz": 0},
+            "confirm": {"zzzzzzzzzzzzzzzz": 0}}], "heartbeat": {"zzzzzzzzzzzzzzzz": 0}, "coordinator": {"zzzzzzzzzzzzzzzz": 0},
         "tasks": [{"zzzzzzzzzzzzzzzz": 0}, {"do": {"run": {"zzzzzzzzzzzzzzzz": 0}}},
             {"do": {"wait_for_port": {"zzzzzzzzzzzzzzzz": 0}}}, {"do": {"read_file": {"zzzzzzzzzzzzzzzz": 0}}},
             {"do": {"hash_file": {"zzzzzzzzzzzzzzzz": 0}}}, {"do": {"sleep": {"zzzzzzzzzzzzzzzz": 0}}}],

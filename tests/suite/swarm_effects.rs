@@ -57,6 +57,11 @@ const EFFECTS: &[(&str, &str)] = &[
     ("groups[].restarts", "groups_restart_their_members_together_and_escalate_to_their_parents"),
     ("groups[].strategy", "groups_restart_their_members_together_and_escalate_to_their_parents"),
     ("groups[].within", "a_group_forgets_restarts_that_are_older_than_its_window"),
+    ("heartbeat.every", "an_agent_that_waits_for_too_long_is_suspected_and_inactive_by_its_heartbeats"),
+    (
+        "heartbeat.inactive_after",
+        "an_agent_that_waits_for_too_long_is_suspected_and_inactive_by_its_heartbeats",
+    ),
     (
         "monitor.handlers[].do.append.path",
         "a_handler_appends_its_events_to_a_file_as_lines_and_says_when_it_cannot",
@@ -129,14 +134,29 @@ const EFFECTS: &[(&str, &str)] = &[
     ("tasks[].retries", "a_task_that_takes_too_long_is_tried_again_so_often"),
     ("tasks[].timeout", "name_seed_and_duration_are_in_the_report"),
     ("tasks[].type", "tasks_keep_to_dependencies_priorities_and_the_number_that_may_run"),
+    ("topics[].batch.linger", "batches_are_as_large_and_wait_as_long_as_their_topic_says"),
+    ("topics[].batch.size", "batches_are_as_large_and_wait_as_long_as_their_topic_says"),
+    (
+        "topics[].confirm.retries",
+        "a_notice_that_is_to_be_confirmed_is_sent_again_until_it_is_or_its_time_is_over",
+    ),
+    (
+        "topics[].confirm.ttl",
+        "a_notice_that_is_to_be_confirmed_is_sent_again_until_it_is_or_its_time_is_over",
+    ),
+    ("topics[].keep_last", "who_subscribes_later_hears_first_what_the_topic_keeps"),
     ("topics[].name", "topics_reach_their_subscribers_by_kind_agent_capability_and_group"),
+    ("topics[].subscribers[].after", "who_subscribes_later_hears_first_what_the_topic_keeps"),
     ("topics[].subscribers[].agent", "topics_reach_their_subscribers_by_kind_agent_capability_and_group"),
     (
         "topics[].subscribers[].capability",
         "topics_reach_their_subscribers_by_kind_agent_capability_and_group",
     ),
+    ("topics[].subscribers[].from", "a_subscriber_hears_those_alone_whom_it_wants_to_hear"),
     ("topics[].subscribers[].group", "topics_reach_their_subscribers_by_kind_agent_capability_and_group"),
     ("topics[].subscribers[].kind", "topics_reach_their_subscribers_by_kind_agent_capability_and_group"),
+    ("topics[].subscribers[].replay", "who_subscribes_later_hears_first_what_the_topic_keeps"),
+    ("topics[].to_one", "a_notice_for_one_goes_to_whom_the_strategy_says"),
 ];
 
 /// The places of all keys below a schema.

@@ -42,17 +42,17 @@ fn simulate(body: &str) -> RunReport {
     traced(body).0
 }
 
-fn succeeds(body: &str) -> RunReport {
+pub(crate) fn succeeds(body: &str) -> RunReport {
     let report = simulate(body);
     assert_eq!(report.outcome, Outcome::Succeeded, "{:?}", report.failures);
     report
 }
 
-fn named<'e>(events: &'e [Value], name: &'e str) -> impl Iterator<Item = &'e Value> {
+pub(crate) fn named<'e>(events: &'e [Value], name: &'e str) -> impl Iterator<Item = &'e Value> {
     events.iter().filter(move |event| event["name"] == name)
 }
 
-fn route<'r>(report: &'r RunReport, topic: &str) -> &'r RouteSection {
+pub(crate) fn route<'r>(report: &'r RunReport, topic: &str) -> &'r RouteSection {
     report
         .routes
         .iter()

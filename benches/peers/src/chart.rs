@@ -239,7 +239,11 @@ impl Sheet {
             let across = zero + power * BARS / powers;
             self.grid.push((across, first, bottom));
             let text = table::shown(10_f64.powi(scale.lowest + power));
-            let text = if text.contains('.') { text.trim_end_matches('0').to_owned() } else { text };
+            let text = if text.contains('.') {
+                text.trim_end_matches('0').trim_end_matches('.').to_owned()
+            } else {
+                text
+            };
             self.labels.push(Label::new(text, (across, bottom + 12), Side::Middle, 11));
         }
         for (down, (name, kind, figures)) in (first..).step_by(ROW.unsigned_abs() as usize).zip(rows) {

@@ -70,7 +70,8 @@ pub struct AgentEntry {
     #[schemars(default, with = "Vec<NameText>")]
     pub capabilities: Vec<Capability>,
     /// How urgent their registration is, low (1) to critical (5), where agents wait to be registered together:
-    /// under `fixed_size`, `time_based` and `priority_based`. Default: normal.
+    /// under `fixed_size`, `time_based` and `priority_based`; and how much they are preferred on a topic that goes to one
+    /// by `priority_based`. Default: normal.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<PriorityWord>")]
     pub priority: Option<Priority>,

@@ -12,6 +12,7 @@ mod startup;
 mod supervision;
 mod swarm;
 mod tasks;
+mod topics;
 
 pub use agents::{AgentEntry, Inbox, Location};
 pub use body::{Body, CombineHashes, HashFile, ReadFile, Run, Sleep, WaitForPort};
@@ -20,5 +21,6 @@ pub use monitor::{Append, Count, Fault as PlannedFault, HandlerEntry, Kill, Log,
 pub use registration::{BatchStrategy, Registration};
 pub use startup::{OnFailure, Startup, StartupTask};
 pub use supervision::{Backoff, Group, Supervision};
-pub use swarm::{Coordinator, Manifest, Subscriber, TopicEntry};
+pub use swarm::{Coordinator, Heartbeat, Manifest};
 pub use tasks::{ForEach, TaskEntry};
+pub use topics::{Batch, Confirm, Subscriber, Subscription, TopicEntry};

@@ -231,16 +231,19 @@ impl Decode for Registration {
 /// Refuses the priorities of agents where they cannot count.
 pub(in crate::manifest) fn check_priorities(cx: &mut Decoder<'_>, registration: &Registration) {
     let strategy = registration.word();
-    if strategy.gathers() {
+    if strategy.gathers() || cx.marks.chooses_by_priority {
         return;
     }
     let gathering = BatchStrategy::those(BatchStrategy::gathers);
     for span in std::mem::take(&mut cx.marks.priorities) {
         let message = format!(
-            "`priority` has no effect under the registration strategy `{}`, by which no agent waits for others",
+            "`priority` has no effect under the registration strategy `{}`, by which no agent waits for others, and no topic \
+             chooses by it",
             strategy.as_str()
         );
-        let help = format!("remove it, or set \"strategy\" of `registration` to {gathering}");
+        let help = format!(
+            "remove it, set \"strategy\" of `registration` to {gathering}, or \"to_one\" of a topic to `priority_based`"
+        );
         cx.fault(Code::Conflict, span, message, help);
     }
 }

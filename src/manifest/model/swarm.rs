@@ -1,19 +1,20 @@
 //! [`Manifest`]: the whole, and its smaller parts.
 
-use phalanx_actors::agent::{AgentId, Capability, GroupName, TopicName};
+use std::time::Duration;
+
+use phalanx_actors::{agent::TopicName, router};
 use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::{
-    AgentEntry, Group, KindWord, Monitor, PlannedFault, Registration, Startup, TaskEntry,
+    AgentEntry, Group, Monitor, PlannedFault, Registration, Startup, TaskEntry, TopicEntry,
     registration::{Keys, check_priorities},
 };
 use crate::manifest::{
     decode::{At, Decode, Decoder, Fields, Spanned},
     fault::Code,
-    marks::section,
-    schema::NameText,
-    values::Line,
+    schema::{DurationText, NameText},
+    values::{Line, Positive, write_duration},
 };
 
 /// A swarm: what starts up, which agents there are, what they hear and what they do.
@@ -51,6 +52,10 @@ pub struct Manifest {
     /// The topics and who hears them. Default: none.
     #[schemars(default)]
     pub topics: Vec<TopicEntry>,
+    /// How often agents must show that they come to their turn. Default: never.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(default)]
+    pub heartbeat: Option<Heartbeat>,
     /// How tasks are handed out.
     #[schemars(default)]
     pub coordinator: Coordinator,
@@ -65,30 +70,25 @@ pub struct Manifest {
     pub faults: Vec<PlannedFault>,
 }
 
-/// One topic and who hears it.
+/// How often agents must show that they come to their turn. One that does not is suspected, and after some beats inactive:
+/// out of all topics until it beats again.
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
-#[schemars(deny_unknown_fields)]
-pub struct TopicEntry {
-    /// Its name, unlike that of any other topic.
-    #[schemars(with = "NameText")]
-    pub name: TopicName,
-    /// Who hears it. Default: nobody.
-    #[schemars(default)]
-    pub subscribers: Vec<Subscriber>,
+#[schemars(default, deny_unknown_fields)]
+pub struct Heartbeat {
+    /// How long an agent has for each beat. Default: 5s.
+    #[serde(serialize_with = "write_duration")]
+    #[schemars(with = "DurationText")]
+    pub every: Duration,
+    /// After how many missed beats in a row it is inactive, 1 to 1000. Default: 3.
+    #[schemars(range(min = 1, max = 1000))]
+    pub inactive_after: u32,
 }
 
-/// Who hears a topic, by its one key.
-#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Subscriber {
-    /// All agents of a kind.
-    Kind(KindWord),
-    /// One agent by its id, with its number, as in `logger/1`.
-    Agent(#[schemars(with = "NameText")] AgentId),
-    /// All agents that offer a capability.
-    Capability(#[schemars(with = "NameText")] Capability),
-    /// All agents of a group.
-    Group(#[schemars(with = "NameText")] GroupName),
+impl Default for Heartbeat {
+    fn default() -> Self {
+        let router::Heartbeat { every, inactive_after } = router::Heartbeat::default();
+        Self { every, inactive_after }
+    }
 }
 
 /// How tasks are handed out.
@@ -127,6 +127,7 @@ impl Decode for Manifest {
         let groups = fields.or(cx, "groups", Vec::new());
         let registration = fields.or(cx, "registration", Registration::default());
         let topics = fields.or(cx, "topics", Vec::new());
+        let heartbeat = fields.optional(cx, "heartbeat");
         let coordinator = fields.or(cx, "coordinator", Coordinator::default());
         let tasks = fields.or(cx, "tasks", Vec::new());
         let monitor = fields.or(cx, "monitor", Monitor::default());
@@ -146,6 +147,7 @@ impl Decode for Manifest {
             groups: groups?,
             registration: registration?,
             topics: topics?,
+            heartbeat: heartbeat?,
             coordinator: coordinator?,
             tasks: tasks?,
             monitor: monitor?,
@@ -154,45 +156,14 @@ impl Decode for Manifest {
     }
 }
 
-impl Decode for TopicEntry {
+impl Decode for Heartbeat {
     fn decode(cx: &mut Decoder<'_>, at: At<'_>) -> Option<Self> {
-        let mut fields = Fields::open(cx, at, "a topic")?;
-        let name = fields.required::<Spanned<TopicName>>(cx, "name", "\"progress\"");
-        let subscribers = fields.or(cx, "subscribers", Vec::new());
+        let mut fields = Fields::open(cx, at, "`heartbeat`")?;
+        let usual = Self::default();
+        let every = fields.or(cx, "every", Positive(usual.every));
+        let inactive_after = fields.integer(cx, "inactive_after", (1, 1000), usual.inactive_after);
         fields.close(cx);
-        match &name {
-            Some(name) => cx.marks.topics.push(name.clone()),
-            None => cx.marks.incomplete.push(section::TOPICS),
-        }
-        Some(Self { name: name?.value, subscribers: subscribers? })
-    }
-}
-
-impl Decode for Subscriber {
-    fn decode(cx: &mut Decoder<'_>, at: At<'_>) -> Option<Self> {
-        let (key, at) = cx.choice(at, &["kind", "agent", "capability", "group"])?;
-        Some(match key {
-            "kind" => {
-                let kind = Spanned::<KindWord>::decode(cx, at)?;
-                cx.marks.kinds_used.push(kind.clone());
-                Self::Kind(kind.value)
-            }
-            "agent" => {
-                let agent = Spanned::<AgentId>::decode(cx, at)?;
-                cx.marks.agents_used.push(agent.clone());
-                Self::Agent(agent.value)
-            }
-            "capability" => {
-                let capability = Spanned::<Capability>::decode(cx, at)?;
-                cx.marks.capabilities_used.push(capability.clone());
-                Self::Capability(capability.value)
-            }
-            _ => {
-                let group = Spanned::<GroupName>::decode(cx, at)?;
-                cx.marks.groups_used.push(group.clone());
-                Self::Group(group.value)
-            }
-        })
+        Some(Self { every: every?.0, inactive_after: inactive_after? })
     }
 }
 

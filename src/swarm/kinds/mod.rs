@@ -9,6 +9,7 @@ mod counter;
 mod hasher;
 mod logger;
 mod notice;
+mod outlet;
 mod relay;
 mod runner;
 mod ticker;
@@ -22,38 +23,36 @@ use std::{
 };
 
 use actix::{Actor, AsyncContext, Context, WrapFuture};
-use phalanx_actors::{
-    agent::{AgentId, TopicName},
-    inbox::SendOptions,
-    router::Publisher,
-};
+use phalanx_actors::agent::{AgentId, TopicName};
 
 use super::world::Env;
 
 pub use notice::{MAX_RELAYS, Notice};
 pub(super) use {
-    counter::Counter, hasher::Hasher, logger::Logger, relay::Relay, runner::Runner, ticker::Ticker,
+    counter::Counter, hasher::Hasher, logger::Logger, outlet::Outlet, relay::Relay, runner::Runner,
+    ticker::Ticker,
 };
 
 /// Publishes now, or, when the recipients have no room, lets the agent wait for them before it does anything else; so
-/// order is kept and a flood reaches back to where it comes from.
+/// order is kept and a flood reaches back to where it comes from. Then it is on its way, and `then` is called.
 fn publish<A: Actor<Context = Context<A>>>(
-    publisher: &Publisher<Notice>,
+    outlet: &Outlet,
     notice: Notice,
     me: &AgentId,
     actor: &A,
     ctx: &mut Context<A>,
+    then: impl FnOnce() + 'static,
 ) {
-    let options = SendOptions::new().from(me);
-    if let Err(refused) = publisher.publish_with(notice, options.clone())
-        && let Some(notice) = refused.message
-    {
-        let publisher = publisher.clone();
-        let waiting = async move {
-            // Refused for good only by an intervention, which the ledger counts.
-            _ = publisher.publish_waiting(notice, options).await;
-        };
-        ctx.wait(waiting.into_actor(actor));
+    match outlet.send(notice, Some(me)) {
+        Ok(()) => then(),
+        Err(notice) => {
+            let (outlet, me) = (outlet.clone(), me.clone());
+            let waiting = async move {
+                outlet.send_waiting(notice, Some(me)).await;
+                then();
+            };
+            ctx.wait(waiting.into_actor(actor));
+        }
     }
 }
 

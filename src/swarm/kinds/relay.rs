@@ -5,26 +5,22 @@
 //! **Restart.** Nothing is kept.
 
 use actix::{Actor, Context, Handler, Supervised};
-use phalanx_actors::{
-    agent::{Agent, AgentId, Card, TopicName},
-    router::Publisher,
-};
+use phalanx_actors::agent::{Agent, AgentId, Card, TopicName};
 
-use super::{MAX_RELAYS, Notice, publish};
+use super::{MAX_RELAYS, Notice, Outlet, publish};
 use crate::{manifest::KindWord, swarm::world::Env};
 
 /// Publishes what it hears on another topic.
 pub(in crate::swarm) struct Relay {
     env: Env,
     me: AgentId,
-    to: TopicName,
-    publisher: Publisher<Notice>,
+    outlet: Outlet,
 }
 
 impl Relay {
-    pub(in crate::swarm) fn new(env: Env, me: AgentId, to: TopicName) -> Self {
-        let publisher = env.publisher(&to);
-        Self { env, me, to, publisher }
+    pub(in crate::swarm) fn new(env: Env, me: AgentId, to: &TopicName) -> Self {
+        let outlet = Outlet::open(&env, to);
+        Self { env, me, outlet }
     }
 }
 
@@ -38,11 +34,12 @@ impl Handler<Notice> for Relay {
     type Result = ();
 
     fn handle(&mut self, notice: Notice, ctx: &mut Context<Self>) {
-        match notice.relayed_to(&self.to) {
-            Some(notice) => publish(&self.publisher, notice, &self.me, self, ctx),
+        let to = &self.outlet.topic;
+        match notice.relayed_to(to) {
+            Some(notice) => publish(&self.outlet, notice, &self.me, self, ctx, || {}),
             None => self.env.world.tally.note_once(
-                &format!("relays/{}", self.to),
-                format!("relays go in a circle by {}: notices end after {MAX_RELAYS} of them", self.to),
+                &format!("relays/{to}"),
+                format!("relays go in a circle by {to}: notices end after {MAX_RELAYS} of them"),
             ),
         }
     }

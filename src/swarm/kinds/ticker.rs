@@ -4,13 +4,10 @@
 //! **Restart.** The number of ticks is the run's: a rebuilt ticker goes on from there, an interval after it is back.
 
 use actix::{Actor, AsyncContext, Context, SpawnHandle, Supervised};
-use phalanx_actors::{
-    agent::{Agent, AgentId, Card},
-    router::Publisher,
-};
+use phalanx_actors::agent::{Agent, AgentId, Card};
 use serde_json::json;
 
-use super::{Notice, publish};
+use super::{Notice, Outlet, publish};
 use crate::{manifest, manifest::KindWord, swarm::world::Env};
 
 /// Publishes a tick at a fixed interval.
@@ -18,14 +15,14 @@ pub(in crate::swarm) struct Ticker {
     env: Env,
     me: AgentId,
     parameters: manifest::Ticker,
-    publisher: Publisher<Notice>,
+    outlet: Outlet,
     interval: Option<SpawnHandle>,
 }
 
 impl Ticker {
     pub(in crate::swarm) fn new(env: Env, me: AgentId, parameters: manifest::Ticker) -> Self {
-        let publisher = env.publisher(&parameters.topic);
-        Self { env, me, parameters, publisher, interval: None }
+        let outlet = Outlet::open(&env, &parameters.topic);
+        Self { env, me, parameters, outlet, interval: None }
     }
 
     fn tick(&self, ctx: &mut Context<Self>) -> bool {
@@ -35,11 +32,13 @@ impl Ticker {
         let data = json!({"tick": tick, "at_us": self.env.host.now().micros()});
         let topic = self.parameters.topic.clone();
         let notice = Notice::new(topic, self.me.as_str(), &format!("tick {tick}"), data);
-        publish(&self.publisher, notice, &self.me, self, ctx);
-        if last {
-            // Only now, so that nobody takes the run for ended before the last tick is on its way.
-            self.env.world.tally.ticked_out(&self.me);
-        }
+        let (world, me) = (self.env.world.clone(), self.me.clone());
+        publish(&self.outlet, notice, &self.me, self, ctx, move || {
+            if last {
+                // Only now, so that nobody takes the run for ended before the last tick is on its way.
+                world.tally.ticked_out(&me);
+            }
+        });
         !last
     }
 }
