@@ -134,7 +134,11 @@ impl Telling {
         });
         let notice = Notice::new(outlet.topic.clone(), "coordinator", &text, data);
         if is_last {
-            let waiting = outlet.send_waiting(notice, None);
+            let waiting = async {
+                if let Err(notice) = outlet.send(notice, None) {
+                    outlet.send_waiting(notice, None).await;
+                }
+            };
             // A second is enough for whoever still listens.
             _ = tokio::time::timeout(LAST, waiting).await;
         } else {

@@ -58,9 +58,23 @@ pub(super) async fn subscribe_all(env: &Env) -> Result<Later, HostError> {
 }
 
 async fn subscribe(env: &Env, topic: &TopicEntry, subscription: &Subscription) -> Result<(), HostError> {
+    // Whoever is named twice keeps what the first entry says, which matters where entries differ.
+    let has_wishes = topic.subscribers.iter().any(|one| one.replay > 0 || one.from.is_some());
     for agent in agents(env, &subscription.who)? {
         if agent.accepts::<Notice>() {
-            env.host.subscribe_with(&topic.name, agent.id(), options(subscription)).await?;
+            let (id, name) = (agent.id(), &topic.name);
+            match env.host.subscribe_with(name, id, options(subscription)).await {
+                Ok(false) if has_wishes => env.world.tally.note_once(
+                    &format!("twice/{name}/{id}"),
+                    format!("{id} is subscribed to {name} already: what its entry says beside has no effect"),
+                ),
+                Ok(_) => {}
+                // The others are there.
+                Err(HostError::UnknownAgent(_)) => {
+                    env.world.tally.note(format!("{id} is not subscribed to {name}: it is no more"));
+                }
+                Err(error) => return Err(error),
+            }
         } else {
             let kind = &agent.listing().kind;
             env.world.tally.note_once(

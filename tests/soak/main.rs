@@ -37,7 +37,8 @@ const REMEMBERED: usize = 256;
 #[rtype(result = "()")]
 struct Job {
     number: u64,
-    content: String,
+    /// What it weighs.
+    _content: String,
 }
 
 struct Node;
@@ -56,7 +57,6 @@ impl Handler<Job> for Node {
         if job.number.is_multiple_of(101) {
             context.wait(tokio::time::sleep(Duration::from_millis(1)).into_actor(self));
         }
-        assert!(!job.content.is_empty());
     }
 }
 impl Agent for Node {
@@ -147,7 +147,7 @@ impl Soak {
             let passing = self.host.topic::<Job>(format!("passing.{:09}", self.sent)).unwrap();
             for _ in 0..100 {
                 self.sent += 1;
-                let job = Job { number: self.sent, content: "x".repeat(self.dice.random_range(1..2_000)) };
+                let job = Job { number: self.sent, _content: "x".repeat(self.dice.random_range(1..2_000)) };
                 match self.sent % 10 {
                     // What is not taken is accounted for.
                     0 => _ = passing.publish(job),
@@ -222,10 +222,12 @@ fn a_host_under_everything_at_once_keeps_its_memory_flat() {
         let growth = mean(second) - mean(first);
         println!("grown by {growth:.0} bytes from {:.0}", mean(first));
         let logged = usize::try_from(spawned[half] * 2).expect("there are fewer");
-        let came = usize::try_from(soak.spawned - spawned[half]).expect("there are fewer");
+        // Between the middles of the two parts.
+        let came = usize::try_from(soak.spawned - spawned[half]).expect("there are fewer") / 2;
         let log = if logged < MAX_CHANGES { came * REMEMBERED } else { 0 };
         assert!(growth < bytes(SLACK + log), "{growth:.0} bytes more: {first:?} {second:?}");
-        assert!(soak.confirmed > 0 && soak.host.verify().is_ok());
+        assert!(soak.confirmed > 10 * soak.missed, "{} confirmed, {} not", soak.confirmed, soak.missed);
+        soak.host.verify().unwrap();
         soak.host.shutdown(Duration::from_secs(5)).await;
     });
 }

@@ -26,15 +26,17 @@ pub(crate) struct Batch<M> {
     earliest: Option<Timestamp>,
     /// Small messages side by side, for those who take them by value; nothing where they are not kept so.
     copies: OnceCell<Option<Box<[M]>>>,
+    /// Whether several recipients share it.
+    is_shared: bool,
 }
 
 /// Messages up to this size are copied side by side [bytes].
 const SMALL: usize = 64;
 
 impl<M> Batch<M> {
-    pub(crate) fn new(parcels: Vec<Arc<Parcel<M>>>) -> Self {
+    pub(crate) fn new(parcels: Vec<Arc<Parcel<M>>>, recipients: usize) -> Self {
         let earliest = parcels.iter().filter_map(|parcel| parcel.meta.deadline()).min();
-        Self { parcels, earliest, copies: OnceCell::new() }
+        Self { parcels, earliest, copies: OnceCell::new(), is_shared: recipients > 1 }
     }
 
     /// Whether any of them may be overdue soon; then the clock is looked at before each.
@@ -63,11 +65,13 @@ impl<M: Clone> Batch<M> {
     /// A message whose copying panics is to fail when it is its turn, so there are no copies of its batch.
     #[inline(never)]
     fn copy_all(&self) -> Option<Box<[M]>> {
-        if self.parcels.len() == 1 {
+        if self.parcels.len() == 1 || !self.is_shared {
             return None;
         }
         let copies = || self.parcels.iter().map(|parcel| parcel.message.clone()).collect();
-        catch_unwind(AssertUnwindSafe(copies)).ok()
+        let all = catch_unwind(AssertUnwindSafe(copies));
+        // What it panicked with may panic when it is dropped.
+        all.map_err(|panic| catch_unwind(AssertUnwindSafe(|| drop(panic)))).ok()
     }
 }
 
@@ -173,7 +177,7 @@ mod tests {
     fn batch<M>(messages: impl IntoIterator<Item = M>) -> Batch<M> {
         let parcel =
             |message| Arc::new(Parcel { meta: Meta::new(MessageId(1), Lane::Normal, None), message });
-        Batch::new(messages.into_iter().map(parcel).collect())
+        Batch::new(messages.into_iter().map(parcel).collect(), 2)
     }
 
     #[test]
@@ -205,6 +209,7 @@ mod tests {
     fn a_message_that_panics_when_it_is_copied_spoils_no_other() {
         let batch = batch([12, 13, 14].map(Thirteenth));
         assert_eq!(batch.copy(0), Thirteenth(12));
+        assert_eq!(batch.copies.get(), Some(&None));
         assert!(catch_unwind(AssertUnwindSafe(|| batch.copy(1))).is_err());
         assert_eq!(batch.copy(2), Thirteenth(14));
     }

@@ -34,7 +34,7 @@ impl Packed {
         Rc::new(Self {
             tally: to.rows.and_then(|rows| Tally::new(metas, rows, to.recipients, to.attempt)),
             count: u16::try_from(parcels.len()).expect("batches are bounded"),
-            batch: Rc::new(Batch::new(parcels)),
+            batch: Rc::new(Batch::new(parcels, to.recipients)),
             route,
             lose: |batch, at, reason| {
                 let batch: &Batch<M> = batch.downcast_ref().expect("packed with this type");

@@ -114,9 +114,10 @@ pub struct ArbiterPort {
     /// How many of them have reached their inboxes.
     arrived: [AtomicUsize; 2],
     doorbell: AtomicWaker,
-    room: Notify,
-    /// How many wait for room.
-    waiting: AtomicUsize,
+    /// Told when there is room in a class again.
+    room: [Notify; 2],
+    /// How many wait for room in a class.
+    waiting: [AtomicUsize; 2],
     waits: [AtomicU64; 2],
 }
 
@@ -158,8 +159,8 @@ impl ArbiterPort {
             appended: Default::default(),
             arrived: Default::default(),
             doorbell: AtomicWaker::new(),
-            room: Notify::new(),
-            waiting: AtomicUsize::new(0),
+            room: Default::default(),
+            waiting: Default::default(),
             waits: Default::default(),
         })
     }
@@ -217,7 +218,8 @@ impl ArbiterPort {
     /// Whether another item of this lane may be appended now.
     #[inline]
     pub(crate) fn has_room(&self, lane: Lane) -> bool {
-        lane == Lane::Control || self.in_transit(lane) < PORT_CAPACITY
+        // The first look may have been taken over a long time.
+        lane == Lane::Control || (0..2).any(|_| self.in_transit(lane) < PORT_CAPACITY)
     }
 
     /// Waits until another item of this lane may be appended.
@@ -226,9 +228,10 @@ impl ArbiterPort {
             return;
         }
         // Either this sees what arrives from now on, or `arrived` sees that somebody waits.
-        let _waiting = Waiting::new(&self.waiting);
+        let class = usize::from(lane.is_express());
+        let _waiting = Waiting::new(&self.waiting[class]);
         loop {
-            let room = self.room.notified();
+            let room = self.room[class].notified();
             tokio::pin!(room);
             room.as_mut().enable();
             if self.has_room(lane) {
@@ -265,8 +268,8 @@ impl ArbiterPort {
                     if last.lane == lane && last.parcels.len() < BATCH && Arc::ptr_eq(&last.to, to) =>
                 {
                     if last.parcels.len() == 1 {
-                        // More will come: grow once.
-                        last.parcels.reserve_exact(BATCH - 1);
+                        // More will come.
+                        last.parcels.reserve(BATCH / 4);
                     }
                     last.parcels.push(parcel);
                 }
@@ -362,8 +365,8 @@ impl ArbiterPort {
     pub(crate) fn arrived(&self, express: bool, items: usize) {
         let class = usize::from(express);
         self.arrived[class].fetch_add(items, Ordering::SeqCst);
-        if self.waiting.load(Ordering::SeqCst) > 0 && self.in_transit_of(class) < PORT_CAPACITY {
-            self.room.notify_waiters();
+        if self.waiting[class].load(Ordering::SeqCst) > 0 && self.in_transit_of(class) < PORT_CAPACITY {
+            self.room[class].notify_waiters();
         }
     }
 }

@@ -207,6 +207,7 @@ impl<M: Message + Send + Sync + 'static> Publisher<M> {
             }
         };
         if snapshot.total + chosen.len() == 0 {
+            drop(kept);
             return Err(ConfirmError::Nobody { route: name(), message });
         }
         let lists = snapshot.lists.iter().enumerate();

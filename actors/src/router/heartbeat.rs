@@ -34,7 +34,7 @@ use crate::{
 /// How often agents must show that they come to their turn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Heartbeat {
-    /// How long an agent has for each beat. Default: 5 s.
+    /// How long an agent has for each beat, 1 ms at least. Default: 5 s.
     pub every: Duration,
     /// After how many missed beats in a row it is inactive. Default: 3.
     pub inactive_after: u32,

@@ -369,7 +369,9 @@ impl<M: Message + Send + Sync + 'static> Publisher<M> {
         }
     }
 
-    async fn room(&self, options: &SendOptions) {
+    /// Waits until a message with these options would not be refused for want of room, as far as that can be known: others may
+    /// take the room first.
+    pub async fn room(&self, options: &SendOptions) {
         let RouteCell { route, snapshot, .. } = &*self.cell;
         let snapshot = snapshot.load_full();
         for port in self.ports(&snapshot) {

@@ -14,7 +14,7 @@ use crate::manifest::{
     decode::{At, Decode, Decoder, Fields, Spanned},
     fault::Code,
     schema::{DurationText, NameText},
-    values::{Line, Positive, write_duration},
+    values::{Line, write_duration},
 };
 
 /// A swarm: what starts up, which agents there are, what they hear and what they do.
@@ -70,12 +70,15 @@ pub struct Manifest {
     pub faults: Vec<PlannedFault>,
 }
 
+/// The shortest time between two beats.
+const SHORTEST_BEAT: Duration = Duration::from_millis(1);
+
 /// How often agents must show that they come to their turn. One that does not is suspected, and after some beats inactive:
 /// out of all topics until it beats again.
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 #[schemars(default, deny_unknown_fields)]
 pub struct Heartbeat {
-    /// How long an agent has for each beat. Default: 5s.
+    /// How long an agent has for each beat, at least 1ms. Default: 5s.
     #[serde(serialize_with = "write_duration")]
     #[schemars(with = "DurationText")]
     pub every: Duration,
@@ -160,10 +163,17 @@ impl Decode for Heartbeat {
     fn decode(cx: &mut Decoder<'_>, at: At<'_>) -> Option<Self> {
         let mut fields = Fields::open(cx, at, "`heartbeat`")?;
         let usual = Self::default();
-        let every = fields.or(cx, "every", Positive(usual.every));
+        let every_at = fields.take("every");
+        let every = every_at.map_or(Some(usual.every), |at| Duration::decode(cx, at));
+        if let (Some(at), Some(every)) = (every_at, every)
+            && every < SHORTEST_BEAT
+        {
+            let message = format!("`every` is {}", humantime::format_duration(every));
+            cx.fault(Code::OutOfRange, at.span(), message, "write at least 1ms");
+        }
         let inactive_after = fields.integer(cx, "inactive_after", (1, 1000), usual.inactive_after);
         fields.close(cx);
-        Some(Self { every: every?.0, inactive_after: inactive_after? })
+        Some(Self { every: every?, inactive_after: inactive_after? })
     }
 }
 

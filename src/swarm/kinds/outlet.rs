@@ -13,7 +13,10 @@ use std::time::Duration;
 use phalanx_actors::{
     agent::{AgentId, Reason, TopicName},
     inbox::{Batching, SendOptions},
-    router::{ConfirmError, ConfirmOptions, Confirmed, PublishError, Publisher, Selector, Strategy, Unicast},
+    router::{
+        ConfirmError, ConfirmOptions, Confirmed, PublishError, Publisher, Selector, Strategy, Unicast,
+        UnicastFault,
+    },
 };
 
 use super::Notice;
@@ -61,7 +64,7 @@ impl Outlet {
     /// # Errors
     /// The notice.
     pub(in crate::swarm) fn send(&self, notice: Notice, by: Option<&AgentId>) -> Result<(), Notice> {
-        let options = by.map_or_else(SendOptions::new, |by| SendOptions::new().from(by));
+        let options = said(by);
         if let Some(strategy) = self.to_one {
             return self.send_to_one(notice, strategy, by, options);
         }
@@ -81,17 +84,23 @@ impl Outlet {
         Ok(())
     }
 
-    /// Sends a notice as soon as there is room for it.
+    /// Sends a notice that was given back, as soon as there is room for it.
     pub(in crate::swarm) async fn send_waiting(&self, mut notice: Notice, by: Option<AgentId>) {
-        while let Err(back) = self.send(notice, by.as_ref()) {
-            notice = back;
-            if self.to_one.is_none() && self.confirm.is_none() {
-                let options = by.as_ref().map_or_else(SendOptions::new, |by| SendOptions::new().from(by));
-                // As above.
-                _ = self.publisher.publish_waiting(notice, options).await;
-                return;
+        if self.to_one.is_none() && self.confirm.is_none() {
+            // Refused for good only by an intervention, which the ledger counts.
+            _ = self.publisher.publish_waiting(notice, said(by.as_ref())).await;
+            return;
+        }
+        loop {
+            if self.to_one.is_some() {
+                self.env.host.sleep(PAUSE).await;
+            } else {
+                self.publisher.room(&said(by.as_ref())).await;
             }
-            self.env.host.sleep(PAUSE).await;
+            match self.send(notice, by.as_ref()) {
+                Ok(()) => return,
+                Err(back) => notice = back,
+            }
         }
     }
 
@@ -109,7 +118,7 @@ impl Outlet {
                 let by = by.map_or("the coordinator", AgentId::as_str);
                 let topic = &self.topic;
                 self.note(
-                    by,
+                    &format!("nowhere/{by}"),
                     format!("{by} is nowhere, so nobody on {topic} is near: give it a \"location\", or {topic} another \"to_one\""),
                 );
                 return Ok(());
@@ -118,9 +127,12 @@ impl Outlet {
         }
         match self.publisher.unicast_with(notice, unicast) {
             Ok(_) => Ok(()),
-            Err(refused) if refused.fault.is_transient() => refused.message.map_or(Ok(()), Err),
+            // Who is not there may never come, and those who are full will have room.
+            Err(refused) if matches!(refused.fault, UnicastFault::Refused { reason, .. } if reason.is_transient()) => {
+                refused.message.map_or(Ok(()), Err)
+            }
             Err(refused) => {
-                self.note("one", format!("a notice went to nobody: {refused}"));
+                self.note("nobody", format!("a notice went to nobody: {refused}"));
                 Ok(())
             }
         }
@@ -129,6 +141,10 @@ impl Outlet {
     fn note(&self, about: &str, note: String) {
         self.env.world.tally.note_once(&format!("outlet/{}/{about}", self.topic), note);
     }
+}
+
+fn said(by: Option<&AgentId>) -> SendOptions {
+    by.map_or_else(SendOptions::new, |by| SendOptions::new().from(by))
 }
 
 fn batching(batch: &Batch) -> Batching {

@@ -27,6 +27,8 @@ impl Ticker {
 
     fn tick(&self, ctx: &mut Context<Self>) -> bool {
         let Some((tick, last)) = self.env.world.tally.tick(&self.me, self.parameters.limit) else {
+            // Rebuilt while its last tick waited for room, which is lost with what it was.
+            self.env.world.tally.ticked_out(&self.me);
             return false;
         };
         let data = json!({"tick": tick, "at_us": self.env.host.now().micros()});
