@@ -25,7 +25,7 @@ use crate::{
     swarm::world::Env,
 };
 
-/// How long a notice waits before it is tried again, where there is nothing else to wait for.
+/// How long a notice waits at least before it is tried again.
 const PAUSE: Duration = Duration::from_millis(1);
 
 /// Publishes notices on one topic.
@@ -92,11 +92,11 @@ impl Outlet {
             return;
         }
         loop {
-            if self.to_one.is_some() {
-                self.env.host.sleep(PAUSE).await;
-            } else {
+            if self.to_one.is_none() {
                 self.publisher.room(&said(by.as_ref())).await;
             }
+            // There may be room and yet too many unconfirmed: others must come to their turn.
+            self.env.host.sleep(PAUSE).await;
             match self.send(notice, by.as_ref()) {
                 Ok(()) => return,
                 Err(back) => notice = back,
