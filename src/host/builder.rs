@@ -7,7 +7,7 @@ use phalanx_actors::{
     coordinator::GraphOptions,
     inbox::HubConfig,
     monitor::{Event, MonitorOptions},
-    registrar::{BatcherOptions, Rules},
+    registrar::{RegistrarOptions, Rules},
     router::{Arbiters, ArbitersConfig, Directory, Heartbeat},
     supervisor::{GroupSpec, Strategy, Supervision, Watches},
 };
@@ -77,8 +77,8 @@ impl HostBuilder {
         self
     }
 
-    /// How registration requests form batches.
-    pub fn registration(mut self, options: BatcherOptions) -> Self {
+    /// How registration requests form batches, and how much the registrar remembers.
+    pub fn registration(mut self, options: RegistrarOptions) -> Self {
         self.protocols.registration = options;
         self
     }

@@ -16,7 +16,7 @@ use phalanx_actors::{
     inbox::{AgentHandle, Hub, Observer},
     initializer::{Initializer, StartupEvent, StartupState},
     monitor::{Event, Monitor, MonitorCell, MonitorOptions, Tap, Teller},
-    registrar::{BatcherOptions, Delist, Registrar, RegistrarCell, RegistrarEvent, RegistrarOptions, Rules},
+    registrar::{Delist, Registrar, RegistrarCell, RegistrarEvent, RegistrarOptions, Rules},
     router::{Arbiters, Directory, Heartbeat, Router, RouterSink},
     supervisor::{SpawnError, Supervision, Supervisor, Watches},
 };
@@ -61,27 +61,14 @@ impl Protocols {
 }
 
 /// How the protocol actors are set up.
+#[derive(Default)]
 pub(super) struct ProtocolOptions {
     pub(super) monitor: MonitorOptions,
     pub(super) tap: Option<Tap>,
-    pub(super) registration: BatcherOptions,
+    pub(super) registration: RegistrarOptions,
     pub(super) rules: Rules,
     pub(super) tasks: GraphOptions,
     pub(super) heartbeat: Option<Heartbeat>,
-}
-
-impl Default for ProtocolOptions {
-    fn default() -> Self {
-        Self {
-            monitor: MonitorOptions::default(),
-            tap: None,
-            // The registrar has more room than a batcher has by itself.
-            registration: RegistrarOptions::default().batcher,
-            rules: Rules::default(),
-            tasks: GraphOptions::default(),
-            heartbeat: None,
-        }
-    }
 }
 
 /// How many agents are alive.
@@ -171,8 +158,7 @@ pub(super) async fn start(
     };
     let router = arbiters.spawn_local(own("router"), make, lasting, root).await?;
 
-    let registration = RegistrarOptions { batcher: options.registration, ..RegistrarOptions::default() };
-    let registrar_cell = RegistrarCell::new(registration, options.rules);
+    let registrar_cell = RegistrarCell::new(options.registration, options.rules);
     let make = {
         let (cell, router, now, tell) = (registrar_cell.clone(), router.address(), clock(&hub), tell.clone());
         let now = Arc::new(now);

@@ -24,10 +24,12 @@ use crate::{
 const CHUNK: usize = 4096;
 
 /// How registration requests form batches. Where they wait for each other, all of them may wait.
-pub(super) fn registration(manifest: &Manifest) -> BatcherOptions {
-    let usual = RegistrarOptions::default().batcher;
+pub(super) fn registration(manifest: &Manifest) -> RegistrarOptions {
+    let usual = RegistrarOptions::default();
     let agents = usize::try_from(manifest.agent_count()).unwrap_or(usize::MAX);
-    BatcherOptions { strategy: manifest.registration.strategy, capacity: usual.capacity.max(agents), ..usual }
+    let capacity = usual.batcher.capacity.max(agents);
+    let batcher = BatcherOptions { strategy: manifest.registration.strategy, capacity, ..usual.batcher };
+    RegistrarOptions { batcher, ..usual }
 }
 
 /// Makes the groups, those that others are members of first.
@@ -208,7 +210,9 @@ mod tests {
     fn all_agents_of_a_manifest_may_wait_at_once() {
         let waiting = |count: usize| {
             let text = format!(r#"{{"name": "n", "agents": [{{"kind": "counter", "count": {count}}}]}}"#);
-            registration(&Manifest::parse(&text, "test.json", &Variables::default()).unwrap()).capacity
+            registration(&Manifest::parse(&text, "test.json", &Variables::default()).unwrap())
+                .batcher
+                .capacity
         };
         assert_eq!(waiting(1), RegistrarOptions::default().batcher.capacity);
         assert_eq!(waiting(3_000_000), 3_000_000);

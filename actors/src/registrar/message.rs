@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 use actix::Message;
 use serde::{Deserialize, Serialize};
 
-use super::{BatcherOptions, CancelError, Request, RequestId};
+use super::{BatcherOptions, CancelError, MAX_CHANGES, Request, RequestId};
 use crate::{
     agent::{AgentId, Capability, Kind},
     inbox::AgentHandle,
@@ -103,15 +103,19 @@ pub struct RegistrarOptions {
     pub parallel_batches: usize,
     /// How long a batch may take; when its routes are not confirmed by then, its requests fail.
     pub batch_timeout: Duration,
+    /// How many changes of the roster are held for readers that keep up.
+    pub changes: usize,
 }
 
 impl Default for RegistrarOptions {
-    /// As the batcher, but room for a million requests; 8 batches at once, 30 s for each.
+    /// As the batcher, but room for a million requests; 8 batches at once, 30 s for each,
+    /// and [`MAX_CHANGES`] changes.
     fn default() -> Self {
         Self {
             batcher: BatcherOptions { capacity: 1 << 20, ..BatcherOptions::default() },
             parallel_batches: 8,
             batch_timeout: Duration::from_secs(30),
+            changes: MAX_CHANGES,
         }
     }
 }

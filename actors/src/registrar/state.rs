@@ -60,13 +60,13 @@ pub(super) struct State {
 
 impl State {
     pub(super) fn new(options: RegistrarOptions) -> Self {
-        let RegistrarOptions { batcher, parallel_batches, batch_timeout } = options;
+        let RegistrarOptions { batcher, parallel_batches, batch_timeout, changes } = options;
         Self {
             parallel_batches: parallel_batches.max(1),
             batch_timeout,
             finished: Finished::new(batcher.remember),
             batcher: Batcher::new(batcher),
-            roster: Roster::new(),
+            roster: Roster::with_changes(changes),
             waiters: Waiters::default(),
             batches: BTreeMap::new(),
             claims: FxHashMap::default(),
