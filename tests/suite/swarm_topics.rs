@@ -110,6 +110,22 @@ fn a_notice_for_one_waits_while_all_are_full() {
 }
 
 #[test]
+fn relays_that_wait_for_each_other_send_nothing_again_and_again_and_a_fault_strikes_them() {
+    let report = succeeds(
+        r#""agents": [{"kind": "ticker", "count": 9, "parameters": {"topic": "feed", "every": "1s", "limit": 1}},
+            {"kind": "relay", "id": "there", "inbox": {"capacity": 1}, "parameters": {"to": "on"}},
+            {"kind": "relay", "id": "back", "inbox": {"capacity": 1}, "parameters": {"to": "back"}}],
+        "topics": [{"name": "feed", "subscribers": [{"agent": "there"}]},
+            {"name": "on", "to_one": "round_robin", "subscribers": [{"agent": "back"}]},
+            {"name": "back", "to_one": "round_robin", "subscribers": [{"agent": "there"}]}],
+        "faults": [{"kill": {"agent": "there"}, "when": {"after": "1m"}}]"#,
+    );
+    assert!(report.notes.iter().any(|note| note == "there crashed: it panicked: a planned fault"));
+    let direct = &report.routes.iter().find(|route| route.route == "direct").unwrap().ledger;
+    assert!(direct.sent < 20 && direct.rejected < 10, "{direct:?}");
+}
+
+#[test]
 fn batches_are_as_large_and_wait_as_long_as_their_topic_says() {
     let sizes = |batch: &str| {
         let report = succeeds(&format!(

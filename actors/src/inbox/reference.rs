@@ -271,7 +271,8 @@ impl AgentHandle {
         self.door.has_ended()
     }
 
-    /// Injects a fault: a panic inside the agent's own context, as if one of its futures had panicked.
+    /// Injects a fault: a panic, as if one of the agent's futures had panicked. An agent that waits in `ctx.wait` is struck
+    /// at once, too.
     pub fn inject_panic(&self, text: impl Into<String>) {
         self.door.clone().command(Command::Panic(text.into()));
     }
@@ -316,6 +317,14 @@ impl AgentHandle {
     {
         let has_place = take_place(&*self.door, options.lane()).await.is_ok();
         self.send(message, options, None, None, has_place)
+    }
+
+    /// Waits until it may have room for a message of this lane: others may take it first. Anything but want of room ends
+    /// the wait, too.
+    pub(crate) async fn room(&self, lane: Lane) {
+        if take_place(&*self.door, lane).await.is_ok() {
+            self.door.clone().give_back(lane);
+        }
     }
 
     /// Asks: sends a message and waits for what its handler answers.

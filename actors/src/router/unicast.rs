@@ -9,22 +9,20 @@
 //! **Invariant.** A message is counted once, whoever refused it on the way: as sent to the one that took it, or else as
 //! refused by the last that did not.
 
+mod sending;
+
 use std::{fmt, future::IntoFuture, hash::Hash, pin::Pin, sync::Arc, time::Duration};
 
 use actix::Message;
 
 use super::{
     Publisher,
-    predicate::refuse_inside,
-    strategy::{AdaptiveOptions, Pool, Question, Strategy, Why, hash_of, is_on_earth},
+    strategy::{Strategy, Why, hash_of},
 };
 use crate::{
-    agent::{AgentId, AskError, Location, Reason, Reply, Timestamp, short_type_name},
-    inbox::{Ask, DEFAULT_ASK, SendOptions},
+    agent::{AgentId, AskError, Location, Reason, Reply, short_type_name},
+    inbox::{Ask, SendOptions},
 };
-
-/// How many others are tried when the chosen one is full or closed.
-const OTHERS: usize = 3;
 
 /// What may be said with a message to one of many.
 ///
@@ -311,148 +309,5 @@ where
 
     fn into_future(self) -> Self::IntoFuture {
         Box::pin(self.answered())
-    }
-}
-
-impl<M: Message + Send + Sync + 'static> Publisher<M> {
-    /// The same publisher, whose route chooses by this strategy where a call says nothing else; for all of its publishers.
-    #[must_use]
-    pub fn by(self, strategy: Strategy) -> Self {
-        self.cell.one.set_strategy(strategy);
-        self
-    }
-
-    /// The same publisher, whose route sheds agents and lets them back as this says; for all of its publishers.
-    #[must_use]
-    pub fn adapting(self, options: AdaptiveOptions) -> Self {
-        self.cell.one.adaptive.store(Arc::new(options));
-        self
-    }
-
-    /// By which strategy the route chooses where a call says nothing else.
-    pub fn strategy(&self) -> Strategy {
-        self.cell.one.strategy()
-    }
-
-    /// Sends a message to one of the route's recipients, by the strategy of the route.
-    ///
-    /// # Errors
-    /// [`UnicastError`] says why nobody took it, and gives it back where it can.
-    pub fn unicast(&self, message: M) -> Result<Chosen, UnicastError<M>>
-    where
-        M::Result: Send,
-    {
-        self.unicast_with(message, Unicast::new())
-    }
-
-    /// Sends a message to one of the route's recipients, saying more about it.
-    ///
-    /// # Errors
-    /// [`UnicastError`] says why nobody took it, and gives it back where it can.
-    pub fn unicast_with(&self, message: M, unicast: Unicast) -> Result<Chosen, UnicastError<M>>
-    where
-        M::Result: Send,
-    {
-        self.send_to_one(message, unicast, None)
-    }
-
-    /// Asks one of the route's recipients, by the strategy of the route.
-    pub fn ask_one(&self, message: M) -> AskOne<'_, M>
-    where
-        M::Result: Send,
-    {
-        AskOne { publisher: self, message, unicast: Unicast::new(), within: DEFAULT_ASK }
-    }
-
-    /// Takes a decision and sends nothing; it counts as one all the same. For measurements.
-    #[doc(hidden)]
-    pub fn decide(&self, message: &M, unicast: &Unicast) -> bool {
-        let one = &self.cell.one;
-        let loaded = one.pool.load();
-        let opened = if loaded.is_none() { self.pool() } else { None };
-        let Some(pool) = loaded.as_ref().or(opened.as_ref()) else { return false };
-        let Unicast { strategy, key, point, .. } = unicast;
-        let (strategy, now) = (strategy.unwrap_or_else(|| one.strategy()), self.cell.hub.now().micros());
-        let key = hash_of(key, self.cell.hub.seed());
-        let ask = Question { strategy, key, point: *point, message, refused: &[], now };
-        pool.choose(one, &ask).is_some()
-    }
-
-    /// The pool of the route, made when it is first asked for.
-    fn pool(&self) -> Option<Arc<Pool>> {
-        let one = &self.cell.one;
-        one.pool.load_full().or_else(|| {
-            self.cell.open_pool();
-            one.pool.load_full()
-        })
-    }
-
-    fn send_to_one(
-        &self,
-        message: M,
-        unicast: Unicast,
-        asks: Option<(Timestamp, Reply<M::Result>)>,
-    ) -> Result<Chosen, UnicastError<M>>
-    where
-        M::Result: Send,
-    {
-        refuse_inside();
-        let Unicast { strategy, key, point, options } = unicast;
-        let (hub, one) = (&self.cell.hub, &self.cell.one);
-        let strategy = strategy.unwrap_or_else(|| one.strategy());
-        let fail = |fault, message| Err(UnicastError { route: self.cell.route.name.clone(), fault, message });
-        match (strategy, key, point) {
-            (Strategy::Consistent, None, _) => return fail(UnicastFault::NoKey, Some(message)),
-            (Strategy::Geographic, _, None) => return fail(UnicastFault::NoPoint, Some(message)),
-            (Strategy::Geographic, _, Some(point)) if !is_on_earth(point) => {
-                return fail(UnicastFault::BadPoint(point), Some(message));
-            }
-            _ => {}
-        }
-        let loaded = one.pool.load();
-        let opened;
-        let pool = match &*loaded {
-            Some(pool) => pool,
-            None => match self.pool() {
-                Some(pool) => {
-                    opened = pool;
-                    &opened
-                }
-                None => return fail(UnicastFault::Nobody, Some(message)),
-            },
-        };
-        let key = hash_of(&key, hub.seed());
-        let now = if strategy == Strategy::Adaptive { hub.now().micros() } else { 0 };
-        let lane = options.lane();
-        let (mut refused, mut tried, mut last) = ([0; OTHERS + 1], 0, None);
-        while tried <= OTHERS {
-            let ask = Question { strategy, key, point, message: &message, refused: &refused[..tried], now };
-            let Some(choice) = pool.choose(one, &ask) else { break };
-            let agent = &choice.spot.agent;
-            match agent.door.admit(lane) {
-                Ok(()) => {
-                    let why = choice.why;
-                    let (by, reply) = asks.map_or((None, None), |(by, reply)| (Some(by), Some(reply)));
-                    return match agent.send(message, options, by, reply, true) {
-                        Ok(()) => Ok(Chosen { agent: agent.id().clone(), strategy, why, refused: tried }),
-                        Err(_) => fail(UnicastFault::Intervened, None),
-                    };
-                }
-                Err(reason) => {
-                    refused[tried] = choice.bucket();
-                    tried += 1;
-                    last = Some((agent, reason));
-                }
-            }
-        }
-        match last {
-            Some((agent, reason)) => {
-                let fault = UnicastFault::Refused { agent: agent.id().clone(), reason, tried };
-                fail(fault, agent.turn_away(message, reason).message)
-            }
-            None if pool.len() == 0 => fail(UnicastFault::Nobody, Some(message)),
-            None if pool.is_closed() => fail(UnicastFault::Closed, Some(message)),
-            None => fail(UnicastFault::Unwanted, Some(message)),
-        }
     }
 }

@@ -280,11 +280,15 @@ impl<A: Agent> Keeper<A> {
                 self.stop_context();
                 self.state = State::Held;
             }
+            // It starts first.
+            Some(panic @ Command::Panic(_)) if self.fresh => {
+                *local.command.borrow_mut() = Some(Box::new(panic));
+            }
             Some(Command::Panic(text)) => {
-                if let (State::Running, Some(context)) = (&self.state, &mut self.context) {
-                    context.ctx().spawn(ready(()).map(move |(), _: &mut A, _: &mut Context<A>| {
-                        std::panic::panic_any(text);
-                    }));
+                if matches!(self.state, State::Running) {
+                    // Not in a future on its context, where one of `ctx.wait` goes before it, maybe for ever.
+                    let panic = catch_unwind(|| -> () { std::panic::panic_any(text) });
+                    self.end(panicked(panic.expect_err("nothing else is done there")));
                 }
             }
         }

@@ -14,6 +14,8 @@ mod publishing;
 mod random;
 mod restart;
 mod schedules;
+mod servers;
+mod strategies;
 mod support;
 mod telling;
 mod threads;

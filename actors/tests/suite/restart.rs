@@ -271,6 +271,25 @@ fn a_first_started_that_leaves_a_broken_wait_or_a_stop_behind_is_restarted_too()
 }
 
 #[test]
+fn a_fault_strikes_an_agent_that_waits_and_what_it_holds_is_handled_by_the_next() {
+    paused(async {
+        let world = World::here().await;
+        let log = Log::default();
+        let agent = {
+            let log = log.clone();
+            world.spawn("p", move |me: &Me| Player::new(me, &log), permanent()).await
+        };
+        agent.tell(Do::Pause(u64::MAX)).unwrap();
+        agent.tell(Do::Note(1)).unwrap();
+        turn().await;
+        assert_eq!(log.text(), "+0");
+        agent.handle().inject_panic("a fault");
+        turn().await;
+        assert_eq!(log.text(), "+1 1:1");
+    });
+}
+
+#[test]
 fn a_panic_in_restarting_is_followed_by_the_next_instance() {
     paused(async {
         let world = World::here().await;

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! to all        publish         waits for room where there is none
-//! to_one        unicast         by the strategy; tried again while all are full
+//! to_one        unicast         by the strategy; waits for room where all are full
 //! confirm       confirm         a note for each subscriber that did not confirm one
 //! ```
 //!
@@ -14,8 +14,8 @@ use phalanx_actors::{
     agent::{AgentId, Reason, TopicName},
     inbox::{Batching, SendOptions},
     router::{
-        ConfirmError, ConfirmOptions, Confirmed, PublishError, Publisher, Selector, Strategy, Unicast,
-        UnicastFault,
+        Chosen, ConfirmError, ConfirmOptions, Confirmed, PublishError, Publisher, Selector, Strategy,
+        Unicast, UnicastError, UnicastFault,
     },
 };
 
@@ -66,7 +66,10 @@ impl Outlet {
     pub(in crate::swarm) fn send(&self, notice: Notice, by: Option<&AgentId>) -> Result<(), Notice> {
         let options = said(by);
         if let Some(strategy) = self.to_one {
-            return self.send_to_one(notice, strategy, by, options);
+            return match self.unicast(&notice, strategy, by) {
+                Some(unicast) => self.went(self.publisher.unicast_with(notice, unicast)),
+                None => Ok(()),
+            };
         }
         let Some(confirm) = &self.confirm else {
             return match self.publisher.publish_with(notice, options) {
@@ -91,10 +94,14 @@ impl Outlet {
             _ = self.publisher.publish_waiting(notice, said(by.as_ref())).await;
             return;
         }
-        loop {
-            if self.to_one.is_none() {
-                self.publisher.room(&said(by.as_ref())).await;
+        if let Some(strategy) = self.to_one {
+            if let Some(unicast) = self.unicast(&notice, strategy, by.as_ref()) {
+                _ = self.went(self.publisher.unicast_waiting(notice, unicast).await);
             }
+            return;
+        }
+        loop {
+            self.publisher.room(&said(by.as_ref())).await;
             // There may be room and yet too many unconfirmed: others must come to their turn.
             self.env.host.sleep(PAUSE).await;
             match self.send(notice, by.as_ref()) {
@@ -104,28 +111,28 @@ impl Outlet {
         }
     }
 
-    fn send_to_one(
-        &self,
-        notice: Notice,
-        strategy: Strategy,
-        by: Option<&AgentId>,
-        options: SendOptions,
-    ) -> Result<(), Notice> {
-        let mut unicast = Unicast::new().by(strategy).key(&*notice.from).options(options);
-        if strategy == Strategy::Geographic {
-            let agent = by.and_then(|by| self.env.host.agent(by).ok());
-            let Some(place) = agent.and_then(|agent| agent.listing().location) else {
-                let by = by.map_or("the coordinator", AgentId::as_str);
-                let topic = &self.topic;
-                self.note(
-                    &format!("nowhere/{by}"),
-                    format!("{by} is nowhere, so nobody on {topic} is near: give it a \"location\", or {topic} another \"to_one\""),
-                );
-                return Ok(());
-            };
-            unicast = unicast.near(place.latitude, place.longitude);
+    /// To whom a notice goes, where that can be said; else a note says why not.
+    fn unicast(&self, notice: &Notice, strategy: Strategy, by: Option<&AgentId>) -> Option<Unicast> {
+        let unicast = Unicast::new().by(strategy).key(&*notice.from).options(said(by));
+        if strategy != Strategy::Geographic {
+            return Some(unicast);
         }
-        match self.publisher.unicast_with(notice, unicast) {
+        let agent = by.and_then(|by| self.env.host.agent(by).ok());
+        let Some(place) = agent.and_then(|agent| agent.listing().location) else {
+            let by = by.map_or("the coordinator", AgentId::as_str);
+            let topic = &self.topic;
+            self.note(
+                &format!("nowhere/{by}"),
+                format!("{by} is nowhere, so nobody on {topic} is near: give it a \"location\", or {topic} another \"to_one\""),
+            );
+            return None;
+        };
+        Some(unicast.near(place.latitude, place.longitude))
+    }
+
+    /// Whether a notice went out; gives it back when there will be room for it.
+    fn went(&self, sent: Result<Chosen, UnicastError<Notice>>) -> Result<(), Notice> {
+        match sent {
             Ok(_) => Ok(()),
             // Who is not there may never come, and those who are full will have room.
             Err(refused) if matches!(refused.fault, UnicastFault::Refused { reason, .. } if reason.is_transient()) => {

@@ -26,7 +26,7 @@ use serde::{Deserialize, Serialize};
 
 pub(crate) use draw::{Draws, hash_of};
 pub(crate) use places::is_on_earth;
-pub(crate) use pool::{OneOfMany, Pool, PoolEditor, Question};
+pub(crate) use pool::{Choice, OneOfMany, Pool, PoolEditor, Question};
 pub use standing::AdaptiveOptions;
 
 use crate::agent::Priority;
