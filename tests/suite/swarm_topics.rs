@@ -109,20 +109,38 @@ fn a_notice_for_one_waits_while_all_are_full() {
     assert_eq!(heard(&report, "t"), pairs([("counter", 100)]));
 }
 
+/// The body of a swarm in which two relays wait for each other's room, until a fault takes one of them away.
+fn stuck(agents: &str, struck: &str, more: &str) -> String {
+    format!(
+        r#""agents": [{{"kind": "ticker", "count": 9, "parameters": {{"topic": "feed", "every": "1s", "limit": 1}}}},
+            {{"kind": "relay", "id": "there", "inbox": {{"capacity": 1}}, "parameters": {{"to": "on"}}}},
+            {{"kind": "relay", "id": "back", "inbox": {{"capacity": 1}}, "parameters": {{"to": "back"}}}}{agents}],
+        "topics": [{{"name": "feed", "subscribers": [{{"agent": "there"}}]}},
+            {{"name": "on", "to_one": "round_robin", "subscribers": [{{"agent": "back"}}]}},
+            {{"name": "back", "to_one": "round_robin", "subscribers": [{{"agent": "there"}}]}}],
+        "faults": [{{"kill": {{"agent": "{struck}"}}, "when": {{"after": "1m"}}}}]{more}"#
+    )
+}
+
 #[test]
 fn relays_that_wait_for_each_other_send_nothing_again_and_again_and_a_fault_strikes_them() {
-    let report = succeeds(
-        r#""agents": [{"kind": "ticker", "count": 9, "parameters": {"topic": "feed", "every": "1s", "limit": 1}},
-            {"kind": "relay", "id": "there", "inbox": {"capacity": 1}, "parameters": {"to": "on"}},
-            {"kind": "relay", "id": "back", "inbox": {"capacity": 1}, "parameters": {"to": "back"}}],
-        "topics": [{"name": "feed", "subscribers": [{"agent": "there"}]},
-            {"name": "on", "to_one": "round_robin", "subscribers": [{"agent": "back"}]},
-            {"name": "back", "to_one": "round_robin", "subscribers": [{"agent": "there"}]}],
-        "faults": [{"kill": {"agent": "there"}, "when": {"after": "1m"}}]"#,
-    );
+    let report = succeeds(&stuck("", "there", ""));
     assert!(report.notes.iter().any(|note| note == "there crashed: it panicked: a planned fault"));
     let direct = &report.routes.iter().find(|route| route.route == "direct").unwrap().ledger;
     assert!(direct.sent < 20 && direct.rejected < 10, "{direct:?}");
+}
+
+#[test]
+fn a_ticker_that_is_struck_while_its_last_tick_waits_holds_up_no_run() {
+    let late =
+        r#", {"kind": "ticker", "id": "late", "parameters": {"topic": "on", "every": "30s", "limit": 1}}"#;
+    let report = succeeds(&stuck(late, "late", ""));
+    assert!(report.notes.iter().any(|note| note == "late crashed: it panicked: a planned fault"));
+    assert_eq!(
+        report.duration_us / 1_000_000,
+        120,
+        "rebuilt, it comes to its next interval, and all is over"
+    );
 }
 
 #[test]
@@ -160,17 +178,7 @@ fn a_notice_that_is_to_be_confirmed_is_sent_again_until_it_is_or_its_time_is_ove
 
 #[test]
 fn an_agent_that_waits_for_too_long_is_suspected_and_inactive_by_its_heartbeats() {
-    // Two relays wait for each other's room, until a fault takes one of them away.
-    let (_, events) = traced(
-        r#""agents": [{"kind": "ticker", "count": 9, "parameters": {"topic": "feed", "every": "1s", "limit": 1}},
-            {"kind": "relay", "id": "there", "inbox": {"capacity": 1}, "parameters": {"to": "on"}},
-            {"kind": "relay", "id": "back", "inbox": {"capacity": 1}, "parameters": {"to": "back"}}],
-        "topics": [{"name": "feed", "subscribers": [{"agent": "there"}]},
-            {"name": "on", "to_one": "round_robin", "subscribers": [{"agent": "back"}]},
-            {"name": "back", "to_one": "round_robin", "subscribers": [{"agent": "there"}]}],
-        "heartbeat": {"every": "10s", "inactive_after": 2},
-        "faults": [{"kill": {"agent": "there"}, "when": {"after": "1m"}}]"#,
-    );
+    let (_, events) = traced(&stuck("", "there", r#", "heartbeat": {"every": "10s", "inactive_after": 2}"#));
     let times = |name: &str| -> Vec<u64> {
         named(&events, name).map(|event| event["at"].as_u64().unwrap() / 1_000_000).collect()
     };
