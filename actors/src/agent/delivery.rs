@@ -47,19 +47,23 @@ impl<M> Batch<M> {
 }
 
 impl<M: Clone> Batch<M> {
-    /// A copy of the message at a position.
+    /// All messages side by side, where copies are to be made from there.
     ///
-    /// Small messages without a destructor are copied from a copy of them all: a parcel lies where its publisher made it, so
-    /// each is a cache line of its own for each recipient.
+    /// A parcel lies where its publisher made it, so each is a cache line of its own for each recipient: of small messages
+    /// without a destructor there is a copy of them all.
     #[inline]
-    pub(crate) fn copy(&self, at: u16) -> M {
-        if !needs_drop::<M>()
-            && size_of::<M>() <= SMALL
-            && let Some(copies) = self.copies.get_or_init(|| self.copy_all())
-        {
-            return copies[usize::from(at)].clone();
+    pub(crate) fn copies(&self) -> Option<&[M]> {
+        if needs_drop::<M>() || size_of::<M>() > SMALL {
+            return None;
         }
-        self.parcels[usize::from(at)].message.clone()
+        self.copies.get_or_init(|| self.copy_all()).as_deref()
+    }
+
+    /// A copy of the message at a position, from [`copies`](Self::copies).
+    #[inline]
+    pub(crate) fn copy(&self, copies: Option<&[M]>, at: u16) -> M {
+        let at = usize::from(at);
+        copies.map_or_else(|| self.parcels[at].message.clone(), |copies| copies[at].clone())
     }
 
     /// A message whose copying panics is to fail when it is its turn, so there are no copies of its batch.
@@ -180,19 +184,23 @@ mod tests {
         Batch::new(messages.into_iter().map(parcel).collect(), 2)
     }
 
+    fn copy<M: Clone>(batch: &Batch<M>, at: u16) -> M {
+        batch.copy(batch.copies(), at)
+    }
+
     #[test]
     fn small_messages_lie_side_by_side_and_those_that_own_something_do_not() {
         let small = batch([3_u8, 5, 7]);
-        assert_eq!([0, 1, 2].map(|at| small.copy(at)), [3, 5, 7]);
+        assert_eq!([0, 1, 2].map(|at| copy(&small, at)), [3, 5, 7]);
         assert_eq!(small.copies.get(), Some(&Some(vec![3, 5, 7].into_boxed_slice())));
         let owner = batch(["a", "b"].map(String::from));
-        assert_eq!(owner.copy(1), "b");
+        assert_eq!(copy(&owner, 1), "b");
         assert!(owner.copies.get().is_none());
         let large = batch([[1_u8; SMALL + 1]; 2]);
-        assert_eq!(large.copy(1), [1; SMALL + 1]);
+        assert_eq!(copy(&large, 1), [1; SMALL + 1]);
         assert!(large.copies.get().is_none());
         let alone = batch([9_u8]);
-        assert_eq!((alone.copy(0), alone.copies.get()), (9, Some(&None)));
+        assert_eq!((copy(&alone, 0), alone.copies.get()), (9, Some(&None)));
     }
 
     #[derive(Debug, PartialEq, Eq)]
@@ -208,9 +216,9 @@ mod tests {
     #[test]
     fn a_message_that_panics_when_it_is_copied_spoils_no_other() {
         let batch = batch([12, 13, 14].map(Thirteenth));
-        assert_eq!(batch.copy(0), Thirteenth(12));
+        assert_eq!(copy(&batch, 0), Thirteenth(12));
         assert_eq!(batch.copies.get(), Some(&None));
-        assert!(catch_unwind(AssertUnwindSafe(|| batch.copy(1))).is_err());
-        assert_eq!(batch.copy(2), Thirteenth(14));
+        assert!(catch_unwind(AssertUnwindSafe(|| copy(&batch, 1))).is_err());
+        assert_eq!(copy(&batch, 2), Thirteenth(14));
     }
 }

@@ -343,9 +343,11 @@ impl<A: Agent> Accept<A> {
             shares: false,
             open: |boxed| Ok(boxed.downcast::<Direct<M, ByValue>>()?),
             run: |batch, at, agent, context, stint| {
-                run::<M>(batch, at, stint, |held, stint| {
-                    let message = match held {
-                        Passed::Original(batch, at) => batch.copy(at),
+                let batch = unpacked::<M>(batch);
+                let copies = batch.copies();
+                run(&batch, at, stint, |passed, stint| {
+                    let message = match passed {
+                        Passed::Original(at) => batch.copy(copies, at),
                         Passed::Rewritten(parcel) => parcel.message,
                     };
                     let response = agent.handle(message, context);
@@ -371,9 +373,10 @@ impl<A: Agent> Accept<A> {
                 Ok(Box::new(Direct::<M, ByDelivery>::new(direct.parcel, direct.reply)))
             },
             run: |batch, at, agent, context, stint| {
-                run::<M>(batch, at, stint, |held, stint| {
-                    let delivery = match held {
-                        Passed::Original(batch, at) => Delivery::batched(batch, at),
+                let batch = unpacked::<M>(batch);
+                run(&batch, at, stint, |passed, stint| {
+                    let delivery = match passed {
+                        Passed::Original(at) => Delivery::batched(&batch, at),
                         Passed::Rewritten(parcel) => Delivery::single(Arc::new(parcel)),
                     };
                     let response = agent.handle(delivery, context);
@@ -390,22 +393,27 @@ fn context_is_waiting<A: Agent>(context: &Context<A>) -> bool {
     context.waiting()
 }
 
-enum Passed<'a, M> {
-    Original(&'a Rc<Batch<M>>, u16),
+/// What of a message reaches the handler.
+enum Passed<M> {
+    /// The message at this position of the batch.
+    Original(u16),
     Rewritten(Parcel<M>),
+}
+
+fn unpacked<M: Send + Sync + 'static>(batch: &Rc<dyn Any>) -> Rc<Batch<M>> {
+    Rc::clone(batch).downcast().expect("a route carries one message type")
 }
 
 /// Walks over a batch until its end, the end of the stint, a preemption, or until `handle` says that its context waits.
 #[inline]
 fn run<M>(
-    batch: &Rc<dyn Any>,
+    batch: &Batch<M>,
     at: &mut u16,
     stint: &mut Stint<'_>,
-    mut handle: impl FnMut(Passed<'_, M>, &mut Stint<'_>) -> bool,
+    mut handle: impl FnMut(Passed<M>, &mut Stint<'_>) -> bool,
 ) where
     M: Message + Send + Sync + 'static,
 {
-    let batch: Rc<Batch<M>> = Rc::clone(batch).downcast().expect("a route carries one message type");
     let count = u32::try_from(batch.parcels.len()).expect("batches are bounded");
     let until = u16::try_from(count.min(u32::from(*at) + stint.left)).expect("batches are bounded");
     let plain =
@@ -415,9 +423,9 @@ fn run<M>(
         stint.at = now;
         *at += 1;
         let passed = if plain {
-            Passed::Original(&batch, now)
+            Passed::Original(now)
         } else {
-            match inspect(&batch, now, stint) {
+            match inspect(batch, now, stint) {
                 Some(passed) => passed,
                 None => continue,
             }
@@ -430,7 +438,7 @@ fn run<M>(
 
 /// What of a message reaches the handler: nothing when it was there before, is overdue or an intervention objects.
 #[inline(never)]
-fn inspect<'a, M>(batch: &'a Rc<Batch<M>>, at: u16, stint: &mut Stint<'_>) -> Option<Passed<'a, M>>
+fn inspect<M>(batch: &Batch<M>, at: u16, stint: &mut Stint<'_>) -> Option<Passed<M>>
 where
     M: Send + Sync + 'static,
 {
@@ -444,10 +452,10 @@ where
         return None;
     }
     if stint.interventions.is_empty() {
-        return Some(Passed::Original(batch, at));
+        return Some(Passed::Original(at));
     }
     match intervene(parcel, stint) {
-        Ok(None) => Some(Passed::Original(batch, at)),
+        Ok(None) => Some(Passed::Original(at)),
         Ok(Some(parcel)) => Some(Passed::Rewritten(parcel)),
         Err(objection) => {
             stint.lose(lost_parcel(parcel, Reason::Intervened, Some(objection)));
