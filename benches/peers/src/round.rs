@@ -32,7 +32,7 @@ impl Effort {
     pub(crate) const FULL: Self =
         Self { rounds: 7, budget: Duration::from_millis(250), lone: 300, fills_windows: true };
     pub(crate) const QUICK: Self =
-        Self { rounds: 3, budget: Duration::from_millis(12), lone: 15, fills_windows: false };
+        Self { rounds: 2, budget: Duration::from_millis(10), lone: 15, fills_windows: false };
 }
 
 /// What one peer did in all rounds of a work.
