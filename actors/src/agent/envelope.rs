@@ -27,8 +27,10 @@ use actix::{
 use tokio::sync::oneshot;
 
 use super::{
-    Agent, AgentId, Batch, Delivery, Interventions, Meta, Objection, Parcel, Passage, Reason, Timestamp,
-    intervention::Shown, outcome::short_type_name,
+    Agent, AgentId, Delivery, Interventions, Meta, Objection, Parcel, Passage, Reason, Timestamp,
+    intervention::Shown,
+    outcome::short_type_name,
+    walk::{Passed, run, unpacked},
 };
 
 /// How a message whose handler had not ended at once came to its end.
@@ -123,12 +125,12 @@ pub(crate) struct Stint<'a> {
 }
 
 impl Stint<'_> {
-    fn is_overdue(&self, meta: &Meta) -> bool {
+    pub(super) fn is_overdue(&self, meta: &Meta) -> bool {
         meta.deadline().is_some_and(|deadline| (self.now)() > deadline)
     }
 
     /// Notes that the message at hand is not handled.
-    fn lose(&mut self, lost: Lost) {
+    pub(super) fn lose(&mut self, lost: Lost) {
         self.lost.push((self.at, lost));
     }
 
@@ -391,90 +393,6 @@ impl<A: Agent> Accept<A> {
 fn context_is_waiting<A: Agent>(context: &Context<A>) -> bool {
     use actix::AsyncContext;
     context.waiting()
-}
-
-/// What of a message reaches the handler.
-enum Passed<M> {
-    /// The message at this position of the batch.
-    Original(u16),
-    Rewritten(Parcel<M>),
-}
-
-fn unpacked<M: Send + Sync + 'static>(batch: &Rc<dyn Any>) -> Rc<Batch<M>> {
-    Rc::clone(batch).downcast().expect("a route carries one message type")
-}
-
-/// Walks over a batch until its end, the end of the stint, a preemption, or until `handle` says that its context waits.
-#[inline]
-fn run<M>(
-    batch: &Batch<M>,
-    at: &mut u16,
-    stint: &mut Stint<'_>,
-    mut handle: impl FnMut(Passed<M>, &mut Stint<'_>) -> bool,
-) where
-    M: Message + Send + Sync + 'static,
-{
-    let count = u32::try_from(batch.parcels.len()).expect("batches are bounded");
-    let until = u16::try_from(count.min(u32::from(*at) + stint.left)).expect("batches are bounded");
-    let plain =
-        stint.interventions.is_empty() && stint.repeats.is_none() && !batch.may_expire(|| (stint.now)());
-    while *at < until {
-        let now = *at;
-        stint.at = now;
-        *at += 1;
-        let passed = if plain {
-            Passed::Original(now)
-        } else {
-            match inspect(batch, now, stint) {
-                Some(passed) => passed,
-                None => continue,
-            }
-        };
-        if handle(passed, stint) || stint.preempt.get() {
-            break;
-        }
-    }
-}
-
-/// What of a message reaches the handler: nothing when it was there before, is overdue or an intervention objects.
-#[inline(never)]
-fn inspect<M>(batch: &Batch<M>, at: u16, stint: &mut Stint<'_>) -> Option<Passed<M>>
-where
-    M: Send + Sync + 'static,
-{
-    let parcel = &batch.parcels[usize::from(at)];
-    if stint.repeats.is_some_and(|repeats| repeats(at)) {
-        stint.lose(lost_parcel(parcel, Reason::Duplicate, None));
-        return None;
-    }
-    if stint.is_overdue(&parcel.meta) {
-        stint.lose(lost_parcel(parcel, Reason::Expired, None));
-        return None;
-    }
-    if stint.interventions.is_empty() {
-        return Some(Passed::Original(at));
-    }
-    match intervene(parcel, stint) {
-        Ok(None) => Some(Passed::Original(at)),
-        Ok(Some(parcel)) => Some(Passed::Rewritten(parcel)),
-        Err(objection) => {
-            stint.lose(lost_parcel(parcel, Reason::Intervened, Some(objection)));
-            None
-        }
-    }
-}
-
-fn intervene<M>(parcel: &Arc<Parcel<M>>, stint: &Stint<'_>) -> Result<Option<Parcel<M>>, Objection>
-where
-    M: Send + Sync + 'static,
-{
-    let mut replacement = None;
-    let shown = Shown::Shared { message: &parcel.message, replacement: &mut replacement };
-    stint.interventions.inbound(&mut Passage::new(Some(stint.me), None, &parcel.meta, shown))?;
-    Ok(replacement.map(|message| {
-        let message = *message.downcast::<M>().expect("only a message of the same type is taken");
-        Parcel { meta: parcel.meta.clone(), message }
-    }))
 }
 
 pub(crate) fn lost_message<M>(parcel: Parcel<M>, reason: Reason, objection: Option<Objection>) -> Lost

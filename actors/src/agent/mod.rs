@@ -15,6 +15,7 @@ mod outcome;
 mod priority;
 mod time;
 mod topic;
+mod walk;
 
 pub use adopted::{Adopted, Adoption, Forwarded};
 pub use card::{Agent, Card, Listing, Location};

@@ -198,7 +198,6 @@ fn adapting() -> AdaptiveOptions {
 }
 
 /// Asks one after another, and says whom.
-
 async fn asked(topic: &Publisher<Job>, times: u32) -> BTreeMap<String, u32> {
     let mut chosen = Vec::new();
     for _ in 0..times {
