@@ -30,7 +30,7 @@ pub(crate) use intervention::Shown;
 pub use intervention::{Intervention, Interventions, Objection, Passage, Verdict};
 pub use lifecycle::{ExitReason, Lifecycle, LifecycleChange, Me, Terminated};
 pub use meta::{Lane, MessageId, Meta, Parcel, TraceContext};
-pub use name::{AgentId, Capability, GroupName, InvalidName, Kind, MAX_NAME_BYTES, TaskId};
+pub use name::{AgentId, Capability, GroupName, InvalidName, Kind, MAX_NAME_BYTES, ResourceName, TaskId};
 pub use outcome::{AskError, Column, Reason, Refused, short_type_name};
 pub use priority::{Priority, UnknownPriority};
 pub use time::Timestamp;

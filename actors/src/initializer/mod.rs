@@ -41,7 +41,10 @@ use crate::{
 mod event;
 mod options;
 mod plan;
+mod refine;
 mod report;
+mod resources;
+mod schedule;
 mod startup;
 mod task;
 pub use event::{
@@ -50,6 +53,8 @@ pub use event::{
 };
 pub use options::{PhaseMode, StartupEffect, StartupOptions};
 pub use plan::{Plan, PlanError, PlanErrors};
+pub use resources::Resources;
+pub use schedule::{Schedule, Slice};
 pub use startup::Startup;
 pub use task::{DependencyType, Phase, StartupTask};
 

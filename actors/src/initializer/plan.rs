@@ -10,14 +10,17 @@
 //! **Invariant.** The graph of a plan is acyclic, every dependency names a task of the plan, and no task depends on
 //! one of a later phase. All work here is linear in tasks and edges, up to one sort, and uses no recursion.
 
-use std::{cmp::Reverse, fmt, time::Duration};
+use std::{cmp::Reverse, collections::BTreeMap, fmt, ops::Range, time::Duration};
 
 use petgraph::{Direction, graph::NodeIndex};
 use rustc_hash::FxHashMap;
 
-use super::task::{Phase, StartupTask};
+use super::{
+    resources::{Needs, Resources},
+    task::{Phase, StartupTask},
+};
 use crate::{
-    agent::TaskId,
+    agent::{ResourceName, TaskId},
     support::{Dag, Suggester, cycles, suggestion, write_faults, write_path},
 };
 
@@ -68,6 +71,35 @@ pub enum PlanError {
         /// The task.
         task: TaskId,
     },
+    /// A task waits for a phase that is not an earlier one.
+    NotEarlier {
+        /// The task.
+        task: TaskId,
+        /// Its phase.
+        phase: Phase,
+        /// The phase that it waits for.
+        awaited: Phase,
+    },
+    /// A task needs a resource that there is not.
+    UnknownResource {
+        /// The task.
+        task: TaskId,
+        /// The resource.
+        resource: ResourceName,
+        /// An existing resource of a similar name.
+        nearest: Option<ResourceName>,
+    },
+    /// A task needs more of a resource than there is.
+    TooMuch {
+        /// The task.
+        task: TaskId,
+        /// The resource.
+        resource: ResourceName,
+        /// How much it needs.
+        needed: u64,
+        /// How much there is.
+        capacity: u64,
+    },
 }
 
 impl fmt::Display for PlanError {
@@ -100,6 +132,21 @@ impl fmt::Display for PlanError {
             Self::NoTime { task } => write!(
                 f,
                 "start-up task {task} has a timeout below one microsecond: raise it or leave it out"
+            ),
+            Self::NotEarlier { task, phase, awaited } => write!(
+                f,
+                "start-up task {task} of phase {phase} waits for phase {awaited}, which is no earlier one: \
+                 name its tasks, or an earlier phase"
+            ),
+            Self::UnknownResource { task, resource, nearest } => write!(
+                f,
+                "start-up task {task} needs resource {resource}, which does not exist: {}",
+                suggestion(nearest.as_ref(), "say how much there is of it, or remove the need")
+            ),
+            Self::TooMuch { task, resource, needed, capacity } => write!(
+                f,
+                "start-up task {task} needs {needed} of resource {resource}, and there is {capacity}: \
+                 it could never start; raise the one or lower the other"
             ),
         }
     }
@@ -144,20 +191,32 @@ impl std::error::Error for PlanErrors {}
 pub struct Plan {
     tasks: Vec<StartupTask>,
     index: FxHashMap<TaskId, usize>,
+    /// The tasks by their positions; after them a gate for each phase, between its tasks and those that wait for it.
     graph: Dag,
     level: Vec<usize>,
     rank: Vec<usize>,
+    needs: Needs,
+    /// The class of each task's needs.
+    class: Vec<u32>,
     critical: Vec<usize>,
     critical_length: Duration,
     total: Duration,
 }
 
 impl Plan {
-    /// Checks tasks and puts them in order.
+    /// Checks tasks that share no resources, and puts them in order.
     ///
     /// # Errors
     /// [`PlanErrors`] lists every fault of the list.
     pub fn new(tasks: Vec<StartupTask>) -> Result<Self, PlanErrors> {
+        Self::with_resources(tasks, &Resources::new())
+    }
+
+    /// Checks tasks that share resources, and puts them in order.
+    ///
+    /// # Errors
+    /// [`PlanErrors`] lists every fault of the list.
+    pub fn with_resources(tasks: Vec<StartupTask>, resources: &Resources) -> Result<Self, PlanErrors> {
         let mut faults = Vec::new();
         let mut index: FxHashMap<TaskId, usize> = FxHashMap::default();
         for (at, task) in tasks.iter().enumerate() {
@@ -167,17 +226,19 @@ impl Plan {
             }
         }
         let graph = Self::edges(&tasks, &index, &mut faults);
+        check_needs(&tasks, resources, &mut faults);
         let order = topological(&graph);
-        if order.len() < tasks.len() {
-            let name = |at: usize| tasks[at].id.clone();
+        if order.len() < graph.node_count() {
+            // Gates have no names.
+            let name = |at: usize| tasks.get(at).map(|task| task.id.clone());
             faults.extend(
                 cycles(&graph)
                     .into_iter()
-                    .map(|path| PlanError::Cycle { path: path.into_iter().map(name).collect() }),
+                    .map(|path| PlanError::Cycle { path: path.into_iter().filter_map(name).collect() }),
             );
         }
         if faults.is_empty() {
-            Ok(Self::laid_out(tasks, index, graph, &order))
+            Ok(Self::laid_out(tasks, index, graph, &order, resources))
         } else {
             Err(PlanErrors(faults))
         }
@@ -188,8 +249,20 @@ impl Plan {
         let mut graph = Dag::with_capacity(tasks.len(), tasks.len());
         let mut suggester = Suggester::new();
         let mut edges = Vec::new();
+        let mut awaited = [false; Phase::ALL.len()];
         for (at, task) in tasks.iter().enumerate() {
             graph.add_node(());
+            for &phase in &task.after_phases {
+                if phase < task.phase {
+                    awaited[phase as usize] = true;
+                } else {
+                    faults.push(PlanError::NotEarlier {
+                        task: task.id.clone(),
+                        phase: task.phase,
+                        awaited: phase,
+                    });
+                }
+            }
             if task.timeout.is_some_and(|limit| limit.as_micros() == 0) {
                 faults.push(PlanError::NoTime { task: task.id.clone() });
             }
@@ -217,6 +290,7 @@ impl Plan {
                 }
             }
         }
+        Self::gate_edges(tasks, awaited, &mut graph, &mut edges);
         // The graph lists the newest edge of a node first; added backwards, neighbours come in the order of the list.
         for (from, to) in edges.into_iter().rev() {
             graph.add_edge(NodeIndex::new(from), NodeIndex::new(to), ());
@@ -224,14 +298,45 @@ impl Plan {
         graph
     }
 
+    /// Puts the gates of phases that are waited for between their tasks and those who wait. A gate with nothing before it
+    /// would never open, so nobody waits for it.
+    fn gate_edges(
+        tasks: &[StartupTask],
+        mut awaited: [bool; Phase::ALL.len()],
+        graph: &mut Dag,
+        edges: &mut Vec<(usize, usize)>,
+    ) {
+        Phase::ALL.iter().for_each(|_| _ = graph.add_node(()));
+        let gate = |phase: Phase| tasks.len() + phase as usize;
+        let mut opens = [false; Phase::ALL.len()];
+        for (at, task) in tasks.iter().enumerate() {
+            if awaited[task.phase as usize] && task.dependency_type.waited_for() {
+                opens[task.phase as usize] = true;
+                edges.push((at, gate(task.phase)));
+            }
+        }
+        for (awaited, opens) in awaited.iter_mut().zip(opens) {
+            *awaited &= opens;
+        }
+        for (at, task) in tasks.iter().enumerate() {
+            let phases = task.after_phases.iter().filter(|phase| awaited[**phase as usize]);
+            edges.extend(phases.filter(|phase| **phase < task.phase).map(|phase| (gate(*phase), at)));
+        }
+    }
+
     fn laid_out(
         tasks: Vec<StartupTask>,
         index: FxHashMap<TaskId, usize>,
         graph: Dag,
         order: &[usize],
+        resources: &Resources,
     ) -> Self {
+        let (needs, class) = Needs::new(resources, tasks.iter().map(|task| &*task.needs));
+        let nodes = graph.node_count();
         let mut plan = Self {
-            level: vec![0; tasks.len()],
+            needs,
+            class,
+            level: vec![0; nodes],
             rank: vec![0; tasks.len()],
             critical: Vec::new(),
             critical_length: Duration::ZERO,
@@ -240,23 +345,26 @@ impl Plan {
             index,
             graph,
         };
-        let mut finish = vec![Duration::ZERO; plan.tasks.len()];
-        let mut before = vec![None; plan.tasks.len()];
+        let mut finish = vec![Duration::ZERO; nodes];
+        let mut before = vec![None; nodes];
         for &at in order {
             let (mut earliest, mut level) = (Duration::ZERO, 0);
-            for on in plan.dependencies(at).filter(|&on| plan.waited_for(on)) {
-                level = level.max(plan.level[on] + 1);
+            for on in plan.nodes_before(at).filter(|&on| plan.waited_for(on)) {
+                level = level.max(plan.level[on] + usize::from(!plan.is_gate(at)));
                 if before[at].is_none() || finish[on] > earliest {
                     (earliest, before[at]) = (finish[on], Some(on));
                 }
             }
             plan.level[at] = level;
-            finish[at] = earliest.saturating_add(plan.tasks[at].estimated_duration);
+            finish[at] = earliest.saturating_add(plan.estimate(at));
         }
+        plan.level.truncate(plan.tasks.len());
         let mut step = (0..plan.tasks.len()).max_by_key(|&at| (finish[at], Reverse(at)));
         plan.critical_length = step.map_or(Duration::ZERO, |at| finish[at]);
         while let Some(at) = step {
-            plan.critical.push(at);
+            if !plan.is_gate(at) {
+                plan.critical.push(at);
+            }
             step = before[at];
         }
         plan.critical.reverse();
@@ -266,13 +374,13 @@ impl Plan {
 
     /// Ranks tasks by what still hangs on them: remaining path, then steps, then priority, then id.
     fn rank_by_remaining(&mut self, order: &[usize]) {
-        let mut remaining = vec![(Duration::ZERO, 0usize); self.tasks.len()];
+        let mut remaining = vec![(Duration::ZERO, 0usize); self.graph.node_count()];
         for &at in order.iter().rev() {
             let (path, steps) = self
-                .dependants(at)
+                .nodes_after(at)
                 .map(|next| remaining[next])
                 .fold((Duration::ZERO, 0), |most, next| (most.0.max(next.0), most.1.max(next.1 + 1)));
-            remaining[at] = (path.saturating_add(self.tasks[at].estimated_duration), steps);
+            remaining[at] = (path.saturating_add(self.estimate(at)), steps);
         }
         let mut by_rank: Vec<usize> = (0..self.tasks.len()).collect();
         by_rank.sort_by(|&a, &b| {
@@ -314,31 +422,115 @@ impl Plan {
         self.total
     }
 
-    /// No schedule on so many workers can end sooner, if the estimates hold: the longer of the critical path and the
-    /// total shared out evenly.
+    /// No schedule on so many workers can end sooner, if the estimates hold: the longest of the critical path, the total
+    /// shared out evenly, and for each resource what is needed of it, times how long, shared out over what there is.
     pub fn lower_bound(&self, workers: usize) -> Duration {
         let workers = u32::try_from(workers.max(1)).unwrap_or(u32::MAX);
-        self.critical_length.max(self.total / workers)
+        self.critical_length.max(self.total / workers).max(self.resource_bound())
     }
 
-    /// What a task depends on, in the order it says, hints included.
+    fn resource_bound(&self) -> Duration {
+        // [units x us]
+        let mut held = vec![0_u128; self.needs.capacity().len()];
+        for (task, class) in self.tasks.iter().zip(&self.class) {
+            for (resource, amount) in self.needs.of(*class) {
+                let sum = &mut held[*resource as usize];
+                *sum = sum
+                    .saturating_add(task.estimated_duration.as_micros().saturating_mul(u128::from(*amount)));
+            }
+        }
+        let bounds = held.into_iter().zip(self.needs.capacity()).map(|(held, capacity)| {
+            let micros = held.checked_div(u128::from(*capacity)).unwrap_or(0);
+            Duration::from_micros(u64::try_from(micros).unwrap_or(u64::MAX))
+        });
+        bounds.max().unwrap_or_default()
+    }
+
+    /// What a task depends on, in the order it says, hints included; the tasks of phases that it waits for are not listed.
     pub(super) fn dependencies(&self, at: usize) -> impl Iterator<Item = usize> + '_ {
+        self.nodes_before(at).filter(|&on| !self.is_gate(on))
+    }
+
+    /// The nodes that are before a node: tasks, and the gates of phases.
+    pub(super) fn nodes_before(&self, at: usize) -> impl Iterator<Item = usize> + '_ {
         self.graph.neighbors_directed(NodeIndex::new(at), Direction::Incoming).map(NodeIndex::index)
     }
 
-    /// What depends on a task, in the order of the list.
-    pub(super) fn dependants(&self, at: usize) -> impl Iterator<Item = usize> + '_ {
+    /// The nodes that are after a node, tasks in the order of the list.
+    pub(super) fn nodes_after(&self, at: usize) -> impl Iterator<Item = usize> + '_ {
         self.graph.neighbors_directed(NodeIndex::new(at), Direction::Outgoing).map(NodeIndex::index)
     }
 
-    /// Whether anyone waits for a task.
-    pub(super) fn waited_for(&self, at: usize) -> bool {
-        self.tasks[at].dependency_type.waited_for()
+    /// Whether a node is the gate of a phase: it opens when all of its tasks that are waited for have ended.
+    pub(super) fn is_gate(&self, node: usize) -> bool {
+        node >= self.tasks.len()
+    }
+
+    /// The gates of all phases, in order: the nodes after the tasks.
+    pub(super) fn gates(&self) -> Range<usize> {
+        self.tasks.len()..self.graph.node_count()
+    }
+
+    /// Whether a task waits for another one, which it depends on or which is of a phase that it waits for.
+    pub(super) fn waits_for(&self, at: usize, on: usize) -> bool {
+        let gate = self.tasks.len() + self.tasks[on].phase as usize;
+        self.waited_for(on) && self.nodes_before(at).any(|node| node == on || node == gate)
+    }
+
+    fn estimate(&self, node: usize) -> Duration {
+        self.tasks.get(node).map_or(Duration::ZERO, |task| task.estimated_duration)
+    }
+
+    /// What tasks need of resources.
+    pub(super) fn needs(&self) -> &Needs {
+        &self.needs
+    }
+
+    /// The class of a task's needs.
+    pub(super) fn class(&self, at: usize) -> u32 {
+        self.class[at]
+    }
+
+    /// Whether anyone waits for a node.
+    pub(super) fn waited_for(&self, node: usize) -> bool {
+        self.tasks.get(node).is_none_or(|task| task.dependency_type.waited_for())
+    }
+
+    /// Has the tasks start in this order, where they can.
+    pub(super) fn set_order(&mut self, order: &[usize]) {
+        order.iter().enumerate().for_each(|(rank, &at)| self.rank[at] = rank);
     }
 
     /// The place of a task in the order of start; the lowest first.
     pub(super) fn rank(&self, at: usize) -> usize {
         self.rank[at]
+    }
+}
+
+/// Notes each need of what there is not, or not enough of.
+fn check_needs(tasks: &[StartupTask], resources: &Resources, faults: &mut Vec<PlanError>) {
+    let mut suggester = Suggester::new();
+    for task in tasks.iter().filter(|task| !task.needs.is_empty()) {
+        let mut sums: BTreeMap<&ResourceName, u64> = BTreeMap::new();
+        for (resource, amount) in &task.needs {
+            let sum = sums.entry(resource).or_default();
+            *sum = sum.saturating_add(*amount);
+        }
+        for (resource, needed) in sums {
+            let task = task.id.clone();
+            match resources.get(resource) {
+                Some(&capacity) if needed > capacity => {
+                    faults.push(PlanError::TooMuch { task, resource: resource.clone(), needed, capacity });
+                }
+                Some(_) => {}
+                None => {
+                    let known = resources.keys().map(ResourceName::as_str);
+                    let nearest = suggester.nearest(resource.as_str(), known);
+                    let nearest = nearest.map(|name| ResourceName::new(name).expect("it is one"));
+                    faults.push(PlanError::UnknownResource { task, resource: resource.clone(), nearest });
+                }
+            }
+        }
     }
 }
 

@@ -9,6 +9,10 @@ fn id(text: &str) -> TaskId {
     TaskId::new(text).unwrap()
 }
 
+fn resource(text: &str) -> ResourceName {
+    ResourceName::new(text).unwrap()
+}
+
 fn task(name: &str, after: &[&str]) -> StartupTask {
     StartupTask::new(id(name)).after(after.iter().map(|d| id(d)))
 }
@@ -19,7 +23,9 @@ fn seconds(n: u64) -> Duration {
 
 #[test]
 fn all_faults_of_a_list_are_reported_at_once() {
-    let errors = Plan::new(vec![
+    let cpus = Resources::from([(resource("cpu"), 4)]);
+    let checked = |tasks| Plan::with_resources(tasks, &cpus);
+    let errors = checked(vec![
         task("config", &[]),
         task("events", &["confgi"]),
         task("config", &[]),
@@ -29,6 +35,9 @@ fn all_faults_of_a_list_are_reported_at_once() {
         task("c", &["a"]),
         task("early", &["late"]).in_phase(Phase::DependencyResolution),
         task("late", &[]).in_phase(Phase::ServiceStartup).within(Duration::ZERO),
+        task("same", &[]).after_phases([Phase::CoreInitialization]),
+        task("greedy", &[]).needing(resource("cpu"), 3).needing(resource("cpu"), 2),
+        task("lost", &[]).needing(resource("cpus"), 1).needing(resource("tapes"), 1),
     ])
     .unwrap_err();
     let said: Vec<String> = errors.faults().iter().map(PlanError::to_string).collect();
@@ -41,6 +50,12 @@ fn all_faults_of_a_list_are_reported_at_once() {
             "start-up task early of phase dependency_resolution depends on late of the later phase service_startup: \
              move one of them",
             "start-up task late has a timeout below one microsecond: raise it or leave it out",
+            "start-up task same of phase core_initialization waits for phase core_initialization, which is no earlier one: \
+             name its tasks, or an earlier phase",
+            "start-up task greedy needs 5 of resource cpu, and there is 4: it could never start; raise the one or lower the \
+             other",
+            "start-up task lost needs resource cpus, which does not exist: did you mean cpu?",
+            "start-up task lost needs resource tapes, which does not exist: say how much there is of it, or remove the need",
             "start-up tasks depend on each other in a circle: a -> b -> c -> a: remove one of these dependencies",
         ]
     );

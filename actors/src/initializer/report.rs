@@ -71,9 +71,7 @@ impl Startup {
             let cause = self.slots[at].cause;
             let held = match cause {
                 None => Held::Free,
-                Some(on) if self.plan.waited_for(on) && self.plan.dependencies(at).any(|d| d == on) => {
-                    Held::Dependency
-                }
+                Some(on) if self.plan.waits_for(at, on) => Held::Dependency,
                 Some(_) => Held::Capacity,
             };
             path.push(CriticalStep { task: self.plan.tasks()[at].id.clone(), started, until, held });

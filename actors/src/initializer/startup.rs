@@ -35,6 +35,7 @@ use super::{
     event::{StartupEvent, StartupFault, StartupOutcome, StartupStatus},
     options::{PhaseMode, StartupEffect, StartupOptions},
     plan::Plan,
+    resources::Stock,
     task::{DependencyType, Phase},
 };
 use crate::{
@@ -53,7 +54,7 @@ pub(super) struct Slot {
     pub(super) result: Option<Arc<Value>>,
     /// The task whose end, or end of an attempt, let this one start.
     pub(super) cause: Option<usize>,
-    /// How many waited-for dependencies have not ended.
+    /// How many waited-for dependencies and phases have not ended.
     open: usize,
     timer: Option<Timestamp>,
 }
@@ -68,10 +69,12 @@ pub(super) struct PhaseSlot {
     pub(super) ended: Option<Timestamp>,
     /// Waited-for tasks that have not ended.
     waited_for: usize,
-    /// Ready tasks by rank.
-    ready: BinaryHeap<Reverse<(usize, usize)>>,
+    /// Ready tasks by rank, those with equal needs together.
+    ready: Vec<BinaryHeap<Reverse<(usize, usize)>>>,
     /// The blocking task that holds the phase, and whether it is ready for its next attempt.
     holder: Option<(usize, bool)>,
+    /// How many tasks keep the gate closed for those who wait for the phase.
+    gate: usize,
 }
 
 /// A plan being carried out: a state machine without a clock, told what happened and answering with effects.
@@ -90,6 +93,7 @@ pub struct Startup {
     /// The task that ended last of those that were started.
     pub(super) last: Option<usize>,
     timers: BTreeSet<(Timestamp, usize)>,
+    stock: Stock,
     running: usize,
     unended: usize,
     waited_for: usize,
@@ -108,14 +112,18 @@ impl Startup {
     ) -> Self {
         let options = StartupOptions { workers: options.workers.max(1), ..options };
         let mut phases: [PhaseSlot; 6] = Default::default();
+        for (phase, gate) in phases.iter_mut().zip(plan.gates()) {
+            phase.ready.resize_with(plan.needs().classes(), BinaryHeap::new);
+            phase.gate = plan.nodes_before(gate).count();
+        }
         let mut slots = Vec::with_capacity(plan.tasks().len());
         for (at, task) in plan.tasks().iter().enumerate() {
-            let open = plan.dependencies(at).filter(|&on| plan.waited_for(on)).count();
+            let open = plan.nodes_before(at).filter(|&on| plan.waited_for(on)).count();
             let phase = &mut phases[task.phase as usize];
             phase.tasks += 1;
             phase.waited_for += usize::from(plan.waited_for(at));
             if open == 0 {
-                phase.ready.push(Reverse((plan.rank(at), at)));
+                phase.ready[plan.class(at) as usize].push(Reverse((plan.rank(at), at)));
             }
             slots.push(Slot {
                 status: StartupStatus::Pending,
@@ -137,6 +145,7 @@ impl Startup {
         let mut startup = Self {
             unended: slots.len(),
             waited_for: phases.iter().map(|p| p.waited_for).sum(),
+            stock: plan.needs().stock(),
             plan,
             options,
             slots,
@@ -197,7 +206,7 @@ impl Startup {
                 let phase = &mut self.phases[self.plan.tasks()[task].phase as usize];
                 match &mut phase.holder {
                     Some((holder, ready)) if *holder == task => *ready = true,
-                    _ => phase.ready.push(Reverse((self.plan.rank(task), task))),
+                    _ => make_ready(&self.plan, &mut self.phases, task),
                 }
             }
             self.pump(Some(task), now, effects);
@@ -276,36 +285,41 @@ impl Startup {
         }
     }
 
-    /// Takes the most urgent task that may start.
+    /// Takes the most urgent task that may start: of the first of each phase and of each sort of needs, the one with the
+    /// lowest rank for which there is enough of all that it needs.
     fn take_next(&mut self) -> Option<usize> {
-        let mut best: Option<(usize, usize)> = None;
+        let (plan, slots) = (&self.plan, &self.slots);
+        let mut best: Option<(usize, usize, u32)> = None;
         for (number, phase) in self.phases.iter_mut().enumerate() {
-            let head = if let Some((holder, ready)) = phase.holder {
-                ready.then(|| (self.plan.rank(holder), holder))
-            } else {
-                while let Some(&Reverse((_, task))) = phase.ready.peek() {
-                    if !self.slots[task].status.ended() {
-                        break;
-                    }
-                    phase.ready.pop();
+            let mut offer = |task: usize| {
+                let (rank, class) = (plan.rank(task), plan.class(task));
+                if best.is_none_or(|(lowest, ..)| rank < lowest) && self.stock.fits(plan.needs().of(class)) {
+                    best = Some((rank, number, class));
                 }
-                phase.ready.peek().map(|&Reverse(head)| head)
             };
-            if let Some((rank, _)) = head
-                && best.is_none_or(|(lowest, _)| rank < lowest)
-            {
-                best = Some((rank, number));
+            match phase.holder {
+                Some((holder, true)) => offer(holder),
+                Some((_, false)) => {}
+                None => {
+                    for ready in &mut phase.ready {
+                        while ready.peek().is_some_and(|&Reverse((_, task))| slots[task].status.ended()) {
+                            ready.pop();
+                        }
+                        ready.peek().into_iter().for_each(|&Reverse((_, task))| offer(task));
+                    }
+                }
             }
             if self.options.phases == PhaseMode::Strict && phase.waited_for > 0 {
                 break;
             }
         }
-        let phase = &mut self.phases[best?.1];
+        let (_, number, class) = best?;
+        let phase = &mut self.phases[number];
         if let Some((holder, ready)) = &mut phase.holder {
             *ready = false;
             return Some(*holder);
         }
-        phase.ready.pop().map(|Reverse((_, task))| task)
+        phase.ready[class as usize].pop().map(|Reverse((_, task))| task)
     }
 
     fn start(&mut self, task: usize, cause: Option<usize>, now: Timestamp, effects: &mut Vec<StartupEffect>) {
@@ -331,6 +345,7 @@ impl Startup {
         }
         let (attempt, deadline) = (slot.attempts, asked.timeout.map(|limit| now.plus(limit)));
         self.running += 1;
+        self.stock.take(self.plan.needs().of(self.plan.class(task)));
         effects.push(StartupEffect::Event(StartupEvent::TaskStarted {
             at: now,
             task: asked.id.clone(),
@@ -371,39 +386,58 @@ impl Startup {
 
     fn attempt_over(&mut self, task: usize) {
         self.running -= 1;
+        self.stock.give_back(self.plan.needs().of(self.plan.class(task)));
         self.stop_timer(task);
     }
 
     /// Ends a task and, without recursion, all that cannot run any more because of it.
     fn end(&mut self, task: usize, status: StartupStatus, now: Timestamp, effects: &mut Vec<StartupEffect>) {
-        let mut queue = VecDeque::from([(task, status)]);
         let because_of = self.plan.tasks()[task].id.clone();
-        while let Some((task, status)) = queue.pop_front() {
-            if self.slots[task].status.ended() {
+        let mut queue = VecDeque::from([(task, status)]);
+        while let Some((node, status)) = queue.pop_front() {
+            if self.plan.is_gate(node) {
+                self.release(node, status != StartupStatus::Completed, &mut queue);
                 continue;
             }
-            let kind = self.plan.tasks()[task].dependency_type;
-            if status == StartupStatus::Skipped {
-                self.slots[task].fault = Some(StartupFault::Skipped { because_of: because_of.clone() });
+            if self.slots[node].status.ended() {
+                continue;
             }
-            let first_failure =
-                status != StartupStatus::Completed && kind.must_complete() && !self.required_failed;
-            self.settle(task, status, now, effects);
+            let kind = self.plan.tasks()[node].dependency_type;
+            if status == StartupStatus::Skipped {
+                self.slots[node].fault = Some(StartupFault::Skipped { because_of: because_of.clone() });
+            }
+            let fails = status != StartupStatus::Completed && kind.must_complete();
+            let first_failure = fails && !self.required_failed;
+            self.settle(node, status, now, effects);
             if kind.waited_for() {
-                for next in self.plan.dependants(task) {
-                    let slot = &mut self.slots[next];
-                    slot.open -= 1;
-                    if status != StartupStatus::Completed && kind.must_complete() {
-                        queue.push_back((next, StartupStatus::Skipped));
-                    } else if slot.open == 0 && slot.status == StartupStatus::Pending {
-                        let phase = self.plan.tasks()[next].phase as usize;
-                        self.phases[phase].ready.push(Reverse((self.plan.rank(next), next)));
-                    }
-                }
+                self.release(node, fails, &mut queue);
             }
             if first_failure && self.options.fail_fast {
                 let open = |at: &usize| self.slots[*at].status == StartupStatus::Pending;
                 queue.extend((0..self.slots.len()).filter(open).map(|at| (at, StartupStatus::Skipped)));
+            }
+        }
+    }
+
+    /// Tells all that wait for a task or a phase that it has ended, and whether they cannot run because of that.
+    fn release(&mut self, node: usize, fails: bool, queue: &mut VecDeque<(usize, StartupStatus)>) {
+        let then = if fails { StartupStatus::Skipped } else { StartupStatus::Completed };
+        for next in self.plan.nodes_after(node) {
+            if self.plan.is_gate(next) {
+                let gate = &mut self.phases[next - self.slots.len()].gate;
+                *gate -= 1;
+                // Of a phase in which a task fails that had to complete, those who wait hear at once, else at its end.
+                if fails || *gate == 0 {
+                    queue.push_back((next, then));
+                }
+                continue;
+            }
+            let slot = &mut self.slots[next];
+            slot.open = slot.open.saturating_sub(1);
+            if fails {
+                queue.push_back((next, StartupStatus::Skipped));
+            } else if slot.open == 0 && slot.status == StartupStatus::Pending {
+                make_ready(&self.plan, &mut self.phases, next);
             }
         }
     }
@@ -468,6 +502,11 @@ impl Startup {
             self.timers.remove(&(due, task));
         }
     }
+}
+
+fn make_ready(plan: &Plan, phases: &mut [PhaseSlot], task: usize) {
+    let phase = &mut phases[plan.tasks()[task].phase as usize];
+    phase.ready[plan.class(task) as usize].push(Reverse((plan.rank(task), task)));
 }
 
 #[cfg(test)]

@@ -7,8 +7,8 @@ use StartupStatus::{Completed, Failed, Skipped};
 
 use super::*;
 use crate::{
-    agent::Priority,
-    initializer::{Held, StartupReport, StartupTask},
+    agent::{Priority, ResourceName},
+    initializer::{Held, PlanErrors, Resources, StartupReport, StartupTask},
 };
 
 /// How one attempt of a body goes in a test.
@@ -92,7 +92,19 @@ impl World {
             });
             assert!(fine, "task {task} started although {on} is {:?}", self.ended.get(&on));
         }
+        for (resource, capacity) in resources() {
+            let needs = |task: &usize| plan.tasks()[*task].needs.iter().filter(|(name, _)| *name == resource);
+            let held: u64 = self.running.keys().flat_map(needs).map(|(_, amount)| amount).sum();
+            assert!(held <= capacity, "{held} of {resource} are held when task {task} starts");
+        }
         let phase = plan.tasks()[task].phase;
+        for (at, other) in plan.tasks().iter().enumerate() {
+            if plan.tasks()[task].after_phases.contains(&other.phase) && plan.waited_for(at) {
+                let status = self.ended.get(&at);
+                let fine = status.is_some_and(|s| *s == Completed || !other.dependency_type.must_complete());
+                assert!(fine, "task {task} waits for {}, and {at} is {status:?}", other.phase);
+            }
+        }
         for (at, other) in plan.tasks().iter().enumerate().filter(|(at, _)| *at != task) {
             if other.phase == phase && other.dependency_type == Blocking {
                 let begun = self.begun.contains(&at) && !self.ended.contains_key(&at);
@@ -138,6 +150,19 @@ fn id(text: &str) -> TaskId {
     TaskId::new(text).unwrap()
 }
 
+fn resource(text: &str) -> ResourceName {
+    ResourceName::new(text).unwrap()
+}
+
+/// What there is in all tests.
+fn resources() -> Resources {
+    Resources::from([(resource("cpu"), 3), (resource("licence"), 2)])
+}
+
+fn plan(tasks: Vec<StartupTask>) -> Result<Plan, PlanErrors> {
+    Plan::with_resources(tasks, &resources())
+}
+
 fn task(name: &str, after: &[&str]) -> StartupTask {
     StartupTask::new(id(name)).after(after.iter().map(|d| id(d)))
 }
@@ -146,7 +171,7 @@ fn run(tasks: Vec<StartupTask>, options: StartupOptions, scripts: &[(&str, Scrip
     let named: BTreeMap<_, _> = scripts.iter().copied().collect();
     let scripts =
         tasks.iter().map(|t| vec![named.get(t.id.as_str()).copied().unwrap_or(Script::Ok)]).collect();
-    World::begin(Plan::new(tasks).unwrap(), options, scripts).finish()
+    World::begin(plan(tasks).unwrap(), options, scripts).finish()
 }
 
 fn statuses(report: &StartupReport) -> Vec<(&str, StartupStatus)> {
@@ -241,7 +266,7 @@ fn while_a_blocking_task_runs_or_waits_to_retry_nothing_starts_in_its_phase() {
     tasks[0].timeout = Some(Duration::from_secs(5));
     let scripts = vec![vec![Script::Hang, Script::Ok], vec![Script::Ok], vec![Script::Ok]];
     let options = StartupOptions { retry_after: Duration::from_secs(2), ..workers(4) };
-    let report = World::begin(Plan::new(tasks).unwrap(), options, scripts).finish();
+    let report = World::begin(plan(tasks).unwrap(), options, scripts).finish();
     assert_eq!(report.tasks[2].started, Some(seconds(0)));
     assert_eq!((report.tasks[0].attempts, report.tasks[0].ended), (2, Some(seconds(8))));
     assert_eq!(report.tasks[1].started, Some(seconds(8)));
@@ -264,6 +289,58 @@ fn strict_phases_wait_for_the_earlier_ones_and_labels_do_not() {
 }
 
 #[test]
+fn a_task_waits_for_a_phase_without_naming_its_tasks() {
+    let phase = |at: usize| Phase::ALL[at];
+    let late = |name: &str| {
+        task(name, &[]).in_phase(phase(3)).after_phases([phase(0)]).taking(Duration::from_secs(2))
+    };
+    let tasks = || {
+        vec![
+            late("late"),
+            task("a", &[]).in_phase(phase(0)),
+            task("b", &["a"]).in_phase(phase(0)).depended_on_as(Optional),
+            task("hint", &["b"]).in_phase(phase(0)).depended_on_as(NonBlocking),
+            task("meanwhile", &[]).in_phase(phase(1)),
+        ]
+    };
+    let report = run(tasks(), workers(8), &[("b", Script::Fail)]);
+    assert_eq!(report.tasks[0].started, Some(seconds(2)), "after a and b, whose failure is tolerated");
+    assert_eq!(report.tasks[4].started, Some(seconds(0)));
+    let path: Vec<_> = report.executed_path.iter().map(|step| (step.task.as_str(), step.held)).collect();
+    assert_eq!(path, [("a", Held::Free), ("b", Held::Dependency), ("late", Held::Dependency)]);
+    let report = run(tasks(), workers(8), &[("a", Script::Fail)]);
+    assert_eq!((report.tasks[0].status, report.tasks[0].ended), (Skipped, Some(seconds(1))));
+    let plan = plan(tasks()).unwrap();
+    assert_eq!((plan.critical_path(), plan.levels()), (vec!["a", "b", "late"], &[2, 0, 1, 2, 0][..]));
+    let nothing = vec![late("late").after_phases([phase(2)]), task("a", &[]).in_phase(phase(0))];
+    assert_eq!(
+        run(nothing, workers(8), &[]).ended,
+        Some(seconds(3)),
+        "a phase without tasks is over at once"
+    );
+}
+
+#[test]
+fn of_a_resource_no_more_is_held_than_there_is_and_what_fits_passes_what_does_not() {
+    let cpus = |name: &str, cpus| task(name, &[]).needing(resource("cpu"), cpus);
+    let tasks = vec![
+        cpus("big", 2).with_priority(Priority::Critical),
+        cpus("second", 2).with_priority(Priority::High),
+        cpus("small", 1),
+        task("free", &[]),
+        cpus("all", 1).needing(resource("cpu"), 2).with_priority(Priority::Low),
+    ];
+    let report = run(tasks.clone(), workers(8), &[]);
+    let started: Vec<_> =
+        report.tasks.iter().map(|task| task.started.unwrap().since_start().as_secs()).collect();
+    assert_eq!(started, [0, 1, 0, 0, 2]);
+    assert_eq!(report.lower_bound, Duration::from_micros(8_000_000 / 3), "eight of three for a second each");
+    let retried = tasks.into_iter().map(|task| task.retrying(2)).collect();
+    let report = run(retried, workers(8), &[("big", Script::Fail)]);
+    assert_eq!(report.tasks[0].status, Failed, "what it held is free between its attempts");
+}
+
+#[test]
 fn a_task_that_never_answers_times_out_after_its_last_attempt() {
     let tasks = vec![task("deaf", &[]).within(Duration::from_secs(3)).retrying(2)];
     let report = run(tasks, workers(1), &[("deaf", Script::Hang)]);
@@ -274,7 +351,7 @@ fn a_task_that_never_answers_times_out_after_its_last_attempt() {
 #[test]
 fn the_end_of_an_attempt_that_was_given_up_changes_nothing() {
     let mut effects = Vec::new();
-    let plan = Plan::new(vec![task("deaf", &[]).within(Duration::from_secs(3))]).unwrap();
+    let plan = plan(vec![task("deaf", &[]).within(Duration::from_secs(3))]).unwrap();
     let mut startup = Startup::begin(plan, workers(1), Timestamp::ZERO, &mut effects);
     startup.advance(seconds(3), &mut effects);
     assert!(!startup.attempt_ended(0, 1, Ok(Value::Null), seconds(4), &mut effects));
@@ -285,7 +362,7 @@ fn the_end_of_an_attempt_that_was_given_up_changes_nothing() {
 #[test]
 fn cancelling_aborts_what_runs_and_ends_everything() {
     let tasks = vec![task("a", &[]), task("b", &["a"]), task("c", &[])];
-    let mut world = World::begin(Plan::new(tasks).unwrap(), workers(1), vec![vec![Script::Ok]; 3]);
+    let mut world = World::begin(plan(tasks).unwrap(), workers(1), vec![vec![Script::Ok]; 3]);
     let mut effects = Vec::new();
     world.startup.cancel(Timestamp::ZERO, &mut effects);
     world.perform(effects);
@@ -339,12 +416,14 @@ fn events_are_serialised_with_their_fields_in_a_stable_order() {
 /// What becomes of each task, by the meaning of the words alone.
 fn naive(tasks: &[StartupTask], scripts: &[Vec<Script>]) -> BTreeMap<TaskId, StartupStatus> {
     let mut known: BTreeMap<TaskId, StartupStatus> = BTreeMap::new();
-    for (task, script) in tasks.iter().zip(scripts) {
-        // Tasks come after their dependencies in these lists.
-        let blocked = task.dependencies.iter().any(|on| {
-            let kind = tasks.iter().find(|t| t.id == *on).unwrap().dependency_type;
-            kind.must_complete() && known[on] != Completed
-        });
+    // Tasks come after their dependencies in these lists, and after the phases that they wait for.
+    let mut order: Vec<_> = tasks.iter().zip(scripts).collect();
+    order.sort_by_key(|(task, _)| task.phase);
+    for (task, script) in order {
+        let blocks = |on: &StartupTask| on.dependency_type.must_complete() && known[&on.id] != Completed;
+        let before =
+            |on: &&StartupTask| task.dependencies.contains(&on.id) || task.after_phases.contains(&on.phase);
+        let blocked = tasks.iter().filter(before).any(blocks);
         let attempts: Vec<_> = (0..=task.retries as usize).map(|n| script[n.min(script.len() - 1)]).collect();
         let status = match attempts.last().unwrap() {
             _ if blocked => Skipped,
@@ -361,12 +440,12 @@ prop_compose! {
     fn tasks()(rows in prop::collection::vec(
         (0usize..4, 0usize..6, prop::collection::vec(any::<prop::sample::Index>(), 0..4), 0u64..5, 0u32..3,
          prop::collection::vec(prop_oneof![4 => Just(Script::Ok), 1 => Just(Script::Fail), 1 => Just(Script::Hang)], 1..3),
-         1u8..=5),
+         1u8..=5, prop::collection::vec(0usize..5, 0..2), (0u64..=3, 0u64..=2)),
         1..25,
     )) -> (Vec<StartupTask>, Vec<Vec<Script>>) {
         let mut phases = Vec::new();
         let mut out = (Vec::new(), Vec::new());
-        for (at, (kind, phase, on, takes, retries, script, priority)) in rows.into_iter().enumerate() {
+        for (at, (kind, phase, on, takes, retries, script, priority, awaited, (cpu, licence))) in rows.into_iter().enumerate() {
             let on: BTreeSet<usize> = if at == 0 { BTreeSet::new() } else { on.iter().map(|i| i.index(at)).collect() };
             let phase = on.iter().map(|&d| phases[d]).max().unwrap_or(0).max(phase);
             phases.push(phase);
@@ -377,7 +456,10 @@ prop_compose! {
                 .taking(Duration::from_secs(takes))
                 .within(Duration::from_secs(10))
                 .with_priority(Priority::try_from(priority).unwrap())
-                .retrying(retries));
+                .retrying(retries)
+                .after_phases(awaited.into_iter().filter(|awaited| *awaited < phase).map(|at| Phase::ALL[at]))
+                .needing(resource("cpu"), cpu)
+                .needing(resource("licence"), licence));
             out.1.push(script);
         }
         out
@@ -392,7 +474,7 @@ proptest! {
         let phases = if strict { PhaseMode::Strict } else { PhaseMode::Labels };
         let options = StartupOptions { phases, ..workers(count) };
         let expected = naive(&tasks, &scripts);
-        let mut world = World::begin(Plan::new(tasks.clone()).unwrap(), options, scripts.clone());
+        let mut world = World::begin(plan(tasks.clone()).unwrap(), options, scripts.clone());
         let report = world.finish();
         prop_assert!(report.outcome.is_some(), "it never ended: {report:#?}");
         prop_assert!(world.most_running <= count);
@@ -417,7 +499,7 @@ proptest! {
         }
         let ends = world.events.iter().filter(|e| matches!(e, StartupEvent::TaskEnded { .. })).count();
         prop_assert_eq!(ends, tasks.len(), "every task ends once");
-        let mut again = World::begin(Plan::new(tasks).unwrap(), options, scripts);
+        let mut again = World::begin(plan(tasks).unwrap(), options, scripts);
         again.finish();
         prop_assert_eq!(&again.events, &world.events, "the same run tells the same");
     }
@@ -428,9 +510,10 @@ proptest! {
     ) {
         for task in &mut tasks {
             task.dependency_type = Required;
+            task.needs.clear();
         }
         let n = tasks.len();
-        let plan = Plan::new(tasks).unwrap();
+        let plan = plan(tasks).unwrap();
         let (path, total) = (plan.critical_length(), plan.total());
         let lower = plan.lower_bound(count);
         let report = World::begin(plan, workers(count), vec![vec![Script::Ok]; n]).finish();

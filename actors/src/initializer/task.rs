@@ -4,7 +4,7 @@ use std::{fmt, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use crate::agent::{Priority, TaskId};
+use crate::agent::{Priority, ResourceName, TaskId};
 
 /// One of the six phases of start-up, in order.
 ///
@@ -127,6 +127,10 @@ pub struct StartupTask {
     pub timeout: Option<Duration>,
     /// How many further attempts follow a failed one.
     pub retries: u32,
+    /// The earlier phases it comes after: all of their tasks that anybody would wait for.
+    pub after_phases: Vec<Phase>,
+    /// How much of which resource it holds while it runs.
+    pub needs: Vec<(ResourceName, u64)>,
 }
 
 impl StartupTask {
@@ -143,6 +147,8 @@ impl StartupTask {
             estimated_duration: Duration::from_secs(1),
             timeout: None,
             retries: 0,
+            after_phases: Vec::new(),
+            needs: Vec::new(),
         }
     }
 
@@ -159,6 +165,18 @@ impl StartupTask {
     /// Adds tasks that this one comes after.
     pub fn after(mut self, dependencies: impl IntoIterator<Item = TaskId>) -> Self {
         self.dependencies.extend(dependencies);
+        self
+    }
+
+    /// Adds earlier phases whose tasks this one comes after.
+    pub fn after_phases(mut self, phases: impl IntoIterator<Item = Phase>) -> Self {
+        self.after_phases.extend(phases);
+        self
+    }
+
+    /// Has the task hold so much of a resource while it runs.
+    pub fn needing(mut self, resource: ResourceName, amount: u64) -> Self {
+        self.needs.push((resource, amount));
         self
     }
 
