@@ -4,6 +4,7 @@ pub mod bench;
 pub mod cli;
 pub mod host;
 pub mod manifest;
+pub mod plan;
 pub mod prelude;
 pub mod report;
 pub mod swarm;

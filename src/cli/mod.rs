@@ -1,7 +1,7 @@
 //! The command `phalanx`: its subcommands, a file each, and what they have in common.
 //!
 //! ```text
-//! arguments --clap--> Cli --> Command::{Run, Check, Schema, Bench} --> Exit
+//! arguments --clap--> Cli --> Command::{Run, Check, Plan, Schema, Bench} --> Exit
 //! ```
 //!
 //! A subcommand is a struct of clap arguments with `run(self, Output, &mut Console) -> Exit`; it writes results to
@@ -12,6 +12,7 @@ mod check;
 mod console;
 mod exit;
 mod log;
+mod plan;
 mod run;
 mod screen;
 mod whole;
@@ -39,6 +40,7 @@ enum Command {
     Run(run::Run),
     /// Reads a manifest and names all of its faults.
     Check(check::Check),
+    Plan(plan::Plan),
     /// Prints the JSON Schema of the manifest, or of the report.
     Schema(Schema),
     Bench(bench::Bench),
@@ -61,6 +63,7 @@ fn after_help() -> String {
         "\
 Examples:
   phalanx check swarm.json           names all faults of a manifest
+  phalanx plan swarm.json            shows what its start-up comes to
   phalanx run swarm.json             runs it and prints a summary
   phalanx run swarm.json --simulate  runs it in virtual time
   phalanx schema > schema.json       for editors that complete manifests
@@ -75,6 +78,7 @@ impl Command {
     fn run(self, output: Output, console: &mut Console<'_>) -> Exit {
         match self {
             Self::Check(check) => check.run(output, console),
+            Self::Plan(plan) => plan.run(output, console),
             Self::Run(run) => run.run(output, console),
             Self::Bench(bench) => bench.run(output, console),
             Self::Schema(Schema { report: true, .. }) => console.result(&format!("{:#}\n", report::schema())),

@@ -7,6 +7,8 @@
 //! **Invariant.** The checks take time in proportion to the manifest: patterns may stand for at most
 //! [`MAX_EDGES`] dependencies, and entries whose ids carry an index are at most [`MAX_TEMPLATES`].
 
+mod startup;
+
 use std::{
     collections::{HashMap, HashSet, VecDeque, hash_map::Entry},
     fmt::Display,
@@ -52,7 +54,7 @@ pub(super) fn check(cx: &mut Decoder<'_>) {
     for task in &marks.tasks {
         offers.check(cx, task, &marks);
     }
-    startup(cx, &marks);
+    startup::check(cx, &marks);
     tasks(cx, &marks);
     groups(cx, &marks);
     cx.marks = marks;
@@ -282,41 +284,6 @@ impl<'m> Offers<'m> {
 
 /// A graph of names; an edge leads from the one that depends to the one it depends on.
 type Graph<'m> = DiGraph<&'m str, Range<usize>>;
-
-fn startup(cx: &mut Decoder<'_>, marks: &Marks) {
-    let mut graph = Graph::new();
-    let mut nodes: HashMap<&str, NodeIndex> = HashMap::new();
-    for task in &marks.startup {
-        let node = graph.add_node(task.id.value.as_str());
-        nodes.entry(task.id.value.as_str()).or_insert(node);
-    }
-    for (at, task) in marks.startup.iter().enumerate() {
-        for on in &task.depends_on {
-            let Some(target) = nodes.get(on.value.as_str()) else {
-                let known = marks.startup.iter().map(|task| task.id.value.as_str());
-                unknown_reference(cx, marks, section::STARTUP, on, known);
-                continue;
-            };
-            graph.add_edge(NodeIndex::new(at), *target, on.span.clone());
-            if let (Some(own), Some(other)) = (task.phase, marks.startup[target.index()].phase)
-                && other > own
-            {
-                let message = format!(
-                    "{} of the phase {own} depends on {} of the later phase {other}",
-                    quote(task.id.value.as_str()),
-                    quote(on.value.as_str())
-                );
-                let help = format!(
-                    "move {} to {own} or before, or {} to {other} or after",
-                    quote(on.value.as_str()),
-                    quote(task.id.value.as_str())
-                );
-                cx.fault(Code::PhaseInversion, on.span.clone(), message, help);
-            }
-        }
-    }
-    cycles(cx, &graph, "start-up tasks depend on each other");
-}
 
 fn tasks(cx: &mut Decoder<'_>, marks: &Marks) {
     let mut graph = Graph::new();

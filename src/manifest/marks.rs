@@ -7,7 +7,7 @@ use std::{fmt::Display, hash::Hash, path::PathBuf};
 
 use indexmap::IndexMap;
 use phalanx_actors::{
-    agent::{AgentId, Capability, GroupName, TaskId, TopicFilter, TopicName},
+    agent::{AgentId, Capability, GroupName, ResourceName, TaskId, TopicFilter, TopicName},
     initializer::Phase,
 };
 
@@ -46,6 +46,8 @@ pub(super) struct StartupMark {
     pub(super) id: Spanned<TaskId>,
     pub(super) phase: Option<Phase>,
     pub(super) depends_on: Vec<Spanned<TaskId>>,
+    pub(super) after_phases: Vec<Spanned<Phase>>,
+    pub(super) needs: Vec<(Spanned<ResourceName>, u64)>,
     pub(super) outside: Vec<Outside>,
 }
 
@@ -82,6 +84,8 @@ pub(super) struct GroupMark {
 #[derive(Debug, Default)]
 pub(super) struct Marks {
     pub(super) startup: Vec<StartupMark>,
+    /// How much there is of what start-up tasks share.
+    pub(super) resources: Vec<(Spanned<ResourceName>, u64)>,
     pub(super) tasks: Vec<TaskMark>,
     pub(super) agents: Vec<AgentMark>,
     pub(super) groups: Vec<GroupMark>,

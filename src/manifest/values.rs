@@ -4,12 +4,12 @@ use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 use jsonc_parser::{ast::Value, common::Ranged};
 use phalanx_actors::agent::{
-    AgentId, Capability, GroupName, InvalidName, Kind, TaskId, TopicFilter, TopicName,
+    AgentId, Capability, GroupName, InvalidName, Kind, ResourceName, TaskId, TopicFilter, TopicName,
 };
 use serde::Serializer;
 
 use super::{
-    decode::{At, Decode, Decoder, Fields},
+    decode::{At, Decode, Decoder, Fields, Spanned},
     fault::{Code, quote},
 };
 
@@ -53,7 +53,7 @@ macro_rules! names {
 
 names! {
     AgentId = "\"hasher/7\"", Capability = "\"sha256\"", GroupName = "\"pair\"", Kind = "\"hasher\"",
-    TaskId = "\"combine\"", TopicFilter = "\"progress\"", TopicName = "\"progress\"",
+    ResourceName = "\"memory_mb\"", TaskId = "\"combine\"", TopicFilter = "\"progress\"", TopicName = "\"progress\"",
 }
 
 impl Decode for Duration {
@@ -152,6 +152,42 @@ impl Decode for Line {
             return None;
         }
         Some(Self(text))
+    }
+}
+
+/// An object of amounts, 1 to 2^53, by the names of resources.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Amounts(pub(super) Vec<(Spanned<ResourceName>, u64)>);
+
+impl Amounts {
+    /// The amounts without their places.
+    pub(super) fn plain(self) -> BTreeMap<ResourceName, u64> {
+        self.0.into_iter().map(|(resource, amount)| (resource.value, amount)).collect()
+    }
+}
+
+impl Decode for Amounts {
+    fn decode(cx: &mut Decoder<'_>, at: At<'_>) -> Option<Self> {
+        let Value::Object(object) = at.value else {
+            cx.wrong_type(at, "an object of amounts such as {\"memory_mb\": 512}");
+            return None;
+        };
+        Fields::check_keys(cx, object);
+        let mut all = Vec::new();
+        for property in &object.properties {
+            let key = property.name.as_str();
+            let span = property.name.start()..property.name.end();
+            let name = ResourceName::new(key).map_err(|error| {
+                let text = error.to_string();
+                let (message, help) = text.rsplit_once(": ").unwrap_or((&text, "use another name"));
+                cx.fault(Code::BadName, span.clone(), message, help);
+            });
+            let at = At { value: &property.value, called: key, element: false };
+            if let (Ok(value), Some(amount)) = (name, cx.integer(at, 1, 1 << 53)) {
+                all.push((Spanned { value, span }, amount));
+            }
+        }
+        Some(Self(all))
     }
 }
 

@@ -32,12 +32,12 @@ pub(super) fn brief(number: u64) -> String {
 }
 
 /// A count of something, with the plural where it belongs.
-pub(super) fn many(number: u64, one: &str, more: &str) -> String {
+pub(crate) fn many(number: u64, one: &str, more: &str) -> String {
     format!("{} {}", count(number), if number == 1 { one } else { more })
 }
 
 /// A duration \[us\].
-pub(super) fn took(us: u64) -> String {
+pub(crate) fn took(us: u64) -> String {
     const SECOND: u64 = 1_000_000;
     let seconds = us.saturating_add(SECOND / 2) / SECOND;
     match us {
@@ -68,7 +68,7 @@ fn three_digits(number: u64, unit: u64) -> String {
 }
 
 /// A text in one line, without anything that could steer a terminal.
-pub(super) fn tame(text: &str) -> String {
+pub(crate) fn tame(text: &str) -> String {
     let steers = |c: char| {
         c.is_control()
             || matches!(c, '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
@@ -86,7 +86,7 @@ pub(super) fn tame(text: &str) -> String {
 }
 
 /// A text in at most `width` columns: what is too long loses its middle.
-pub(super) fn fit(text: &str, width: usize) -> String {
+pub(crate) fn fit(text: &str, width: usize) -> String {
     const GAP: &str = "..";
     if text.width() <= width {
         return text.to_owned();

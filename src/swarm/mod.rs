@@ -41,6 +41,7 @@ use crate::{host::paused_runtime, manifest::Manifest, report::RunReport};
 pub use kinds::{MAX_RELAYS, Notice};
 pub use options::{RunError, RunOptions};
 pub use progress::{Progress, Stop};
+pub(crate) use startup::planned as planned_startup;
 
 /// Runs a whole swarm and waits until it has ended.
 ///

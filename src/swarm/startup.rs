@@ -1,8 +1,6 @@
 //! The start-up tasks of a manifest, carried out by the host's initializer.
 
-use std::sync::Arc;
-
-use phalanx_actors::initializer::{self, Body, CancelStartUp, StartupOptions, StartupOutcome, StartupReport};
+use phalanx_actors::initializer::{self, CancelStartUp, Plan, StartupOptions, StartupOutcome, StartupReport};
 
 use super::{
     bodies,
@@ -10,7 +8,7 @@ use super::{
 };
 use crate::{
     HostError,
-    manifest::{OnFailure, StartupTask},
+    manifest::{Manifest, OnFailure, Startup, StartupTask},
 };
 
 /// Carries out start-up, if there is any to do; when the run is told to stop, what has not started is left out.
@@ -19,14 +17,9 @@ pub(super) async fn carry_out(env: &Env) -> Result<Option<StartupReport>, HostEr
     if startup.tasks.is_empty() {
         return Ok(None);
     }
-    let options = StartupOptions {
-        workers: startup.workers,
-        phases: startup.phases,
-        fail_fast: startup.on_failure == OnFailure::Abort,
-        ..StartupOptions::default()
-    };
-    let tasks = startup.tasks.iter().map(|entry| task(&env.world, entry)).collect();
-    let carried_out = env.host.start_up(tasks, options);
+    let body = |entry: &StartupTask| bodies::startup(env.world.clone(), entry.body.clone(), entry.estimate);
+    let tasks = startup.tasks.iter().map(|entry| (task(entry), body(entry))).collect();
+    let carried_out = env.host.start_up(tasks, options(startup));
     tokio::pin!(carried_out);
     tokio::select! {
         biased;
@@ -47,9 +40,28 @@ pub(super) fn lets_go_on(world: &World, report: &StartupReport) -> bool {
     }
 }
 
-fn task(world: &Arc<World>, entry: &StartupTask) -> (initializer::StartupTask, Body) {
-    let task = initializer::StartupTask {
+fn options(startup: &Startup) -> StartupOptions {
+    StartupOptions {
+        workers: startup.workers,
+        phases: startup.phases,
+        resources: startup.resources.clone(),
+        fail_fast: startup.on_failure == OnFailure::Abort,
+        ..StartupOptions::default()
+    }
+}
+
+/// The plan of a manifest's start-up, and how it is carried out.
+pub(crate) fn planned(manifest: &Manifest) -> (Plan, StartupOptions) {
+    let tasks = manifest.startup.tasks.iter().map(task).collect();
+    let options = options(&manifest.startup);
+    let plan = Plan::with_resources(tasks, &options.resources);
+    (plan.expect("a checked manifest has a plan"), options)
+}
+
+fn task(entry: &StartupTask) -> initializer::StartupTask {
+    initializer::StartupTask {
         name: entry.name.clone(),
+        needs: entry.needs.iter().map(|(resource, amount)| (resource.clone(), *amount)).collect(),
         ..initializer::StartupTask::new(entry.id.clone())
             .in_phase(entry.phase)
             .after(entry.depends_on.iter().cloned())
@@ -58,6 +70,6 @@ fn task(world: &Arc<World>, entry: &StartupTask) -> (initializer::StartupTask, B
             .taking(entry.estimate)
             .within(entry.timeout)
             .retrying(entry.retries)
-    };
-    (task, bodies::startup(world.clone(), entry.body.clone(), entry.estimate))
+            .after_phases(entry.after_phases.iter().copied())
+    }
 }

@@ -5,6 +5,7 @@ mod command_bad;
 mod command_bench;
 mod command_files;
 mod command_interrupt;
+mod command_plan;
 mod command_run;
 mod host_api;
 mod host_ends;

@@ -299,8 +299,8 @@ fn a_trace_that_cannot_be_written_is_told_with_the_report_of_the_run() {
 
 #[test]
 fn the_examples_name_only_files_that_are_there() {
-    for example in ["examples/checksum/swarm.json", "examples/tour/swarm.json"] {
-        assert!(phalanx::manifest::check(Path::new(example), &Variables::default()).is_ok(), "{example}");
+    for example in ["checksum", "datacenter", "tour"].map(|name| format!("examples/{name}/swarm.json")) {
+        assert!(phalanx::manifest::check(Path::new(&example), &Variables::default()).is_ok(), "{example}");
     }
 }
 

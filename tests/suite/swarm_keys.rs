@@ -106,6 +106,22 @@ fn start_up_keeps_to_its_workers_and_phases() {
 }
 
 #[test]
+fn start_up_tasks_share_resources_and_wait_for_phases() {
+    let took = |resources: &str, waits: &str| {
+        let tasks = format!(
+            r#"{{"id": "a", "phase": "dependency_resolution", "needs": {{"cpu": 2}}, "do": {{"sleep": {{"for": "4s"}}}}}},
+            {{"id": "b", "phase": "dependency_resolution", "needs": {{"cpu": 2}}, "do": {{"sleep": {{"for": "4s"}}}}}},
+            {{"id": "c", "phase": "ready", {waits} "do": {{"sleep": {{"for": "1s"}}}}}}"#
+        );
+        let startup = format!(r#""startup": {{"resources": {resources}, "tasks": [{tasks}]}}"#);
+        succeeds(&startup).startup.unwrap().duration_us / 1_000_000
+    };
+    assert_eq!(took(r#"{"cpu": 4}"#, ""), 4);
+    assert_eq!(took(r#"{"cpu": 3}"#, ""), 8);
+    assert_eq!(took(r#"{"cpu": 4}"#, r#""after_phases": ["dependency_resolution"],"#), 5);
+}
+
+#[test]
 fn start_up_tasks_are_called_by_their_name_for_people() {
     let task = r#"{"id": "a", "name": "load settings", "estimate": "3s", "timeout": "2s", "do": {"read_file": {"path": "x"}}},
         {"id": "b", "name": "look around", "do": {"sleep": {"for": "4s"}}}"#;

@@ -39,20 +39,23 @@ use crate::{
 };
 
 mod event;
+mod fault;
 mod options;
 mod plan;
 mod refine;
 mod report;
 mod resources;
 mod schedule;
+mod slots;
 mod startup;
 mod task;
 pub use event::{
     CriticalStep, Held, PhaseReport, StartupEvent, StartupFault, StartupOutcome, StartupReport,
     StartupStatus, StartupTaskReport,
 };
+pub use fault::{PlanError, PlanErrors};
 pub use options::{PhaseMode, StartupEffect, StartupOptions};
-pub use plan::{Plan, PlanError, PlanErrors};
+pub use plan::Plan;
 pub use resources::Resources;
 pub use schedule::{Schedule, Slice};
 pub use startup::Startup;
@@ -358,8 +361,8 @@ impl Handler<StartUp> for Initializer {
             return Box::pin(std::future::ready(Err(StartUpError::Busy)));
         }
         let (tasks, bodies): (Vec<_>, Vec<_>) = asked.tasks.into_iter().unzip();
-        let plan = match Plan::new(tasks) {
-            Ok(plan) => plan,
+        let plan = match Plan::with_resources(tasks, &asked.options.resources) {
+            Ok(plan) => plan.refined(asked.options.workers),
             Err(errors) => return Box::pin(std::future::ready(Err(errors.into()))),
         };
         let (reply, report) = oneshot::channel();

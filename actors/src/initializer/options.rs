@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::event::StartupEvent;
+use super::{event::StartupEvent, resources::Resources};
 use crate::agent::Timestamp;
 
 /// What phases mean for the order of start.
@@ -20,12 +20,14 @@ pub enum PhaseMode {
 }
 
 /// How a plan is carried out.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StartupOptions {
     /// How many attempts may run at once; 8 unless said, at least 1.
     pub workers: usize,
     /// What phases mean; labels unless said.
     pub phases: PhaseMode,
+    /// How much there is of what tasks share; nothing unless said.
+    pub resources: Resources,
     /// Whether the first failure of a required task skips all that has not started; `false` unless said.
     pub fail_fast: bool,
     /// The wait before the first retry, doubled for each further one; 100 ms unless said.
@@ -39,6 +41,7 @@ impl Default for StartupOptions {
         Self {
             workers: 8,
             phases: PhaseMode::Labels,
+            resources: Resources::new(),
             fail_fast: false,
             retry_after: Duration::from_millis(100),
             retry_at_most: Duration::from_secs(10),

@@ -32,6 +32,13 @@ pub struct Slice {
     pub end: Duration,
 }
 
+impl Slice {
+    /// How long it takes.
+    pub const fn takes(&self) -> Duration {
+        self.end.saturating_sub(self.start)
+    }
+}
+
 /// What a plan comes to on some workers, if the estimates hold.
 ///
 /// # Examples

@@ -36,46 +36,13 @@ use super::{
     options::{PhaseMode, StartupEffect, StartupOptions},
     plan::Plan,
     resources::Stock,
+    slots::{PhaseSlot, Slot, make_ready},
     task::{DependencyType, Phase},
 };
 use crate::{
     agent::{TaskId, Timestamp},
     support::doubling,
 };
-
-/// Where one task stands.
-#[derive(Debug)]
-pub(super) struct Slot {
-    pub(super) status: StartupStatus,
-    pub(super) attempts: u32,
-    pub(super) started: Option<Timestamp>,
-    pub(super) ended: Option<Timestamp>,
-    pub(super) fault: Option<StartupFault>,
-    pub(super) result: Option<Arc<Value>>,
-    /// The task whose end, or end of an attempt, let this one start.
-    pub(super) cause: Option<usize>,
-    /// How many waited-for dependencies and phases have not ended.
-    open: usize,
-    timer: Option<Timestamp>,
-}
-
-/// Where one phase stands.
-#[derive(Debug, Default)]
-pub(super) struct PhaseSlot {
-    pub(super) tasks: usize,
-    pub(super) completed: usize,
-    pub(super) failed: usize,
-    pub(super) started: Option<Timestamp>,
-    pub(super) ended: Option<Timestamp>,
-    /// Waited-for tasks that have not ended.
-    waited_for: usize,
-    /// Ready tasks by rank, those with equal needs together.
-    ready: Vec<BinaryHeap<Reverse<(usize, usize)>>>,
-    /// The blocking task that holds the phase, and whether it is ready for its next attempt.
-    holder: Option<(usize, bool)>,
-    /// How many tasks keep the gate closed for those who wait for the phase.
-    gate: usize,
-}
 
 /// A plan being carried out: a state machine without a clock, told what happened and answering with effects.
 ///
@@ -502,11 +469,6 @@ impl Startup {
             self.timers.remove(&(due, task));
         }
     }
-}
-
-fn make_ready(plan: &Plan, phases: &mut [PhaseSlot], task: usize) {
-    let phase = &mut phases[plan.tasks()[task].phase as usize];
-    phase.ready[plan.class(task) as usize].push(Reverse((plan.rank(task), task)));
 }
 
 #[cfg(test)]

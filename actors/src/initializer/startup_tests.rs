@@ -474,7 +474,7 @@ proptest! {
         let phases = if strict { PhaseMode::Strict } else { PhaseMode::Labels };
         let options = StartupOptions { phases, ..workers(count) };
         let expected = naive(&tasks, &scripts);
-        let mut world = World::begin(plan(tasks.clone()).unwrap(), options, scripts.clone());
+        let mut world = World::begin(plan(tasks.clone()).unwrap(), options.clone(), scripts.clone());
         let report = world.finish();
         prop_assert!(report.outcome.is_some(), "it never ended: {report:#?}");
         prop_assert!(world.most_running <= count);

@@ -1,9 +1,9 @@
 //! [`Startup`]: the tasks that run before the first agent.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use phalanx_actors::{
-    agent::{Priority, TaskId},
+    agent::{Priority, ResourceName, TaskId},
     initializer::{DependencyType, Phase, PhaseMode},
 };
 use schemars::JsonSchema;
@@ -14,7 +14,7 @@ use crate::manifest::{
     decode::{At, Decode, Decoder, Fields, Spanned},
     marks::{StartupMark, section},
     schema::{DurationText, NameText, PriorityWord, StartupBody},
-    values::{Line, Positive, write_duration},
+    values::{Amounts, Line, Positive, write_duration},
 };
 
 /// What happens when a required start-up task fails.
@@ -38,13 +38,22 @@ pub struct Startup {
     pub phases: PhaseMode,
     /// What happens when a required task fails. Default: abort.
     pub on_failure: OnFailure,
+    /// How much there is of each resource that the tasks share, in whole units of your choice, by its name. Default: none.
+    #[schemars(with = "BTreeMap<NameText, u64>")]
+    pub resources: BTreeMap<ResourceName, u64>,
     /// The tasks. Default: none.
     pub tasks: Vec<StartupTask>,
 }
 
 impl Default for Startup {
     fn default() -> Self {
-        Self { workers: 8, phases: PhaseMode::Labels, on_failure: OnFailure::Abort, tasks: Vec::new() }
+        Self {
+            workers: 8,
+            phases: PhaseMode::Labels,
+            on_failure: OnFailure::Abort,
+            resources: BTreeMap::new(),
+            tasks: Vec::new(),
+        }
     }
 }
 
@@ -64,6 +73,12 @@ pub struct StartupTask {
     /// The ids of the start-up tasks that end before it starts. Default: none.
     #[schemars(default, with = "Vec<NameText>")]
     pub depends_on: Vec<TaskId>,
+    /// The earlier phases that it waits for, without naming their tasks. Default: none.
+    #[schemars(default)]
+    pub after_phases: Vec<Phase>,
+    /// How much it holds of which resource while it runs, by the name of the resource. Default: none.
+    #[schemars(default, with = "BTreeMap<NameText, u64>")]
+    pub needs: BTreeMap<ResourceName, u64>,
     /// What it means to those that depend on it. Default: required.
     #[schemars(default = "required")]
     pub dependency: DependencyType,
@@ -110,9 +125,17 @@ impl Decode for Startup {
         let workers = fields.integer(cx, "workers", (1, 1024), defaults.workers);
         let phases = fields.or(cx, "phases", defaults.phases);
         let on_failure = fields.or(cx, "on_failure", defaults.on_failure);
+        let resources = fields.or::<Amounts>(cx, "resources", Amounts::default());
+        cx.marks.resources = resources.clone().unwrap_or_default().0;
         let tasks = fields.or(cx, "tasks", Vec::new());
         fields.close(cx);
-        Some(Self { workers: workers?, phases: phases?, on_failure: on_failure?, tasks: tasks? })
+        Some(Self {
+            workers: workers?,
+            phases: phases?,
+            on_failure: on_failure?,
+            resources: resources?.plain(),
+            tasks: tasks?,
+        })
     }
 }
 
@@ -123,6 +146,8 @@ impl Decode for StartupTask {
         let name = fields.optional::<Line>(cx, "name");
         let phase = fields.or(cx, "phase", core());
         let depends_on = fields.or::<Vec<Spanned<TaskId>>>(cx, "depends_on", Vec::new());
+        let after_phases = fields.or::<Vec<Spanned<Phase>>>(cx, "after_phases", Vec::new());
+        let needs = fields.or::<Amounts>(cx, "needs", Amounts::default());
         let dependency = fields.or(cx, "dependency", required());
         let priority = fields.or(cx, "priority", Priority::Normal);
         let estimate = fields.or(cx, "estimate", one_second());
@@ -134,11 +159,16 @@ impl Decode for StartupTask {
         fields.close(cx);
         let depends_on = depends_on.unwrap_or_default();
         cx.distinct(&depends_on, "depends_on");
+        let after_phases = after_phases.unwrap_or_default();
+        cx.distinct(&after_phases, "after_phases");
+        let needs = needs.unwrap_or_default();
         match &id {
             Some(id) => cx.marks.startup.push(StartupMark {
                 id: id.clone(),
                 phase,
                 depends_on: depends_on.clone(),
+                after_phases: after_phases.clone(),
+                needs: needs.0.clone(),
                 outside: body.as_ref().map(|(_, outside)| outside.clone()).unwrap_or_default(),
             }),
             None => cx.marks.incomplete.push(section::STARTUP),
@@ -149,6 +179,8 @@ impl Decode for StartupTask {
             id,
             phase: phase?,
             depends_on: depends_on.into_iter().map(|on| on.value).collect(),
+            after_phases: after_phases.into_iter().map(|phase| phase.value).collect(),
+            needs: needs.plain(),
             dependency: dependency?,
             priority: priority?,
             estimate: estimate?,
