@@ -8,6 +8,7 @@ pub mod plan;
 pub mod prelude;
 pub mod report;
 pub mod swarm;
+mod whole;
 
 /// The guide, `docs/guide.md`: its code is tested with the documentation.
 #[cfg(doctest)]

@@ -15,7 +15,6 @@ mod log;
 mod plan;
 mod run;
 mod screen;
-mod whole;
 
 use std::process::ExitCode;
 

@@ -8,13 +8,19 @@ use super::{
     Exit,
     check::Source,
     console::{Console, Output},
+};
+use crate::{
+    manifest,
+    plan::Outlook,
+    report::text::WIDTH,
+    swarm::load_estimates,
     whole::{Unwritable, WholeFile, ends_in},
 };
-use crate::{manifest, plan::Outlook, report::text::WIDTH};
 
 /// Shows what the start-up of a manifest comes to, before anything runs.
 ///
-/// Prints phases, critical path, lower bound and the schedule on the workers there are, by the estimates of the tasks.
+/// Prints phases, critical path, lower bound and the schedule on the workers there are, by the estimates of the tasks,
+/// or by what earlier runs took where the manifest has that kept.
 #[derive(Debug, clap::Args)]
 pub(super) struct Plan {
     #[command(flatten)]
@@ -67,10 +73,18 @@ impl Plan {
             Ok(variables) => variables,
             Err(exit) => return exit,
         };
-        let outlook = match manifest::check(&self.source.path, &variables) {
-            Ok(manifest) => Outlook::of(&manifest),
+        let manifest = match manifest::check(&self.source.path, &variables) {
+            Ok(manifest) => manifest,
             Err(error) => return console.refuse(&error, output),
         };
+        let learned = match manifest.startup.estimates.as_deref().map(load_estimates).transpose() {
+            Ok(learned) => learned.unwrap_or_default(),
+            Err(error) => {
+                console.say(&format!("phalanx: {error}\n"));
+                return Exit::Io;
+            }
+        };
+        let outlook = Outlook::learned(&manifest, &learned);
         for picture in &self.pictures {
             if let Err(error) = picture.write(&outlook) {
                 console.say(&format!("phalanx: {error}\n"));

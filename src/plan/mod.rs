@@ -12,7 +12,7 @@ mod text;
 
 use std::{collections::BTreeSet, time::Duration};
 
-use phalanx_actors::initializer::{Phase, Plan, Schedule, StartupOptions};
+use phalanx_actors::initializer::{Estimates, Phase, Plan, Schedule, StartupOptions};
 use serde_json::{Value, json};
 
 use crate::{
@@ -39,9 +39,14 @@ struct Span {
 }
 
 impl Outlook {
-    /// The outlook of a manifest's start-up.
+    /// The outlook of a manifest's start-up, by its own estimates.
     pub fn of(manifest: &Manifest) -> Self {
-        let (plan, options) = planned_startup(manifest);
+        Self::learned(manifest, &Estimates::default())
+    }
+
+    /// The outlook of a manifest's start-up, by what earlier runs took where that is known.
+    pub fn learned(manifest: &Manifest, estimates: &Estimates) -> Self {
+        let (plan, options) = planned_startup(manifest, estimates);
         Self::of_plan(manifest.name.clone(), &plan, options)
     }
 

@@ -19,6 +19,7 @@
 mod agents;
 mod bodies;
 mod conduct;
+mod estimates;
 mod faults;
 mod feed;
 mod handlers;
@@ -38,6 +39,7 @@ use std::sync::Arc;
 
 use crate::{host::paused_runtime, manifest::Manifest, report::RunReport};
 
+pub(crate) use estimates::load as load_estimates;
 pub use kinds::{MAX_RELAYS, Notice};
 pub use options::{RunError, RunOptions};
 pub use progress::{Progress, Stop};

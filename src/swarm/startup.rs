@@ -1,9 +1,13 @@
 //! The start-up tasks of a manifest, carried out by the host's initializer.
 
-use phalanx_actors::initializer::{self, CancelStartUp, Plan, StartupOptions, StartupOutcome, StartupReport};
+use std::path::Path;
+
+use phalanx_actors::initializer::{
+    self, CancelStartUp, Estimates, Plan, StartupOptions, StartupOutcome, StartupReport,
+};
 
 use super::{
-    bodies,
+    bodies, estimates,
     world::{Env, World},
 };
 use crate::{
@@ -17,18 +21,44 @@ pub(super) async fn carry_out(env: &Env) -> Result<Option<StartupReport>, HostEr
     if startup.tasks.is_empty() {
         return Ok(None);
     }
+    let mut learned = learned(env);
     let body = |entry: &StartupTask| bodies::startup(env.world.clone(), entry.body.clone(), entry.estimate);
-    let tasks = startup.tasks.iter().map(|entry| (task(entry), body(entry))).collect();
+    let mut tasks: Vec<_> = startup.tasks.iter().map(task).collect();
+    if let Some((_, estimates)) = &learned {
+        estimates.apply(&mut tasks);
+    }
+    let tasks = tasks.into_iter().zip(startup.tasks.iter().map(body)).collect();
     let carried_out = env.host.start_up(tasks, options(startup));
     tokio::pin!(carried_out);
-    tokio::select! {
+    let report = tokio::select! {
         biased;
-        report = &mut carried_out => return report.map(Some),
-        () = env.world.stop.asked() => {}
+        report = &mut carried_out => report?,
+        () = env.world.stop.asked() => {
+            // Without an answer there is nothing left to cancel.
+            _ = env.host.protocols().initializer.send(CancelStartUp).await;
+            carried_out.await?
+        }
+    };
+    if let Some((path, estimates)) = &mut learned {
+        estimates.learn(&report);
+        if let Err(error) = estimates::save(path, estimates) {
+            env.world.tally.note(format!("how long start-up tasks took is not kept: {error}"));
+        }
     }
-    // Without an answer there is nothing left to cancel.
-    _ = env.host.protocols().initializer.send(CancelStartUp).await;
-    carried_out.await.map(Some)
+    Ok(Some(report))
+}
+
+/// What earlier runs took, and where it is kept, where the manifest says so. In virtual time tasks take what the manifest
+/// estimates.
+fn learned(env: &Env) -> Option<(&Path, Estimates)> {
+    let path = env.world.manifest.startup.estimates.as_deref().filter(|_| !env.world.simulated)?;
+    match estimates::load(path) {
+        Ok(estimates) => Some((path, estimates)),
+        Err(error) => {
+            env.world.tally.note(format!("start-up is planned by the manifest alone: {error}"));
+            None
+        }
+    }
 }
 
 /// Whether the run may go on after start-up ended so.
@@ -50,9 +80,10 @@ fn options(startup: &Startup) -> StartupOptions {
     }
 }
 
-/// The plan of a manifest's start-up, and how it is carried out.
-pub(crate) fn planned(manifest: &Manifest) -> (Plan, StartupOptions) {
-    let tasks = manifest.startup.tasks.iter().map(task).collect();
+/// The plan of a manifest's start-up with what earlier runs took, and how it is carried out.
+pub(crate) fn planned(manifest: &Manifest, learned: &Estimates) -> (Plan, StartupOptions) {
+    let mut tasks: Vec<_> = manifest.startup.tasks.iter().map(task).collect();
+    learned.apply(&mut tasks);
     let options = options(&manifest.startup);
     let plan = Plan::with_resources(tasks, &options.resources);
     (plan.expect("a checked manifest has a plan"), options)

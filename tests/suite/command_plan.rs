@@ -80,3 +80,43 @@ fn the_picture_in_the_documentation_is_that_of_the_example() {
     let drawn = fs::read_to_string("docs/startup.svg").unwrap();
     assert!(drawn == Outlook::of(&manifest).svg(), "draw it anew, as docs/startup.md says");
 }
+
+#[test]
+fn a_second_start_is_planned_by_what_the_first_took() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    let text = r#"{"name": "n", "startup": {"estimates": "known.json", "tasks": [
+        {"id": "a", "estimate": "5s", "do": {"sleep": {"for": "10ms"}}},
+        {"id": "b", "estimate": "4s", "depends_on": ["a"], "do": {"read_file": {"path": "m.json"}}}]}}"#;
+    fs::write(path("m.json"), text).unwrap();
+    let phalanx = |arguments: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_phalanx"));
+        ended(command.args(arguments).current_dir(folder.path()).output().unwrap())
+    };
+    let makespan = || {
+        let (_, json, _) = phalanx(&["plan", "m.json", "--json"]);
+        serde_json::from_str::<Value>(&json).unwrap()["makespan_us"].as_u64().unwrap()
+    };
+    let known =
+        || -> Value { serde_json::from_str(&fs::read_to_string(path("known.json")).unwrap()).unwrap() };
+    assert_eq!(makespan(), 9_000_000, "nothing is known yet");
+    assert_eq!(phalanx(&["run", "m.json", "--simulate"]).0, Some(0));
+    assert!(!path("known.json").exists(), "virtual time teaches nothing");
+    for runs in [1, 2] {
+        assert_eq!(phalanx(&["run", "m.json"]).0, Some(0));
+        let tasks = &known()["tasks"];
+        let mean = |task: &str| tasks[task]["mean_us"].as_u64().unwrap();
+        assert_eq!((&tasks["a"]["runs"], &tasks["b"]["runs"]), (&runs.into(), &runs.into()));
+        assert!(mean("a") >= 10_000 && makespan() == mean("a") + mean("b"), "{tasks}");
+    }
+    fs::write(path("known.json"), "[]").unwrap();
+    let (code, out, err) = phalanx(&["plan", "m.json"]);
+    assert_eq!((code, &*out), (Some(4), ""));
+    assert!(err.starts_with("phalanx: known.json holds no estimates of start-up tasks: "), "{err}");
+    let (code, out, _) = phalanx(&["run", "m.json"]);
+    assert!(
+        code == Some(0) && out.contains("start-up is planned by the manifest alone: known.json"),
+        "{out}"
+    );
+    assert_eq!(fs::read_to_string(path("known.json")).unwrap(), "[]", "it may be somebody else's");
+}

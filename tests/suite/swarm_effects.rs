@@ -80,6 +80,7 @@ const EFFECTS: &[(&str, &str)] = &[
     ("registration.threshold", "the_most_urgent_agents_are_registered_first"),
     ("registration.window", "the_most_urgent_agents_are_registered_first"),
     ("seed", "name_seed_and_duration_are_in_the_report"),
+    ("startup.estimates", "a_second_start_is_planned_by_what_the_first_took"),
     ("startup.on_failure", "start_up_that_fails_ends_the_run_or_lets_it_go_on_as_the_manifest_says"),
     ("startup.phases", "start_up_keeps_to_its_workers_and_phases"),
     ("startup.resources", "start_up_tasks_share_resources_and_wait_for_phases"),

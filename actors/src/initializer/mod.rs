@@ -38,6 +38,7 @@ use crate::{
     support::panic_text,
 };
 
+mod estimates;
 mod event;
 mod fault;
 mod options;
@@ -49,6 +50,7 @@ mod schedule;
 mod slots;
 mod startup;
 mod task;
+pub use estimates::Estimates;
 pub use event::{
     CriticalStep, Held, PhaseReport, StartupEvent, StartupFault, StartupOutcome, StartupReport,
     StartupStatus, StartupTaskReport,

@@ -23,9 +23,11 @@ use super::{
     console::{Console, Output},
     log,
     screen::Screen,
+};
+use crate::{
+    bench::{ALL, Findings, Options},
     whole::{WholeFile, ends_in},
 };
-use crate::bench::{ALL, Findings, Options};
 use progress::Progress;
 
 /// What follows the options in `phalanx bench --help`.

@@ -6,8 +6,8 @@ use std::{
 };
 
 use crate::{
-    cli::whole::{Unwritable, WholeFile, ends_in},
     report::RunReport,
+    whole::{Unwritable, WholeFile, ends_in},
 };
 
 /// What a report is written as.

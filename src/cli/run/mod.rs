@@ -31,12 +31,12 @@ use super::{
     console::{Console, Output},
     log,
     screen::Screen,
-    whole::same_place,
 };
 use crate::{
     manifest::{self, Manifest},
     report::{Outcome, RunReport},
     swarm::{self, Progress, RunError, RunOptions, Stop},
+    whole::same_place,
 };
 use bars::Bars;
 use files::ReportFile;

@@ -1,6 +1,6 @@
 //! [`Startup`]: the tasks that run before the first agent.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 use phalanx_actors::{
     agent::{Priority, ResourceName, TaskId},
@@ -41,6 +41,10 @@ pub struct Startup {
     /// How much there is of each resource that the tasks share, in whole units of your choice, by its name. Default: none.
     #[schemars(with = "BTreeMap<NameText, u64>")]
     pub resources: BTreeMap<ResourceName, u64>,
+    /// A file in which it is kept how long the tasks take, so that the next run plans with that instead of the estimates
+    /// here; in simulated time it is left alone. Default: none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub estimates: Option<PathBuf>,
     /// The tasks. Default: none.
     pub tasks: Vec<StartupTask>,
 }
@@ -52,6 +56,7 @@ impl Default for Startup {
             phases: PhaseMode::Labels,
             on_failure: OnFailure::Abort,
             resources: BTreeMap::new(),
+            estimates: None,
             tasks: Vec::new(),
         }
     }
@@ -127,6 +132,7 @@ impl Decode for Startup {
         let on_failure = fields.or(cx, "on_failure", defaults.on_failure);
         let resources = fields.or::<Amounts>(cx, "resources", Amounts::default());
         cx.marks.resources = resources.clone().unwrap_or_default().0;
+        let estimates = fields.optional(cx, "estimates");
         let tasks = fields.or(cx, "tasks", Vec::new());
         fields.close(cx);
         Some(Self {
@@ -134,6 +140,7 @@ impl Decode for Startup {
             phases: phases?,
             on_failure: on_failure?,
             resources: resources?.plain(),
+            estimates: estimates?,
             tasks: tasks?,
         })
     }

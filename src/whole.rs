@@ -9,7 +9,7 @@ use std::{
 
 /// Where something is to be written, whole or not at all.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct WholeFile {
+pub(crate) struct WholeFile {
     what: &'static str,
     path: PathBuf,
 }
@@ -17,10 +17,10 @@ pub(super) struct WholeFile {
 /// A file cannot be written.
 #[derive(Debug, thiserror::Error)]
 #[error("the {what} {} cannot be written: {}; choose another file or mend its permissions", path.display(), plain(source))]
-pub(super) struct Unwritable {
-    pub(super) what: &'static str,
-    pub(super) path: PathBuf,
-    pub(super) source: io::Error,
+pub(crate) struct Unwritable {
+    pub(crate) what: &'static str,
+    pub(crate) path: PathBuf,
+    pub(crate) source: io::Error,
 }
 
 /// An error in words that do not differ between systems where they are common.
@@ -35,11 +35,11 @@ fn plain(error: &io::Error) -> String {
 }
 
 impl WholeFile {
-    pub(super) fn new(what: &'static str, path: PathBuf) -> Self {
+    pub(crate) fn new(what: &'static str, path: PathBuf) -> Self {
         Self { what, path }
     }
 
-    pub(super) fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
@@ -48,12 +48,12 @@ impl WholeFile {
     }
 
     /// Tries whether the file could be written, and leaves nothing behind.
-    pub(super) fn probe(&self) -> Result<(), Unwritable> {
+    pub(crate) fn probe(&self) -> Result<(), Unwritable> {
         self.temporary().map(drop).map_err(|error| self.unwritable(error))
     }
 
     /// Writes the text beside its place and then puts it there, so that no reader ever sees half of one.
-    pub(super) fn write(&self, text: &str) -> Result<(), Unwritable> {
+    pub(crate) fn write(&self, text: &str) -> Result<(), Unwritable> {
         let write = || {
             let (place, mut file) = self.temporary()?;
             file.write_all(text.as_bytes())?;
@@ -96,7 +96,7 @@ impl WholeFile {
 }
 
 /// Whether two paths lead to the same place, whether or not there is something yet.
-pub(super) fn same_place(one: &Path, other: &Path) -> bool {
+pub(crate) fn same_place(one: &Path, other: &Path) -> bool {
     let place = |path: &Path| {
         fs::canonicalize(path).unwrap_or_else(|_| {
             let folder = path.parent().filter(|folder| *folder != Path::new("")).unwrap_or(Path::new("."));
@@ -107,7 +107,7 @@ pub(super) fn same_place(one: &Path, other: &Path) -> bool {
 }
 
 /// Whether the name of a file ends like this, in letters of any case.
-pub(super) fn ends_in(path: &Path, end: &str) -> bool {
+pub(crate) fn ends_in(path: &Path, end: &str) -> bool {
     path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case(end))
 }
 
