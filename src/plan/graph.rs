@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use phalanx_actors::initializer::{DependencyType, Phase, StartupTask};
+use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::{Outlook, us};
 use crate::report::units::took;
@@ -19,11 +20,12 @@ struct Edge {
 fn edges(outlook: &Outlook) -> Vec<Edge> {
     let plan = &outlook.plan;
     let path: Vec<_> = plan.critical_path().into_iter().filter_map(|id| plan.position(id)).collect();
+    let next: FxHashMap<usize, usize> = path.windows(2).map(|step| (step[0], step[1])).collect();
     let mut edges = Vec::new();
     for (to, task) in plan.tasks().iter().enumerate() {
         for from in task.dependencies.iter().filter_map(|on| plan.position(on.as_str())) {
             let is_hint = plan.tasks()[from].dependency_type == DependencyType::NonBlocking;
-            let is_critical = path.windows(2).any(|step| step == [from, to]);
+            let is_critical = next.get(&from) == Some(&to);
             edges.push(Edge { from, to, is_hint, is_critical });
         }
     }
@@ -44,12 +46,12 @@ fn label(task: &StartupTask) -> String {
 pub(super) fn dot(outlook: &Outlook) -> String {
     let quoted = |text: &str| format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""));
     let tasks = outlook.plan.tasks();
-    let critical = outlook.plan.critical_path();
+    let critical: FxHashSet<&str> = outlook.plan.critical_path().into_iter().collect();
     let mut text = format!("digraph {} {{\n  rankdir=LR;\n  node [shape=box];\n", quoted(&outlook.name));
     for (phase, members) in clusters(outlook) {
         _ = writeln!(text, "  subgraph cluster_{phase} {{\n    label={};", quoted(phase.as_str()));
         for at in members {
-            let bold = if critical.contains(&tasks[at].id.as_str()) { ", penwidth=2" } else { "" };
+            let bold = if critical.contains(tasks[at].id.as_str()) { ", penwidth=2" } else { "" };
             _ = writeln!(text, "    t{at} [label={}{bold}];", quoted(&label(&tasks[at])));
         }
         text.push_str("  }\n");
@@ -102,10 +104,13 @@ pub(super) fn mermaid(outlook: &Outlook) -> String {
 fn waits_for_phases(outlook: &Outlook) -> Vec<(usize, usize)> {
     let tasks = outlook.plan.tasks();
     let waited_for = |at: usize| tasks[at].dependency_type.waited_for();
-    let last = |phase: Phase| {
+    let last = Phase::ALL.map(|phase| {
         let of_phase = outlook.schedule.slices().iter().filter(|s| tasks[s.task].phase == phase);
         of_phase.filter(|s| waited_for(s.task)).max_by_key(|s| s.end).map(|s| s.task)
+    });
+    let waits = |to: usize| {
+        let phases = tasks[to].after_phases.iter();
+        phases.filter_map(move |phase| Some((last[*phase as usize]?, to)))
     };
-    let waits = |to: usize| tasks[to].after_phases.iter().filter_map(move |phase| Some((last(*phase)?, to)));
     (0..tasks.len()).flat_map(waits).collect()
 }

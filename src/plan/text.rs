@@ -10,12 +10,14 @@ use crate::{
     report::{
         outline::{Block, Tone, columns},
         text,
-        units::{fit, many, tame, took},
+        units::{count, fit, many, tame, took},
     },
 };
 
 /// How many tasks have a bar; all of them are in the other forms.
 const ROWS: usize = 60;
+/// How many steps of a long path are shown from its beginning, and from its end.
+const STEPS: usize = 8;
 /// The most columns of a name.
 const NAME: usize = 28;
 
@@ -30,13 +32,13 @@ pub(super) fn render(outlook: &Outlook, width: usize, palette: Palette) -> Strin
 
 fn blocks(outlook: &Outlook) -> Vec<Block> {
     let Outlook { name, plan, schedule, workers } = outlook;
-    let count = |count: usize, one, more| many(u64::try_from(count).expect("a count fits"), one, more);
+    let several = |count: usize, one, more| many(u64::try_from(count).expect("a count fits"), one, more);
     let time = |duration| took(us(duration));
     let tasks = plan.tasks().len();
     let title = format!(
         "{name}: {} on {}",
-        count(tasks, "start-up task", "start-up tasks"),
-        count(*workers, "worker", "workers")
+        several(tasks, "start-up task", "start-up tasks"),
+        several(*workers, "worker", "workers")
     );
     let mut blocks = vec![Block::Title { text: title, tone: Tone::Plain }];
     if tasks == 0 {
@@ -50,7 +52,7 @@ fn blocks(outlook: &Outlook) -> Vec<Block> {
         Block::Line(format!(
             "critical path: {} by {}",
             time(plan.critical_length()),
-            plan.critical_path().join(" > ")
+            path(&plan.critical_path())
         )),
     ]);
     if schedule.ready() < schedule.makespan() {
@@ -58,13 +60,26 @@ fn blocks(outlook: &Outlook) -> Vec<Block> {
             .push(Block::Line(format!("ready after {}: nobody waits for the rest", time(schedule.ready()))));
     }
     let rows = outlook.phases().into_iter().map(|span| {
-        let cells = [span.phase.to_string(), span.tasks.to_string(), time(span.start), time(span.end)];
+        let cells = [span.phase.to_string(), number(span.tasks), time(span.start), time(span.end)];
         (cells.into(), Tone::Plain)
     });
     blocks.push(Block::Heading("Phases".to_owned()));
     blocks
         .push(Block::Table { columns: columns("phase", ["tasks", "starts", "ends"]), rows: rows.collect() });
     blocks
+}
+
+/// The steps of a path, without the middle of a long one.
+fn path(steps: &[&str]) -> String {
+    if steps.len() <= 2 * STEPS + 1 {
+        return steps.join(" > ");
+    }
+    let (head, tail) = (&steps[..STEPS], &steps[steps.len() - STEPS..]);
+    format!("{} > {} more > {}", head.join(" > "), number(steps.len() - 2 * STEPS), tail.join(" > "))
+}
+
+fn number(number: usize) -> String {
+    count(u64::try_from(number).expect("a count fits"))
 }
 
 /// A line for each task: its name, its worker, and a bar, of another sort where it decides how long the whole takes.
@@ -91,7 +106,7 @@ fn bars(outlook: &Outlook, width: usize, text: &mut String) {
         _ = writeln!(text, "  {name}{:pad$}  {:>6}  {:start$}{bar}", "", slice.worker + 1, "");
     }
     if slices.len() > ROWS {
-        _ = writeln!(text, "  and {} more, all of them in a picture", slices.len() - ROWS);
+        _ = writeln!(text, "  and {} more, all of them in the JSON", number(slices.len() - ROWS));
     }
     text.push_str("  # decides how long the whole takes\n");
 }
@@ -103,4 +118,19 @@ fn column(at: Duration, makespan: Duration, room: usize) -> usize {
     }
     let column = at.as_micros() * room as u128 / makespan.as_micros().max(1);
     usize::try_from(column).unwrap_or(room).min(room)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_path_is_shown_without_its_middle() {
+        let ids: Vec<String> = (0..20_000).map(|number| number.to_string()).collect();
+        let steps: Vec<&str> = ids.iter().map(String::as_str).collect();
+        assert_eq!(path(&steps[..3]), "0 > 1 > 2");
+        let shown = path(&steps);
+        assert!(shown.starts_with("0 > 1 > 2 > ") && shown.ends_with(" > 19998 > 19999"), "{shown}");
+        assert!(shown.contains(" > 7 > 19,984 more > 19992 > "), "{shown}");
+    }
 }
