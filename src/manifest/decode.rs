@@ -341,6 +341,15 @@ impl<'n> Fields<'n> {
         Some(At { value: &property.value, called: key, element: false })
     }
 
+    /// How many keys the object under a key has; none when it is no object.
+    pub(super) fn entries(&self, key: &str) -> usize {
+        let property = self.object.properties.iter().find(|property| property.name.as_str() == key);
+        match property.map(|property| &property.value) {
+            Some(Value::Object(object)) => object.properties.len(),
+            _ => 0,
+        }
+    }
+
     /// Where a key stands, if it is there.
     pub(super) fn key(&self, key: &str) -> Option<Range<usize>> {
         self.object.properties.iter().find(|property| property.name.as_str() == key).map(key_span)

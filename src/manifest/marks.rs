@@ -23,6 +23,7 @@ use std::ops::Range;
 /// Names of the parts of a manifest, for [`Marks::incomplete`].
 pub(super) mod section {
     pub(in crate::manifest) const STARTUP: &str = "start-up task";
+    pub(in crate::manifest) const RESOURCES: &str = "resource";
     pub(in crate::manifest) const TASKS: &str = "task";
     pub(in crate::manifest) const AGENTS: &str = "agent";
     pub(in crate::manifest) const GROUPS: &str = "group";

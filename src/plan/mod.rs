@@ -4,7 +4,8 @@
 //! Manifest --> Plan (checked, order refined) --> Schedule --> Outlook --> text, JSON, SVG, DOT, Mermaid
 //! ```
 //!
-//! **Invariant.** The outlook is made by what carries start-up out, so it is what happens if the estimates hold.
+//! **Invariant.** The outlook is made by what carries start-up out, so it is what happens if the estimates hold, but for which
+//! of two tasks that end at the same moment is heard of first.
 
 mod chart;
 mod graph;
@@ -12,7 +13,7 @@ mod text;
 
 use std::{collections::BTreeSet, time::Duration};
 
-use phalanx_actors::initializer::{Estimates, Phase, Plan, Schedule, StartupOptions};
+use phalanx_actors::initializer::{Estimates, Phase, Plan, Schedule, StartupOptions, StartupTask};
 use serde_json::{Value, json};
 
 use crate::{
@@ -52,7 +53,7 @@ impl Outlook {
 
     fn of_plan(name: String, plan: &Plan, options: StartupOptions) -> Self {
         let workers = options.workers;
-        let plan = plan.clone().refined(workers);
+        let plan = plan.clone().refined(&options);
         let schedule = Schedule::of(&plan, options);
         Self { name, plan, schedule, workers }
     }
@@ -95,6 +96,8 @@ impl Outlook {
             "work_us": us(self.plan.total()), "critical_path": self.plan.critical_path(),
             "critical_us": us(self.plan.critical_length()), "bound_us": us(self.bound()),
             "makespan_us": us(self.schedule.makespan()), "ready_us": us(self.schedule.ready()),
+            "decisive_path": self.schedule.path().iter().map(|step| &step.task).collect::<Vec<_>>(),
+            "longer_than_their_timeout": self.overdue().collect::<Vec<_>>(),
             "phases": phases.collect::<Vec<_>>(), "tasks": tasks.collect::<Vec<_>>(),
         })
     }
@@ -113,6 +116,13 @@ impl Outlook {
             Some(Span { phase, tasks: slices().count(), start, end })
         };
         Phase::ALL.into_iter().filter_map(of).collect()
+    }
+
+    /// The tasks that are expected to take longer than they may.
+    fn overdue(&self) -> impl Iterator<Item = &str> {
+        let is_overdue =
+            |task: &&StartupTask| task.timeout.is_some_and(|limit| limit < task.estimated_duration);
+        self.plan.tasks().iter().filter(is_overdue).map(|task| task.id.as_str())
     }
 
     /// The positions of the tasks that decide the makespan.

@@ -59,6 +59,14 @@ fn blocks(outlook: &Outlook) -> Vec<Block> {
         blocks
             .push(Block::Line(format!("ready after {}: nobody waits for the rest", time(schedule.ready()))));
     }
+    let overdue: Vec<&str> = outlook.overdue().collect();
+    if !overdue.is_empty() {
+        let item = format!(
+            "expected to take longer than their timeout, and to fail: {}",
+            path(&overdue).replace(" > ", ", ")
+        );
+        blocks.push(Block::List { items: vec![item], tone: Tone::Odd });
+    }
     let rows = outlook.phases().into_iter().map(|span| {
         let cells = [span.phase.to_string(), number(span.tasks), time(span.start), time(span.end)];
         (cells.into(), Tone::Plain)

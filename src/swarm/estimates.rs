@@ -32,6 +32,10 @@ pub(crate) enum UnreadEstimates {
 /// What was learned so far; nothing before the first run.
 pub(crate) fn load(path: &Path) -> Result<Estimates, UnreadEstimates> {
     let name = || path.display().to_string();
+    if fs::metadata(path).is_ok_and(|there| !there.is_file()) {
+        let source = io::Error::other("it is no regular file");
+        return Err(UnreadEstimates::Io { path: name(), source });
+    }
     match fs::read(path) {
         Ok(text) => {
             serde_json::from_slice(&text).map_err(|source| UnreadEstimates::Other { path: name(), source })

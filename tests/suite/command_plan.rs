@@ -109,6 +109,15 @@ fn a_second_start_is_planned_by_what_the_first_took() {
         assert_eq!((&tasks["a"]["runs"], &tasks["b"]["runs"]), (&runs.into(), &runs.into()));
         assert!(mean("a") >= 10_000 && makespan() == mean("a") + mean("b"), "{tasks}");
     }
+    let (code, _, err) = phalanx(&["run", "m.json", "--report", "known.json"]);
+    assert_eq!(
+        (code, &*err),
+        (Some(2), "phalanx: the file known.json keeps the estimates of start-up; write to another one\n")
+    );
+    fs::create_dir(path("folder")).unwrap();
+    fs::write(path("d.json"), text.replace("known.json", "folder")).unwrap();
+    let (code, _, err) = phalanx(&["plan", "d.json"]);
+    assert!(code == Some(4) && err.contains("folder cannot be read: it is no regular file"), "{err}");
     fs::write(path("known.json"), "[]").unwrap();
     let (code, out, err) = phalanx(&["plan", "m.json"]);
     assert_eq!((code, &*out), (Some(4), ""));

@@ -331,7 +331,7 @@ pub enum Held {
     Free,
     /// It waited for the end of the step before, a dependency.
     Dependency,
-    /// It was ready, and waited for a worker, a blocking task or the end of a phase.
+    /// It was ready, and waited for a worker, for resources, for a blocking task or for the end of a phase.
     Capacity,
 }
 

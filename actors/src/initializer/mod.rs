@@ -364,7 +364,7 @@ impl Handler<StartUp> for Initializer {
         }
         let (tasks, bodies): (Vec<_>, Vec<_>) = asked.tasks.into_iter().unzip();
         let plan = match Plan::with_resources(tasks, &asked.options.resources) {
-            Ok(plan) => plan.refined(asked.options.workers),
+            Ok(plan) => plan.refined(&asked.options),
             Err(errors) => return Box::pin(std::future::ready(Err(errors.into()))),
         };
         let (reply, report) = oneshot::channel();

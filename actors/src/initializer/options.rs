@@ -26,7 +26,7 @@ pub struct StartupOptions {
     pub workers: usize,
     /// What phases mean; labels unless said.
     pub phases: PhaseMode,
-    /// How much there is of what tasks share; nothing unless said.
+    /// How much there is of what tasks share, which the initializer makes the plan with; nothing unless said.
     pub resources: Resources,
     /// Whether the first failure of a required task skips all that has not started; `false` unless said.
     pub fail_fast: bool,

@@ -22,7 +22,7 @@ use super::{
 };
 use crate::{
     agent::{ResourceName, TaskId},
-    support::{Dag, Suggester, cycles},
+    support::{Dag, Suggester, cycles, micros},
 };
 
 /// Checked start-up tasks and what can be known of them before they run.
@@ -68,7 +68,11 @@ impl Plan {
     ///
     /// # Errors
     /// [`PlanErrors`] lists every fault of the list.
-    pub fn with_resources(tasks: Vec<StartupTask>, resources: &Resources) -> Result<Self, PlanErrors> {
+    pub fn with_resources(mut tasks: Vec<StartupTask>, resources: &Resources) -> Result<Self, PlanErrors> {
+        for task in &mut tasks {
+            // The clock has no finer steps.
+            task.estimated_duration = Duration::from_micros(micros(task.estimated_duration));
+        }
         let mut faults = Vec::new();
         let mut index: FxHashMap<TaskId, usize> = FxHashMap::default();
         for (at, task) in tasks.iter().enumerate() {

@@ -12,7 +12,11 @@ use std::{cmp::Reverse, collections::BinaryHeap};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use super::{Plan, task::DependencyType};
+use super::{
+    Plan,
+    options::{PhaseMode, StartupOptions},
+    task::DependencyType,
+};
 use crate::support::micros;
 
 /// How many starts of tasks are tried out at most, over all schedules.
@@ -23,21 +27,29 @@ const STEPS: usize = 100_000;
 type Cost = (u64, u128);
 
 impl Plan {
-    /// The same plan with an order of start that is as good or better on so many workers, if the estimates hold. Plans
-    /// with blocking tasks or resources stay as they are.
-    pub fn refined(mut self, workers: usize) -> Self {
-        let tasks = self.tasks().len();
-        let is_plain =
-            |at: usize| self.class(at) == 0 && self.tasks()[at].dependency_type != DependencyType::Blocking;
-        if workers > 1 && workers < tasks && tasks <= STEPS / 100 && (0..tasks).all(is_plain) {
-            let order = search(&self, workers);
-            self.set_order(&order);
+    /// The same plan with an order of start that makes it shorter, where one is found and if the estimates hold. A plan
+    /// with strict phases, blocking tasks, hints, resources, or tasks of different priorities stays as it is.
+    pub fn refined(mut self, options: &StartupOptions) -> Self {
+        let (tasks, workers) = (self.tasks().len(), options.workers);
+        let is_small = workers > 1 && workers < tasks && tasks <= STEPS / 100;
+        let is_plain = |at: usize| {
+            let task = &self.tasks()[at];
+            self.class(at) == 0
+                && matches!(task.dependency_type, DependencyType::Required | DependencyType::Optional)
+                && task.priority == self.tasks()[0].priority
+        };
+        if is_small && options.phases == PhaseMode::Labels && (0..tasks).all(is_plain) {
+            // What is as long as before leaves the order as it was.
+            if let Some(order) = search(&self, workers) {
+                self.set_order(&order);
+            }
         }
         self
     }
 }
 
-fn search(plan: &Plan, workers: usize) -> Vec<usize> {
+/// An order that makes a shorter schedule than that of the plan, if one is found.
+fn search(plan: &Plan, workers: usize) -> Option<Vec<usize>> {
     let tasks = plan.tasks().len();
     let mut order: Vec<usize> = (0..tasks).collect();
     order.sort_unstable_by_key(|&at| plan.rank(at));
@@ -46,6 +58,7 @@ fn search(plan: &Plan, workers: usize) -> Vec<usize> {
     let mut bench = Bench::new(plan, workers);
     let bound = micros(plan.lower_bound(workers));
     let mut cost = bench.cost(&order, &place);
+    let before = cost.0;
     // What is known of the plan decides, and nothing else.
     let mut random = ChaCha8Rng::seed_from_u64(0);
     for _ in 0..STEPS / tasks {
@@ -65,7 +78,7 @@ fn search(plan: &Plan, workers: usize) -> Vec<usize> {
             swap(&mut order, &mut place, from, to);
         }
     }
-    order
+    (cost.0 < before).then_some(order)
 }
 
 /// Whether the tasks at two places may change them: what comes later depends on nothing from the first place on, and
@@ -129,7 +142,7 @@ impl<'p> Bench<'p> {
                 && let Some(Reverse(at)) = self.ready.pop()
             {
                 self.idle.pop();
-                self.running.push(Reverse((now + self.estimates[order[at]], order[at])));
+                self.running.push(Reverse((self.estimates[order[at]].saturating_add(now), order[at])));
             }
             let Some(Reverse((end, task))) = self.running.pop() else { break };
             now = end;
@@ -151,7 +164,8 @@ impl<'p> Bench<'p> {
                 }
             }
         }
-        let unevenness = self.idle.iter().map(|end| u128::from(*end) * u128::from(*end)).sum();
+        let squares = self.idle.iter().map(|end| u128::from(*end) * u128::from(*end));
+        let unevenness = squares.fold(0, u128::saturating_add);
         (now, unevenness)
     }
 }

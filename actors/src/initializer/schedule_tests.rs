@@ -2,7 +2,10 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use super::*;
-use crate::{agent::TaskId, initializer::StartupTask};
+use crate::{
+    agent::{Priority, TaskId},
+    initializer::StartupTask,
+};
 
 fn options(workers: usize) -> StartupOptions {
     StartupOptions { workers, ..StartupOptions::default() }
@@ -72,7 +75,7 @@ fn schedules_come_close_to_the_lower_bound_and_never_go_beyond_that_of_graham() 
         let plan = drawn(&mut random, usize::try_from(seed % 4).unwrap());
         let workers = random.random_range(1..=16);
         let unrefined = Schedule::of(&plan, options(workers)).makespan();
-        let plan = plan.refined(workers);
+        let plan = plan.refined(&options(workers));
         let schedule = Schedule::of(&plan, options(workers));
         assert!(
             schedule.makespan() <= unrefined,
@@ -96,7 +99,7 @@ fn schedules_come_close_to_the_lower_bound_and_never_go_beyond_that_of_graham() 
 fn the_twenty_tasks_of_the_earlier_system_take_hardly_more_than_the_optimum() {
     let tasks = (0..20).map(|number| task(usize::try_from(number).unwrap(), 500 + 100 * number, []));
     let plan = Plan::new(tasks.collect()).unwrap();
-    let makespan = Schedule::of(&plan.clone().refined(8), options(8)).makespan();
+    let makespan = Schedule::of(&plan.clone().refined(&options(8)), options(8)).makespan();
     // 29 s of work on 8 workers are 3.625 s each; no schedule ends between two tenths of a second.
     let optimum = Duration::from_millis(3_700);
     assert!(makespan <= times(optimum, 1.02), "{makespan:?}");
@@ -108,7 +111,7 @@ fn each_slice_has_a_worker_for_itself_and_starts_when_what_it_waits_for_has_ende
     for seed in 0..100 {
         let mut random = ChaCha8Rng::seed_from_u64(seed);
         let workers = random.random_range(1..=16);
-        let plan = drawn(&mut random, usize::try_from(seed % 4).unwrap()).refined(workers);
+        let plan = drawn(&mut random, usize::try_from(seed % 4).unwrap()).refined(&options(workers));
         let schedule = Schedule::of(&plan, options(workers));
         let mut by_task = vec![None; plan.tasks().len()];
         let mut by_worker = vec![Duration::ZERO; workers];
@@ -127,4 +130,29 @@ fn each_slice_has_a_worker_for_itself_and_starts_when_what_it_waits_for_has_ende
         let last = schedule.path().last().unwrap().until.since_start();
         assert_eq!((schedule.makespan(), schedule.ready()), (last, last));
     }
+}
+
+#[test]
+fn a_search_that_finds_nothing_shorter_leaves_the_order_and_priorities_are_kept() {
+    let order = |plan: &Plan| {
+        let schedule = Schedule::of(plan, options(2));
+        schedule.slices().iter().map(|slice| slice.task).collect::<Vec<_>>()
+    };
+    let equal = Plan::new((0..13).map(|number| task(number, 1_000, [])).collect()).unwrap();
+    assert_eq!(order(&equal), order(&equal.clone().refined(&options(2))));
+    let urgent = (0..13).map(|number| {
+        let priority = if number == 11 { Priority::Critical } else { Priority::Low };
+        task(number, 1_000 + u64::try_from(number).unwrap() % 3, []).with_priority(priority)
+    });
+    let urgent = Plan::new(urgent.collect()).unwrap();
+    assert_eq!(order(&urgent), order(&urgent.clone().refined(&options(2))), "who is urgent is not put off");
+}
+
+#[test]
+fn estimates_beyond_all_measure_are_planned_with() {
+    let forever = |number: usize, after: Option<usize>| task(number, 1, after).taking(Duration::MAX);
+    let tasks = (0..5).map(|number| forever(number, usize::checked_sub(number, 2))).collect();
+    let plan = Plan::new(tasks).unwrap().refined(&options(2));
+    let end_of_time = Duration::from_micros(u64::MAX);
+    assert_eq!(Schedule::of(&plan, options(2)).makespan(), end_of_time);
 }

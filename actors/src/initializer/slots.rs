@@ -42,6 +42,8 @@ pub(super) struct PhaseSlot {
     pub(super) holder: Option<(usize, bool)>,
     /// How many tasks keep the gate closed for those who wait for the phase.
     pub(super) gate: usize,
+    /// Whether those who wait for the phase were told that they cannot run.
+    pub(super) gate_failed: bool,
 }
 
 /// Puts a task among those that may start.

@@ -20,7 +20,8 @@
 //! tolerated; every task ends exactly once, if every attempt ends or has a timeout; the same calls give the same
 //! effects. Between a blocking task's first start and its end nothing else of its phase starts.
 //!
-//! Each call takes time in proportion to the edges it releases, times the logarithm of the tasks ready.
+//! Each call takes time in proportion to the edges it releases, times the logarithm of the tasks ready; each start looks
+//! at one task of each sort of needs.
 
 use std::{
     cmp::Reverse,
@@ -391,10 +392,12 @@ impl Startup {
         let then = if fails { StartupStatus::Skipped } else { StartupStatus::Completed };
         for next in self.plan.nodes_after(node) {
             if self.plan.is_gate(next) {
-                let gate = &mut self.phases[next - self.slots.len()].gate;
-                *gate -= 1;
-                // Of a phase in which a task fails that had to complete, those who wait hear at once, else at its end.
-                if fails || *gate == 0 {
+                let phase = &mut self.phases[next - self.slots.len()];
+                phase.gate -= 1;
+                // Of a phase in which a task fails that had to complete, those who wait hear at once, else at its end;
+                // once in any case.
+                if !phase.gate_failed && (fails || phase.gate == 0) {
+                    phase.gate_failed = fails;
                     queue.push_back((next, then));
                 }
                 continue;

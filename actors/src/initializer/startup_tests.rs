@@ -321,6 +321,24 @@ fn a_task_waits_for_a_phase_without_naming_its_tasks() {
 }
 
 #[test]
+fn who_waits_for_a_phase_in_which_much_fails_hears_of_it_once() {
+    let (many, phase) = (3_000, |at: usize| Phase::ALL[at]);
+    let dependants = (0..many).map(|n| task(&format!("d{n}"), &["a"]).in_phase(phase(0)));
+    let waiting = (0..many).map(|n| task(&format!("w{n}"), &[]).in_phase(phase(1)).after_phases([phase(0)]));
+    let tasks = [task("a", &[]).in_phase(phase(0))].into_iter().chain(dependants).chain(waiting).collect();
+    let mut effects = Vec::new();
+    let mut startup = Startup::begin(plan(tasks).unwrap(), workers(1), Timestamp::ZERO, &mut effects);
+    let mut queue = VecDeque::new();
+    startup.release(0, true, &mut queue);
+    assert_eq!(queue.len(), many + 1, "each dependant, and the gate");
+    let gate = startup.plan.gates().start;
+    for dependant in 1..=many {
+        startup.release(dependant, true, &mut queue);
+    }
+    assert_eq!(queue.iter().filter(|(node, _)| *node == gate).count(), 1, "who waits is told once");
+}
+
+#[test]
 fn of_a_resource_no_more_is_held_than_there_is_and_what_fits_passes_what_does_not() {
     let cpus = |name: &str, cpus| task(name, &[]).needing(resource("cpu"), cpus);
     let tasks = vec![

@@ -90,6 +90,13 @@ impl Run {
     fn carry_out(self, output: Output, console: &mut Console<'_>) -> Result<Exit, Exit> {
         self.check_files(console)?;
         let manifest = self.manifest(output, console)?;
+        if let Some(kept) = manifest.startup.estimates.as_deref()
+            && let Some(file) = self.files().find(|file| same_place(kept, file))
+        {
+            let file = file.display();
+            let text = format!("the file {file} keeps the estimates of start-up; write to another one");
+            return Err(sorry(console, &text, Exit::Usage));
+        }
         for report in &self.reports {
             report.probe().map_err(|error| sorry(console, &error, Exit::Io))?;
         }
@@ -123,10 +130,15 @@ impl Run {
         }
     }
 
+    /// The files to write.
+    fn files(&self) -> impl Iterator<Item = &Path> {
+        self.trace.iter().map(PathBuf::as_path).chain(self.reports.iter().map(ReportFile::path))
+    }
+
     /// No file is written twice, and none over the manifest.
     fn check_files(&self, console: &mut Console<'_>) -> Result<(), Exit> {
         let mut files: Vec<&Path> = vec![&self.source.path];
-        for file in self.trace.iter().map(PathBuf::as_path).chain(self.reports.iter().map(ReportFile::path)) {
+        for file in self.files() {
             if let Some(other) = files.iter().position(|other| same_place(other, file)) {
                 let what = if other == 0 { "the manifest itself" } else { "named twice" };
                 let text = format!("the file {} is {what}; write to another one", file.display());

@@ -77,7 +77,7 @@ fn needs(cx: &mut Decoder<'_>, marks: &Marks, task: &StartupMark) {
             Some(_) => {}
             None => {
                 let known = marks.resources.iter().map(|(known, _)| known.value.as_str());
-                unknown_reference(cx, marks, "resource", resource, known);
+                unknown_reference(cx, marks, section::RESOURCES, resource, known);
             }
         }
     }

@@ -90,7 +90,8 @@ pub struct StartupTask {
     /// Which of several ready tasks starts first, low (1) to critical (5). Default: normal.
     #[schemars(default, with = "PriorityWord")]
     pub priority: Priority,
-    /// How long it is expected to take; in simulated time it takes exactly that. Default: 1s.
+    /// How long it is expected to take; in simulated time it takes exactly that, unless it sleeps for a time of its own. Default:
+    /// 1s.
     #[schemars(default = "one_second", with = "DurationText")]
     #[serde(serialize_with = "write_duration")]
     pub estimate: Duration,
@@ -130,8 +131,12 @@ impl Decode for Startup {
         let workers = fields.integer(cx, "workers", (1, 1024), defaults.workers);
         let phases = fields.or(cx, "phases", defaults.phases);
         let on_failure = fields.or(cx, "on_failure", defaults.on_failure);
+        let written = fields.entries("resources");
         let resources = fields.or::<Amounts>(cx, "resources", Amounts::default());
         cx.marks.resources = resources.clone().unwrap_or_default().0;
+        if cx.marks.resources.len() < written {
+            cx.marks.incomplete.push(section::RESOURCES);
+        }
         let estimates = fields.optional(cx, "estimates");
         let tasks = fields.or(cx, "tasks", Vec::new());
         fields.close(cx);
