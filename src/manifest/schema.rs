@@ -6,7 +6,10 @@ use phalanx_actors::agent::MAX_NAME_BYTES;
 use schemars::{JsonSchema, Schema, SchemaGenerator, generate::SchemaSettings, json_schema};
 use serde_json::{Map, Value, json};
 
-use super::model::{Behaviour, Body, Counter, Hasher, KindWord, Logger, Manifest, Relay, Runner, Ticker};
+use super::{
+    model::{Behaviour, Body, Counter, Hasher, KindWord, Logger, Manifest, Relay, Runner, Ticker},
+    values::MAX_AMOUNT,
+};
 
 /// The JSON Schema of the manifest, draft 2020-12.
 ///
@@ -146,6 +149,24 @@ impl JsonSchema for NameText {
             "minLength": 1,
             "maxLength": MAX_NAME_BYTES,
             "pattern": "^[^\\u0000-\\u001f\\u007f-\\u009f]*$",
+        })
+    }
+}
+
+/// How much of a resource.
+pub(super) struct Amount;
+
+impl JsonSchema for Amount {
+    fn schema_name() -> Cow<'static, str> {
+        "Amount".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "description": "An amount of a resource, in whole units.",
+            "type": "integer",
+            "minimum": 1,
+            "maximum": MAX_AMOUNT,
         })
     }
 }

@@ -155,7 +155,10 @@ impl Decode for Line {
     }
 }
 
-/// An object of amounts, 1 to 2^53, by the names of resources.
+/// The largest amount of a resource: 2^53, which JSON keeps exactly.
+pub(super) const MAX_AMOUNT: u64 = 1 << 53;
+
+/// An object of amounts by the names of resources.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Amounts(pub(super) Vec<(Spanned<ResourceName>, u64)>);
 
@@ -183,7 +186,7 @@ impl Decode for Amounts {
                 cx.fault(Code::BadName, span.clone(), message, help);
             });
             let at = At { value: &property.value, called: key, element: false };
-            if let (Ok(value), Some(amount)) = (name, cx.integer(at, 1, 1 << 53)) {
+            if let (Ok(value), Some(amount)) = (name, cx.integer(at, 1, MAX_AMOUNT)) {
                 all.push((Spanned { value, span }, amount));
             }
         }

@@ -13,7 +13,7 @@ use super::Body;
 use crate::manifest::{
     decode::{At, Decode, Decoder, Fields, Spanned},
     marks::{StartupMark, section},
-    schema::{DurationText, NameText, PriorityWord, StartupBody},
+    schema::{Amount, DurationText, NameText, PriorityWord, StartupBody},
     values::{Amounts, Line, Positive, write_duration},
 };
 
@@ -39,7 +39,7 @@ pub struct Startup {
     /// What happens when a required task fails. Default: abort.
     pub on_failure: OnFailure,
     /// How much there is of each resource that the tasks share, in whole units of your choice, by its name. Default: none.
-    #[schemars(with = "BTreeMap<NameText, u64>")]
+    #[schemars(with = "BTreeMap<NameText, Amount>")]
     pub resources: BTreeMap<ResourceName, u64>,
     /// A file in which it is kept how long the tasks take, so that the next run plans with that instead of the estimates
     /// here; in simulated time it is left alone. Default: none.
@@ -82,7 +82,7 @@ pub struct StartupTask {
     #[schemars(default)]
     pub after_phases: Vec<Phase>,
     /// How much it holds of which resource while it runs, by the name of the resource. Default: none.
-    #[schemars(default, with = "BTreeMap<NameText, u64>")]
+    #[schemars(default, with = "BTreeMap<NameText, Amount>")]
     pub needs: BTreeMap<ResourceName, u64>,
     /// What it means to those that depend on it. Default: required.
     #[schemars(default = "required")]
