@@ -1,6 +1,6 @@
 //! How the plain values of a manifest are read: names, durations, paths, texts and words.
 
-use std::{collections::BTreeMap, path::PathBuf, time::Duration};
+use std::{collections::BTreeMap, ops::Range, path::PathBuf, time::Duration};
 
 use jsonc_parser::{ast::Value, common::Ranged};
 use phalanx_actors::agent::{
@@ -34,10 +34,10 @@ pub(super) fn write_optional_duration<S: Serializer>(
 }
 
 /// A refusal of a name, split into what is wrong and what would be right.
-pub(super) fn bad_name(cx: &mut Decoder<'_>, at: At<'_>, error: &InvalidName) {
+pub(super) fn bad_name(cx: &mut Decoder<'_>, span: Range<usize>, error: &InvalidName) {
     let text = error.to_string();
     let (message, help) = text.rsplit_once(": ").unwrap_or((&text, "use another name"));
-    cx.fault(Code::BadName, at.span(), message, help);
+    cx.fault(Code::BadName, span, message, help);
 }
 
 macro_rules! names {
@@ -45,7 +45,7 @@ macro_rules! names {
         impl Decode for $Name {
             fn decode(cx: &mut Decoder<'_>, at: At<'_>) -> Option<Self> {
                 let (text, _) = cx.text(at, concat!("a text such as ", $example))?;
-                $Name::new(&*text).map_err(|error| bad_name(cx, at, &error)).ok()
+                $Name::new(&*text).map_err(|error| bad_name(cx, at.span(), &error)).ok()
             }
         }
     )*};
@@ -180,11 +180,7 @@ impl Decode for Amounts {
         for property in &object.properties {
             let key = property.name.as_str();
             let span = property.name.start()..property.name.end();
-            let name = ResourceName::new(key).map_err(|error| {
-                let text = error.to_string();
-                let (message, help) = text.rsplit_once(": ").unwrap_or((&text, "use another name"));
-                cx.fault(Code::BadName, span.clone(), message, help);
-            });
+            let name = ResourceName::new(key).map_err(|error| bad_name(cx, span.clone(), &error));
             let at = At { value: &property.value, called: key, element: false };
             if let (Ok(value), Some(amount)) = (name, cx.integer(at, 1, MAX_AMOUNT)) {
                 all.push((Spanned { value, span }, amount));

@@ -110,7 +110,7 @@ impl AgentEntry {
 fn read_template(cx: &mut Decoder<'_>, at: At<'_>, text: &str, count: u64) -> Option<IdTemplate> {
     IdTemplate::new(text, count)
         .map_err(|error| match error {
-            InvalidTemplate::Name(error) => bad_name(cx, at, &error),
+            InvalidTemplate::Name(error) => bad_name(cx, at.span(), &error),
             InvalidTemplate::Alike { text, count } => {
                 let message = format!("the id {} names {count} agents alike", quote(&text));
                 let help = format!(
