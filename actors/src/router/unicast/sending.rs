@@ -128,8 +128,8 @@ impl<M: Message + Send + Sync + 'static> Publisher<M> {
         let one = &self.cell.one;
         let pool = self.pool();
         let Some(pool) = &*pool else { return false };
-        let Unicast { strategy, key, point, .. } = unicast;
-        let (strategy, now) = (strategy.unwrap_or_else(|| one.strategy()), self.cell.hub.now().micros());
+        let Unicast { key, point, .. } = unicast;
+        let (strategy, now) = (self.strategy_for(unicast), self.cell.hub.now().micros());
         let key = hash_of(key, self.cell.hub.seed());
         let ask = Question { strategy, key, point: *point, message, refused: &[], now };
         pool.choose(one, &ask).is_some()
@@ -146,10 +146,15 @@ impl<M: Message + Send + Sync + 'static> Publisher<M> {
         pool.load()
     }
 
+    /// That of the call, else that of the route.
+    fn strategy_for(&self, unicast: &Unicast) -> Strategy {
+        unicast.strategy.unwrap_or_else(|| self.strategy())
+    }
+
     /// Refuses what no pool can answer.
     fn check(&self, unicast: &Unicast) -> Result<(), UnicastFault> {
         refuse_inside();
-        let strategy = unicast.strategy.unwrap_or_else(|| self.strategy());
+        let strategy = self.strategy_for(unicast);
         match (strategy, unicast.key, unicast.point) {
             (Strategy::Consistent, None, _) => Err(UnicastFault::NoKey),
             (Strategy::Geographic, _, None) => Err(UnicastFault::NoPoint),
@@ -168,8 +173,8 @@ impl<M: Message + Send + Sync + 'static> Publisher<M> {
         unicast: &Unicast,
     ) -> Result<(Choice<'a>, usize), Vec<Refusal<'a>>> {
         let (hub, one) = (&self.cell.hub, &self.cell.one);
-        let Unicast { strategy, key, point, options } = unicast;
-        let strategy = strategy.unwrap_or_else(|| one.strategy());
+        let Unicast { key, point, options, .. } = unicast;
+        let strategy = self.strategy_for(unicast);
         let key = hash_of(key, hub.seed());
         let now = if strategy == Strategy::Adaptive { hub.now().micros() } else { 0 };
         let (mut buckets, mut refusals) = ([0; OTHERS + 1], Vec::new());
@@ -201,7 +206,7 @@ impl<M: Message + Send + Sync + 'static> Publisher<M> {
         M::Result: Send,
     {
         let agent = &choice.spot.agent;
-        let strategy = unicast.strategy.unwrap_or_else(|| self.strategy());
+        let strategy = self.strategy_for(&unicast);
         let (by, reply) = asks.map_or((None, None), |(by, reply)| (Some(by), Some(reply)));
         match agent.send(message, unicast.options, by, reply, true) {
             Ok(()) => Ok(Chosen { agent: agent.id().clone(), strategy, why: choice.why, refused }),
