@@ -92,12 +92,7 @@ impl Soak {
     }
 
     async fn spawn(&mut self) {
-        let policies = [
-            OverflowPolicy::Wait,
-            OverflowPolicy::Reject,
-            OverflowPolicy::DropOldest,
-            OverflowPolicy::DropNewest,
-        ];
+        let policies = OverflowPolicy::ALL;
         let overflow = policies[self.dice.random_range(0..policies.len())];
         let options = AgentOptions {
             inbox: InboxConfig { capacity: 256, overflow, ..InboxConfig::default() },

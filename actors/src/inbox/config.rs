@@ -19,6 +19,11 @@ pub enum OverflowPolicy {
     DropNewest,
 }
 
+impl OverflowPolicy {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Wait, Self::Reject, Self::DropOldest, Self::DropNewest];
+}
+
 /// The bounds of one inbox.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct InboxConfig {

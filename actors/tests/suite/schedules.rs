@@ -179,12 +179,7 @@ impl Schedule {
     }
 
     async fn spawn(&mut self) {
-        let policies = [
-            OverflowPolicy::Wait,
-            OverflowPolicy::Reject,
-            OverflowPolicy::DropOldest,
-            OverflowPolicy::DropNewest,
-        ];
+        let policies = OverflowPolicy::ALL;
         let capacity = if self.dice.random_bool(0.5) { 64 } else { self.dice.random_range(1..4) };
         let backoff = if self.dice.random_bool(0.5) { Backoff::NONE } else { Backoff::default() };
         let restarts = if self.dice.random_bool(0.8) { 1_000 } else { 1 };

@@ -121,12 +121,7 @@ fn the_ledger_balances_after_threads_told_published_asked_broke_and_killed_at_ra
             let mut agents = Vec::new();
             for at in 0..24_u32 {
                 let policy = [RestartPolicy::Permanent, RestartPolicy::Transient][at as usize % 2];
-                let overflow = [
-                    OverflowPolicy::Wait,
-                    OverflowPolicy::Reject,
-                    OverflowPolicy::DropOldest,
-                    OverflowPolicy::DropNewest,
-                ][at as usize % 4];
+                let overflow = OverflowPolicy::ALL[at as usize % 4];
                 let options = SpawnOptions {
                     inbox: inbox(1 + at * 3, overflow).inbox,
                     arbiter: Some(at as usize / 4 % 2),
