@@ -45,7 +45,10 @@ use phalanx_actors::{
     },
     coordinator::{AwaitAll, AwaitError, AwaitTask, Submit, SubmitErrors, TaskReport, TaskSpec, TaskTotals},
     inbox::{AgentHandle, AgentRef, Counts, DeadLetters, Hub},
-    initializer::{Body, StartUp, StartUpError, StartupOptions, StartupReport, StartupTask},
+    initializer::{
+        AwaitReady, NotReady, ReadyOf, StartUp, StartUpError, StartupBody, StartupOptions, StartupReport,
+        StartupTask,
+    },
     monitor::Event,
     router::{Arbiters, Directory, Publisher, Selector, Subscribe, SubscribeOptions, Unsubscribe},
     supervisor::{Supervisor, Watches},
@@ -165,6 +168,9 @@ pub enum HostError {
     /// Start-up was refused.
     #[error(transparent)]
     StartUp(#[from] StartUpError),
+    /// Something of start-up will not be ready.
+    #[error(transparent)]
+    NotReady(#[from] NotReady),
     /// The host was asked to run in virtual time where the clock runs.
     #[error(
         "virtual time needs a clock that is paused from the start of its runtime: use phalanx::simulate, or build the runtime \
@@ -381,17 +387,49 @@ impl Host {
         Ok(coordinator.send(AwaitAll).await.map_err(|_| HostError::NoAnswer("coordinator"))??)
     }
 
-    /// Carries out start-up tasks in their phases. Answers when the last has ended.
+    /// Carries out start-up tasks in their phases. Answers when the last has ended, and when what is to be undone is undone;
+    /// what is ready before can be waited for with [`Host::ready`].
     ///
     /// # Errors
     /// [`HostError::StartUp`] names all that is wrong with the plan.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> Result<(), phalanx::HostError> {
+    /// use phalanx_actors::initializer::{OnFailure, StartupBody, StartupOptions, StartupStatus, StartupTask};
+    /// # phalanx::simulate(7, |host| async move {
+    /// let task = |id: &str| StartupTask::new(id.parse().expect("a good name"));
+    /// let listen = StartupBody::new(|_| async { Ok(serde_json::json!({"port": 8080})) })
+    ///     .undone_by(|undo| async move { println!("port {} is free again", undo.result["port"]); Ok(()) });
+    /// let licence = StartupBody::new(|_| async { Err("no licence is left".to_owned()) });
+    /// let tasks = vec![
+    ///     (task("listen"), listen),
+    ///     (task("licence").after(["listen".parse()?]), licence),
+    /// ];
+    /// let options = StartupOptions { on_failure: OnFailure::Rollback, ..StartupOptions::default() };
+    /// let report = host.start_up(tasks, options).await?;
+    /// assert_eq!(report.tasks[0].status, StartupStatus::RolledBack);
+    /// # Ok(())
+    /// # })
+    /// # }
+    /// ```
     pub async fn start_up(
         &self,
-        tasks: Vec<(StartupTask, Body)>,
+        tasks: Vec<(StartupTask, StartupBody)>,
         options: StartupOptions,
     ) -> Result<StartupReport, HostError> {
         let initializer = &self.inner.protocols.initializer;
         let answer = initializer.send(StartUp { tasks, options }).await;
+        Ok(answer.map_err(|_| HostError::NoAnswer("initializer"))??)
+    }
+
+    /// Waits until all of start-up, one of its phases, or one of its tasks is ready; a lazy task runs now. Answers when it
+    /// became ready.
+    ///
+    /// # Errors
+    /// [`HostError::NotReady`] says why it will not be, or that no start-up has begun.
+    pub async fn ready(&self, of: ReadyOf) -> Result<Timestamp, HostError> {
+        let answer = self.inner.protocols.initializer.send(AwaitReady(of)).await;
         Ok(answer.map_err(|_| HostError::NoAnswer("initializer"))??)
     }
 

@@ -39,9 +39,9 @@ pub use fault::{Code, Fault, Faults, MAX_SHOWN};
 pub use model::{
     AgentEntry, Append, Backoff, Batch, BatchStrategy, Behaviour, Body, CombineHashes, Confirm, Coordinator,
     Count, Counter, ForEach, Group, HandlerEntry, HashFile, Hasher, Heartbeat, Inbox, Kill, KindWord, Level,
-    Location, Log, Logger, Manifest, Monitor, OnFailure, PlannedFault, Reaction, ReadFile, Registration,
-    Relay, Run, Runner, Sleep, Startup, StartupTask, Subscriber, Subscription, Supervision, TaskEntry,
-    Ticker, TopicEntry, WaitForPort, When,
+    Location, Log, Logger, Manifest, Monitor, PlannedFault, Reaction, ReadFile, Registration, Relay, Run,
+    Runner, Sleep, Startup, StartupTask, Subscriber, Subscription, Supervision, TaskEntry, Ticker,
+    TopicEntry, WaitForPort, When,
 };
 pub use page::page;
 pub use picture::Palette;

@@ -10,7 +10,7 @@ use phalanx_actors::{
     agent::Priority,
     coordinator::TaskType,
     inbox::OverflowPolicy,
-    initializer::{DependencyType, Phase, PhaseMode},
+    initializer::{DependencyType, OnFailure, Phase, PhaseMode},
     monitor::{EventKind, Severity},
     router::Strategy as RouterStrategy,
     supervisor::{RestartPolicy, Strategy},
@@ -23,7 +23,7 @@ use serde::{
 use super::{
     decode::{At, Decode, Decoder, list},
     fault::{Code, quote},
-    model::{BatchStrategy, KindWord, Level, OnFailure},
+    model::{BatchStrategy, KindWord, Level},
 };
 
 /// An enumeration without data.

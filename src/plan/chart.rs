@@ -159,7 +159,7 @@ fn layout(outlook: &Outlook) -> Sheet {
     for (row, slice) in (0..).zip(shown) {
         let task = &outlook.plan.tasks()[slice.task];
         let middle = top + ROW * row + ROW / 2;
-        label(fit(&tame(task.label()), NAME), (left - 8, middle), Side::Right, TEXT);
+        label(fit(&tame(outlook.plan.label(slice.task)), NAME), (left - 8, middle), Side::Right, TEXT);
         let (from, to) = (across(slice.start), across(slice.end).max(across(slice.start) + 2));
         bars.push(Bar {
             from: (from, middle - BAR / 2),

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use phalanx_actors::initializer::{DependencyType, Phase, StartupTask};
+use phalanx_actors::initializer::{DependencyType, Phase};
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::{Outlook, us};
@@ -22,8 +22,8 @@ fn edges(outlook: &Outlook) -> Vec<Edge> {
     let path: Vec<_> = plan.critical_path().into_iter().filter_map(|id| plan.position(id)).collect();
     let next: FxHashMap<usize, usize> = path.windows(2).map(|step| (step[0], step[1])).collect();
     let mut edges = Vec::new();
-    for (to, task) in plan.tasks().iter().enumerate() {
-        for from in task.dependencies.iter().filter_map(|on| plan.position(on.as_str())) {
+    for to in 0..plan.tasks().len() {
+        for from in plan.dependencies(to) {
             let is_hint = plan.tasks()[from].dependency_type == DependencyType::NonBlocking;
             let is_critical = next.get(&from) == Some(&to);
             edges.push(Edge { from, to, is_hint, is_critical });
@@ -39,8 +39,9 @@ fn clusters(outlook: &Outlook) -> impl Iterator<Item = (Phase, Vec<usize>)> + '_
     Phase::ALL.into_iter().map(move |phase| (phase, of(phase))).filter(|(_, tasks)| !tasks.is_empty())
 }
 
-fn label(task: &StartupTask) -> String {
-    format!("{} ({})", task.label(), took(us(task.estimated_duration)))
+fn label(outlook: &Outlook, at: usize) -> String {
+    let plan = &outlook.plan;
+    format!("{} ({})", plan.label(at), took(us(plan.tasks()[at].estimate())))
 }
 
 pub(super) fn dot(outlook: &Outlook) -> String {
@@ -52,7 +53,7 @@ pub(super) fn dot(outlook: &Outlook) -> String {
         _ = writeln!(text, "  subgraph cluster_{phase} {{\n    label={};", quoted(phase.as_str()));
         for at in members {
             let bold = if critical.contains(tasks[at].id.as_str()) { ", penwidth=2" } else { "" };
-            _ = writeln!(text, "    t{at} [label={}{bold}];", quoted(&label(&tasks[at])));
+            _ = writeln!(text, "    t{at} [label={}{bold}];", quoted(&label(outlook, at)));
         }
         text.push_str("  }\n");
     }
@@ -77,12 +78,11 @@ pub(super) fn mermaid(outlook: &Outlook) -> String {
             text.replace('#', "#35;").replace('"', "#quot;").replace('<', "#lt;").replace('>', "#gt;");
         format!("\"{escaped}\"")
     };
-    let tasks = outlook.plan.tasks();
     let mut text = "flowchart LR\n".to_owned();
     for (phase, members) in clusters(outlook) {
         _ = writeln!(text, "  subgraph {phase}");
         for at in members {
-            _ = writeln!(text, "    t{at}[{}]", quoted(&label(&tasks[at])));
+            _ = writeln!(text, "    t{at}[{}]", quoted(&label(outlook, at)));
         }
         text.push_str("  end\n");
     }
@@ -109,8 +109,8 @@ fn waits_for_phases(outlook: &Outlook) -> Vec<(usize, usize)> {
         of_phase.filter(|s| waited_for(s.task)).max_by_key(|s| s.end).map(|s| s.task)
     });
     let waits = |to: usize| {
-        let phases = tasks[to].after_phases.iter();
-        phases.filter_map(move |phase| Some((last[*phase as usize]?, to)))
+        let phases = tasks[to].after_phases();
+        phases.filter_map(move |phase| Some((last[phase as usize]?, to)))
     };
     (0..tasks.len()).flat_map(waits).collect()
 }

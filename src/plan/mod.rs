@@ -13,7 +13,7 @@ mod text;
 
 use std::{collections::BTreeSet, time::Duration};
 
-use phalanx_actors::initializer::{Estimates, Phase, Plan, Schedule, StartupOptions, StartupTask};
+use phalanx_actors::initializer::{Estimates, Phase, Plan, Planned, Schedule, StartupOptions};
 use serde_json::{Value, json};
 
 use crate::{
@@ -81,10 +81,11 @@ impl Outlook {
     /// The schedule as JSON: figures of the whole, phases, and tasks in the order in which they start; times in
     /// microseconds.
     pub fn to_json(&self) -> Value {
+        let levels = self.plan.levels();
         let tasks = self.schedule.slices().iter().map(|slice| {
             let task = &self.plan.tasks()[slice.task];
             json!({
-                "task": task.id, "phase": task.phase, "worker": slice.worker, "level": self.plan.levels()[slice.task],
+                "task": task.id, "phase": task.phase, "worker": slice.worker, "level": levels[slice.task],
                 "start_us": us(slice.start), "end_us": us(slice.end),
             })
         });
@@ -121,7 +122,7 @@ impl Outlook {
     /// The tasks that are expected to take longer than they may.
     fn overdue(&self) -> impl Iterator<Item = &str> {
         let is_overdue =
-            |task: &&StartupTask| task.timeout.is_some_and(|limit| limit < task.estimated_duration);
+            |task: &&Planned| !task.dormant && task.timeout().is_some_and(|limit| limit < task.estimate());
         self.plan.tasks().iter().filter(is_overdue).map(|task| task.id.as_str())
     }
 

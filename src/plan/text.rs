@@ -95,7 +95,7 @@ fn bars(outlook: &Outlook, width: usize, text: &mut String) {
     let slices = outlook.schedule.slices();
     let decisive = outlook.decisive();
     let shown = &slices[..slices.len().min(ROWS)];
-    let name = |task: usize| fit(&tame(outlook.plan.tasks()[task].label()), NAME);
+    let name = |task: usize| fit(&tame(outlook.plan.label(task)), NAME);
     let names = shown.iter().map(|slice| name(slice.task).width()).max();
     let names = names.unwrap_or(0).max("task".len());
     // Two columns before the name, two between, six for the worker, two more.

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use phalanx_actors::initializer::{
-    self, CancelStartUp, Estimates, Plan, StartupOptions, StartupOutcome, StartupReport,
+    self, CancelStartUp, Estimates, OnFailure, Plan, StartupOptions, StartupOutcome, StartupReport,
 };
 
 use super::{
@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     HostError,
-    manifest::{Manifest, OnFailure, Startup, StartupTask},
+    manifest::{Manifest, Startup, StartupTask},
 };
 
 /// Carries out start-up, if there is any to do; when the run is told to stop, what has not started is left out.
@@ -75,7 +75,7 @@ fn options(startup: &Startup) -> StartupOptions {
         workers: startup.workers,
         phases: startup.phases,
         resources: startup.resources.clone(),
-        fail_fast: startup.on_failure == OnFailure::Abort,
+        on_failure: startup.on_failure,
         ..StartupOptions::default()
     }
 }

@@ -1,9 +1,12 @@
 use std::{
-    sync::atomic::{AtomicU32, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
     time::Duration,
 };
 
-use StartupStatus::{Completed, TimedOut};
+use StartupStatus::{Completed, Failed, RolledBack, TimedOut};
 use actix::Addr;
 use tokio::time::sleep;
 
@@ -36,11 +39,11 @@ fn taking(millis: u64) -> Body {
     })
 }
 
-fn task(name: &str, after: &[&str], body: Body) -> (StartupTask, Body) {
-    (StartupTask::new(id(name)).after(after.iter().map(|d| id(d))), body)
+fn task(name: &str, after: &[&str], body: impl Into<StartupBody>) -> (StartupTask, StartupBody) {
+    (StartupTask::new(id(name)).after(after.iter().map(|d| id(d))), body.into())
 }
 
-fn start_up(tasks: Vec<(StartupTask, Body)>) -> StartUp {
+fn start_up(tasks: Vec<(StartupTask, StartupBody)>) -> StartUp {
     StartUp { tasks, options: StartupOptions::default() }
 }
 
@@ -171,7 +174,7 @@ fn a_rebuilt_initializer_finishes_the_run_of_one_that_panicked() {
                 Ok(Value::Null)
             })
         });
-        let (deaf, never) = task("deaf", &[], Arc::new(|_| Box::pin(std::future::pending())));
+        let (deaf, never) = task("deaf", &[], StartupBody::new(|_| std::future::pending()));
         let tasks = vec![
             task("a", &[], taking(1_000)),
             task("b", &["a"], taking(1_000)),
@@ -212,7 +215,7 @@ fn an_initializer_rebuilt_in_place_keeps_its_run_its_mailbox_and_its_timers() {
             }
         });
         let initializer = rebuilt(move || Initializer::new(state.clone(), now.clone(), poison.clone()));
-        let (deaf, never) = task("deaf", &[], Arc::new(|_| Box::pin(std::future::pending())));
+        let (deaf, never) = task("deaf", &[], StartupBody::new(|_| std::future::pending()));
         let tasks = vec![
             task("a", &[], taking(1_000)),
             task("b", &["a"], taking(1_000)),
@@ -222,6 +225,163 @@ fn an_initializer_rebuilt_in_place_keeps_its_run_its_mailbox_and_its_timers() {
         assert_eq!(*broken.borrow(), 4, "each end and the retry broke the sink");
         assert_eq!(report.tasks[1].ended, Some(millis(2_000)));
         assert_eq!((report.tasks[2].status, report.ended), (TimedOut, Some(millis(6_100))));
+    });
+}
+
+/// A body of so many milliseconds that notes when it is done and when it is undone.
+fn noting(millis: u64, notes: &Arc<std::sync::Mutex<Vec<String>>>) -> StartupBody {
+    let (done, undone) = (notes.clone(), notes.clone());
+    StartupBody::new(move |context| {
+        let done = done.clone();
+        async move {
+            sleep(Duration::from_millis(millis)).await;
+            done.lock().unwrap().push(format!("+{}", context.task));
+            Ok(Value::from(millis))
+        }
+    })
+    .undone_by(move |context| {
+        let undone = undone.clone();
+        async move {
+            sleep(Duration::from_millis(10)).await;
+            undone.lock().unwrap().push(format!("-{} {}", context.task, context.result));
+            Ok(())
+        }
+    })
+}
+
+#[test]
+fn a_failure_undoes_what_completed_even_if_the_initializer_breaks_over_it() {
+    paused(async {
+        let (state, now) = (SharedStartup::default(), clock());
+        let poison: Rc<dyn Fn(StartupEvent)> = Rc::new(|event| {
+            if matches!(event, StartupEvent::RollbackBegan { .. } | StartupEvent::TaskRolledBack { .. }) {
+                panic!("the sink breaks");
+            }
+        });
+        let initializer = rebuilt(move || Initializer::new(state.clone(), now.clone(), poison.clone()));
+        let notes = Arc::default();
+        let tasks = vec![
+            task("a", &[], noting(100, &notes)),
+            task("b", &["a"], noting(100, &notes)),
+            task("plain", &["b"], taking(50)),
+            task("bad", &["plain"], StartupBody::new(|_| async { Err("no licence".to_owned()) })),
+        ];
+        let options = StartupOptions { on_failure: OnFailure::Rollback, ..StartupOptions::default() };
+        let report = initializer.send(StartUp { tasks, options }).await.unwrap().unwrap();
+        assert_eq!(*notes.lock().unwrap(), ["+a", "+b", "-b 100", "-a 100"]);
+        let statuses: Vec<_> = report.tasks.iter().map(|t| t.status).collect();
+        assert_eq!(statuses, [RolledBack, RolledBack, Completed, Failed]);
+        assert_eq!(report.rollback.unwrap().undone, 2);
+        assert!(report.ended.unwrap() >= millis(270));
+    });
+}
+
+#[test]
+fn undoing_that_panics_is_told_and_the_rest_is_undone() {
+    paused(async {
+        let (initializer, _) = fresh();
+        let notes = Arc::default();
+        let mut breaks = noting(1, &notes);
+        breaks.undo = Some(Arc::new(|_| panic!("the table is gone")));
+        let tasks = vec![
+            task("a", &[], noting(1, &notes)),
+            task("b", &["a"], breaks),
+            task("bad", &["b"], StartupBody::new(|_| async { Err("no".to_owned()) })),
+        ];
+        let options = StartupOptions { on_failure: OnFailure::Rollback, ..StartupOptions::default() };
+        let report = initializer.send(StartUp { tasks, options }).await.unwrap().unwrap();
+        assert_eq!(*notes.lock().unwrap(), ["+a", "+b", "-a 1"]);
+        let fault = report.tasks[1].fault.as_ref().unwrap().to_string();
+        assert_eq!(
+            (report.tasks[1].status, fault.as_str()),
+            (StartupStatus::NotRolledBack, "body panicked: the table is gone")
+        );
+    });
+}
+
+#[test]
+fn who_waits_for_something_to_be_ready_hears_when_it_is_and_wakes_what_is_lazy() {
+    paused(async {
+        let (initializer, _) = fresh();
+        let ready = |of| initializer.send(AwaitReady(of));
+        let of = |name| ReadyOf::Task(id(name));
+        let early = ready(ReadyOf::All).await.unwrap().unwrap_err();
+        assert_eq!(early.to_string(), "start-up is not ready: no start-up has begun, begin one first");
+        let lazy = |name, after: &[&str]| {
+            let (task, body) = task(name, after, taking(500));
+            (task.lazily(), body)
+        };
+        let tasks = vec![
+            task("a", &[], taking(100)),
+            task("b", &["a"], taking(100)),
+            lazy("index", &["a"]),
+            lazy("search", &["index"]),
+        ];
+        let report = actix_rt::spawn(initializer.send(start_up(tasks)));
+        sleep(Duration::ZERO).await;
+        let phase = ReadyOf::Phase(Phase::CoreInitialization);
+        let (a, whole, phase) = tokio::join!(ready(of("a")), ready(ReadyOf::All), ready(phase));
+        assert_eq!(a.unwrap(), Ok(millis(100)));
+        assert_eq!((whole.unwrap(), phase.unwrap()), (Ok(millis(200)), Ok(millis(200))));
+        assert_eq!(report.await.unwrap().unwrap().unwrap().ended, Some(millis(200)));
+        sleep(Duration::from_millis(800)).await;
+        let busy = actix_rt::spawn(ready(of("search")));
+        sleep(Duration::from_millis(1)).await;
+        let second = initializer.send(start_up(vec![task("x", &[], taking(1))])).await.unwrap();
+        assert_eq!(second, Err(StartUpError::Busy), "a lazy task runs");
+        assert_eq!(busy.await.unwrap().unwrap(), Ok(millis(2_000)), "index, then search");
+        assert_eq!(ready(of("search")).await.unwrap(), Ok(millis(2_000)), "asked once more");
+        let unknown = ready(of("nobody")).await.unwrap().unwrap_err();
+        assert_eq!(unknown.to_string(), "there is no start-up task nobody: ask for one of the plan");
+    });
+}
+
+#[test]
+fn who_waits_for_what_fails_or_is_undone_hears_that() {
+    paused(async {
+        let (initializer, _) = fresh();
+        let notes = Arc::default();
+        let tasks = vec![
+            task("a", &[], noting(100, &notes)),
+            task("bad", &["a"], StartupBody::new(|_| async { Err("no licence".to_owned()) })),
+            task("after", &["bad"], taking(1)),
+        ];
+        let options = StartupOptions { on_failure: OnFailure::Rollback, ..StartupOptions::default() };
+        let report = actix_rt::spawn(initializer.send(StartUp { tasks, options }));
+        sleep(Duration::ZERO).await;
+        let of = |name| initializer.send(AwaitReady(ReadyOf::Task(id(name))));
+        let (a, after, all) = tokio::join!(of("a"), of("after"), initializer.send(AwaitReady(ReadyOf::All)));
+        assert_eq!(a.unwrap(), Ok(millis(100)));
+        let [after, all] = [after, all].map(|answer| answer.unwrap().unwrap_err().to_string());
+        assert_eq!(after, "start-up task after will not be ready: skipped because bad did not complete");
+        assert_eq!(all, "start-up will not be ready: start-up task bad did not complete: no licence");
+        report.await.unwrap().unwrap().unwrap();
+        let undone = of("a").await.unwrap().unwrap_err().to_string();
+        assert_eq!(undone, "start-up task a will not be ready: start-up was undone");
+    });
+}
+
+/// Has a turn of the executor after every other one, as long as they are counted.
+fn take_turns(turns: Weak<RefCell<usize>>) {
+    actix_rt::spawn(async move {
+        let Some(counted) = turns.upgrade() else { return };
+        *counted.borrow_mut() += 1;
+        take_turns(turns);
+    });
+}
+
+#[test]
+fn bodies_that_end_at_once_let_others_have_their_turn() {
+    paused(async {
+        let (initializer, log) = fresh();
+        let at_once = StartupBody::new(|_| async { Ok(Value::Null) });
+        let tasks: Vec<_> = (0..20_000).map(|n| task(&format!("t{n}"), &[], at_once.clone())).collect();
+        let turns = Rc::new(RefCell::new(0));
+        take_turns(Rc::downgrade(&turns));
+        let report = initializer.send(start_up(tasks)).await.unwrap().unwrap();
+        let turns = *turns.borrow();
+        assert_eq!((report.outcome, log.borrow().len()), (Some(StartupOutcome::Succeeded), 40_006));
+        assert!(turns > 20_000 * 3 / TURN, "{turns}");
     });
 }
 

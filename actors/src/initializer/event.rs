@@ -16,6 +16,8 @@ use crate::{
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum StartupStatus {
+    /// It is lazy, and nobody has asked for it.
+    Dormant,
     /// Not yet started: dependencies are open, or no worker is free.
     Pending,
     /// An attempt runs.
@@ -32,12 +34,19 @@ pub enum StartupStatus {
     Skipped,
     /// Start-up was cancelled before it ended.
     Cancelled,
+    /// It had completed, and is being undone.
+    RollingBack,
+    /// It had completed, and was undone.
+    RolledBack,
+    /// It had completed, and could not be undone.
+    NotRolledBack,
 }
 
 impl StartupStatus {
     /// The name as it is serialised.
     pub const fn as_str(self) -> &'static str {
         match self {
+            StartupStatus::Dormant => "dormant",
             StartupStatus::Pending => "pending",
             StartupStatus::Running => "running",
             StartupStatus::Retrying => "retrying",
@@ -46,24 +55,50 @@ impl StartupStatus {
             StartupStatus::TimedOut => "timed_out",
             StartupStatus::Skipped => "skipped",
             StartupStatus::Cancelled => "cancelled",
+            StartupStatus::RollingBack => "rolling_back",
+            StartupStatus::RolledBack => "rolled_back",
+            StartupStatus::NotRolledBack => "not_rolled_back",
         }
     }
 
     /// As what an event tells that a task came to this.
     const fn told_as(self) -> (EventKind, Severity) {
         match self {
-            StartupStatus::Pending
+            StartupStatus::Dormant
+            | StartupStatus::Pending
             | StartupStatus::Running
             | StartupStatus::Retrying
             | StartupStatus::Completed => (EventKind::SystemEvent, Severity::Info),
-            StartupStatus::Skipped | StartupStatus::Cancelled => (EventKind::SystemEvent, Severity::Warning),
-            StartupStatus::Failed | StartupStatus::TimedOut => (EventKind::ErrorAlert, Severity::Error),
+            StartupStatus::Skipped
+            | StartupStatus::Cancelled
+            | StartupStatus::RollingBack
+            | StartupStatus::RolledBack => (EventKind::SystemEvent, Severity::Warning),
+            StartupStatus::Failed | StartupStatus::TimedOut | StartupStatus::NotRolledBack => {
+                (EventKind::ErrorAlert, Severity::Error)
+            }
         }
     }
 
-    /// Whether the task will not change any more.
+    /// Whether the task has ended; one that completed may still be undone.
     pub const fn ended(self) -> bool {
-        !matches!(self, StartupStatus::Pending | StartupStatus::Running | StartupStatus::Retrying)
+        !matches!(
+            self,
+            StartupStatus::Dormant
+                | StartupStatus::Pending
+                | StartupStatus::Running
+                | StartupStatus::Retrying
+        )
+    }
+
+    /// Whether it completed, whatever was done to undo it since.
+    pub const fn completed(self) -> bool {
+        matches!(
+            self,
+            StartupStatus::Completed
+                | StartupStatus::RollingBack
+                | StartupStatus::RolledBack
+                | StartupStatus::NotRolledBack
+        )
     }
 }
 
@@ -211,10 +246,36 @@ pub enum StartupEvent {
         /// How many of its tasks did not complete.
         failed: usize,
     },
+    /// All tasks of a phase that anyone waits for ended, and none failed that had to complete.
+    PhaseReady {
+        /// When.
+        at: Timestamp,
+        /// Which phase.
+        phase: Phase,
+    },
     /// All that anyone waits for ended and nothing required failed; only hints may still run.
     BecameReady {
         /// When.
         at: Timestamp,
+    },
+    /// Start-up failed or was cancelled, and what completed begins to be undone.
+    RollbackBegan {
+        /// When.
+        at: Timestamp,
+        /// How many tasks are to be undone.
+        tasks: usize,
+    },
+    /// A task was undone, or could not be.
+    TaskRolledBack {
+        /// When.
+        at: Timestamp,
+        /// Which task.
+        task: TaskId,
+        /// The time from the first attempt to undo it.
+        #[serde(rename = "took_us", serialize_with = "as_micros")]
+        took: Duration,
+        /// Why it could not be undone, if so.
+        fault: Option<StartupFault>,
     },
     /// The last task ended.
     StartupEnded {
@@ -274,7 +335,26 @@ impl From<StartupEvent> for Event {
                     .with("took_us", micros(took))
                     .with("failed", failed)
             }
+            StartupEvent::PhaseReady { at, phase } => {
+                system(Severity::Info, "initializer.phase_ready", at).with("phase", phase.as_str())
+            }
             StartupEvent::BecameReady { at } => system(Severity::Info, "initializer.became_ready", at),
+            StartupEvent::RollbackBegan { at, tasks } => {
+                system(Severity::Warning, "initializer.rollback_began", at).with("tasks", tasks)
+            }
+            StartupEvent::TaskRolledBack { at, task, took, fault } => {
+                let (kind, severity) = match fault {
+                    None => StartupStatus::RolledBack.told_as(),
+                    Some(_) => StartupStatus::NotRolledBack.told_as(),
+                };
+                let event = Event::new(kind, severity, "initializer", "initializer.task_rolled_back", at)
+                    .with("task", task.as_str())
+                    .with("took_us", micros(took));
+                match fault {
+                    Some(fault) => event.with_json("fault", &fault),
+                    None => event,
+                }
+            }
             StartupEvent::StartupEnded { at, outcome, took } => {
                 let (kind, severity) = outcome.told_as();
                 Event::new(kind, severity, "initializer", "initializer.startup_ended", at)
@@ -300,8 +380,11 @@ pub struct StartupTaskReport {
     pub started: Option<Timestamp>,
     /// Its end.
     pub ended: Option<Timestamp>,
-    /// Why it did not complete, or why its last attempt did not.
+    /// Why it did not complete, or why its last attempt did not, or why it could not be undone.
     pub fault: Option<StartupFault>,
+    /// When it was undone, or could not be.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rolled_back: Option<Timestamp>,
     /// What its body returned.
     pub result: Option<Arc<Value>>,
 }
@@ -317,8 +400,12 @@ pub struct PhaseReport {
     pub completed: usize,
     /// How many of them ended otherwise.
     pub failed: usize,
+    /// How many further ones are lazy and left out of start-up.
+    pub lazy: usize,
     /// The start of its first task.
     pub started: Option<Timestamp>,
+    /// When all of its tasks that anyone waits for had ended, if none failed that had to complete.
+    pub ready: Option<Timestamp>,
     /// The end of its last task.
     pub ended: Option<Timestamp>,
 }
@@ -348,6 +435,21 @@ pub struct CriticalStep {
     pub held: Held,
 }
 
+/// What became of what had completed when start-up was undone.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct RollbackReport {
+    /// When it began.
+    pub began: Timestamp,
+    /// When the last task was undone, or could not be.
+    pub ended: Option<Timestamp>,
+    /// How many tasks there were to undo.
+    pub tasks: usize,
+    /// How many of them were undone.
+    pub undone: usize,
+    /// How many of them could not be undone.
+    pub failed: usize,
+}
+
 /// Start-up as it stands, or as it ended.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct StartupReport {
@@ -357,8 +459,11 @@ pub struct StartupReport {
     pub began: Timestamp,
     /// When all that anyone waits for had ended, if nothing required failed.
     pub ready: Option<Timestamp>,
-    /// When the last task ended.
+    /// When the last task ended, and what is undone was undone.
     pub ended: Option<Timestamp>,
+    /// What became of what had completed, where start-up was undone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rollback: Option<RollbackReport>,
     /// The phases that have tasks, in order.
     pub phases: Vec<PhaseReport>,
     /// The tasks in the order they were given.
@@ -394,6 +499,7 @@ mod tests {
             took,
             fault,
         };
+        let undone = |fault| StartupEvent::TaskRolledBack { at, task: task.clone(), took, fault };
         let over = |outcome| StartupEvent::StartupEnded { at, outcome, took };
         let (system, alert) = (EventKind::SystemEvent, EventKind::ErrorAlert);
         let all = [
@@ -410,7 +516,11 @@ mod tests {
             (ended(StartupStatus::Cancelled, None), system, Severity::Warning),
             (ended(StartupStatus::TimedOut, None), alert, Severity::Error),
             (ended(StartupStatus::Failed, Some(fault)), alert, Severity::Error),
+            (StartupEvent::PhaseReady { at, phase }, system, Severity::Info),
             (StartupEvent::BecameReady { at }, system, Severity::Info),
+            (StartupEvent::RollbackBegan { at, tasks: 2 }, system, Severity::Warning),
+            (undone(None), system, Severity::Warning),
+            (undone(Some(StartupFault::Cancelled)), alert, Severity::Error),
             (over(StartupOutcome::Succeeded), system, Severity::Info),
             (over(StartupOutcome::Degraded), system, Severity::Warning),
             (over(StartupOutcome::Cancelled), system, Severity::Warning),

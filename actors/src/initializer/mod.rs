@@ -6,23 +6,25 @@
 //!                                   +------ results, as messages -------+      events --> sink, subscribers
 //! ```
 //!
-//! Owns one run of start-up at a time: its state machine, the bodies that run, who waits for the report. Never waits
-//! inside a handler, never runs a body inside itself, and knows no other actor.
+//! Owns one run of start-up at a time: its state machine, the bodies that run, who waits for the report or for something to
+//! be ready. Never waits inside a handler, and knows no other actor. A body is polled once where it is begun, so that one
+//! that ends at once costs no task of the executor; all else of it runs outside.
 //!
-//! **Invariant.** Every accepted [`StartUp`] is answered once, when its last task has ended. A body that panics fails
-//! its own attempt only. A result counts only for the attempt it belongs to.
+//! **Invariant.** Every accepted [`StartUp`] is answered once, when its last task has ended and what is to be undone is
+//! undone. A body that panics fails its own attempt only. A result counts only for the attempt it belongs to. Whoever waits for
+//! something to be ready is answered once it is or will not be.
 //!
 //! **Restart.** All that matters lives in the [`SharedStartup`] given to the constructor: plan, running bodies,
-//! unperformed effects, results that came in between, subscribers, open answers. A new instance on the same cell takes
+//! unperformed effects, results that came in between, subscribers, open answers, who waits. A new instance on the same cell takes
 //! over in `started()`: it performs what was left, collects results, and sets its timer. Bodies run on meanwhile. Lost
 //! is at most the one event whose sink panicked.
 
 use std::{
     cell::RefCell,
     collections::VecDeque,
-    pin::Pin,
+    pin::pin,
     rc::{Rc, Weak},
-    sync::Arc,
+    task::{Context as Polling, Poll, Waker},
 };
 
 use actix::{
@@ -33,62 +35,52 @@ use rustc_hash::FxHashMap;
 use serde_json::Value;
 use tokio::{sync::oneshot, task::AbortHandle};
 
-use crate::{
-    agent::{Agent, Card, TaskId, Timestamp},
-    support::panic_text,
-};
+use crate::agent::{Agent, Card, TaskId, Timestamp};
 
+mod body;
+mod ending;
 mod estimates;
 mod event;
 mod fault;
+mod lazy;
 mod options;
 mod plan;
+mod planned;
+mod readiness;
 mod refine;
 mod report;
 mod resources;
+mod rollback;
 mod schedule;
 mod slots;
 mod startup;
 mod task;
+use body::Guarded;
+pub use body::{Body, BodyContext, BodyFuture, StartupBody, Undo, UndoContext, UndoFuture};
 pub use estimates::Estimates;
 pub use event::{
-    CriticalStep, Held, PhaseReport, StartupEvent, StartupFault, StartupOutcome, StartupReport,
-    StartupStatus, StartupTaskReport,
+    CriticalStep, Held, PhaseReport, RollbackReport, StartupEvent, StartupFault, StartupOutcome,
+    StartupReport, StartupStatus, StartupTaskReport,
 };
 pub use fault::{PlanError, PlanErrors};
-pub use options::{PhaseMode, StartupEffect, StartupOptions};
+pub use options::{OnFailure, PhaseMode, StartupEffect, StartupOptions};
 pub use plan::Plan;
+pub use planned::Planned;
+pub use readiness::{NotReady, Readiness, ReadyOf};
 pub use resources::Resources;
 pub use schedule::{Schedule, Slice};
 pub use startup::Startup;
 pub use task::{DependencyType, Phase, StartupTask};
 
-/// What a body is told.
-#[derive(Debug, Clone)]
-pub struct BodyContext {
-    /// Its task.
-    pub task: TaskId,
-    /// Which attempt this is, from 1.
-    pub attempt: u32,
-    /// When the attempt will be given up.
-    pub deadline: Option<Timestamp>,
-    /// What the completed tasks before it returned, in the order the task names them.
-    pub inputs: Vec<(TaskId, Arc<Value>)>,
-}
+/// How many effects are performed before others of the arbiter have their turn.
+const TURN: usize = 4_096;
 
-/// A body at work.
-pub type BodyFuture = Pin<Box<dyn Future<Output = Result<Value, String>> + Send>>;
-
-/// What a start-up task does: called anew for every attempt. When the attempt is given up, its future is dropped at
-/// its next await.
-pub type Body = Arc<dyn Fn(BodyContext) -> BodyFuture + Send + Sync>;
-
-/// Carries out start-up tasks; answered when the last one has ended.
+/// Carries out start-up tasks; answered when the last one has ended, those that are lazy left out.
 #[derive(Message)]
 #[rtype(result = "Result<StartupReport, StartUpError>")]
 pub struct StartUp {
     /// The tasks and what they do.
-    pub tasks: Vec<(StartupTask, Body)>,
+    pub tasks: Vec<(StartupTask, StartupBody)>,
     /// How they are carried out.
     pub options: StartupOptions,
 }
@@ -103,7 +95,12 @@ pub struct QueryStartup;
 #[rtype(result = "Option<StartupTaskReport>")]
 pub struct QueryStartupTask(pub TaskId);
 
-/// Ends start-up; `false` if none runs.
+/// Waits until something is ready; lets a task run that is lazy. Answered with when it became so.
+#[derive(Debug, Clone, Message)]
+#[rtype(result = "Result<Timestamp, NotReady>")]
+pub struct AwaitReady(pub ReadyOf);
+
+/// Ends start-up, or what undoes it; `false` if none runs.
 #[derive(Debug, Clone, Copy, Message)]
 #[rtype(result = "bool")]
 pub struct CancelStartUp;
@@ -146,20 +143,78 @@ pub enum StartUpError {
     Abandoned,
 }
 
-/// How one attempt of a body went.
-struct BodyEnded {
+/// How one attempt went.
+enum Ended {
+    Body(Result<Value, String>),
+    Undo(Result<(), String>),
+}
+
+/// Which attempt ended, and how.
+struct AttemptEnded {
     run: u64,
     task: usize,
     attempt: u32,
-    result: Result<Value, String>,
+    how: Ended,
 }
+
+type Waiting = oneshot::Sender<Result<Timestamp, NotReady>>;
 
 /// One run of start-up.
 struct Run {
     startup: Startup,
     bodies: Vec<Body>,
+    undos: FxHashMap<usize, Undo>,
     running: FxHashMap<usize, AbortHandle>,
     reply: Option<oneshot::Sender<StartupReport>>,
+    waiting: FxHashMap<ReadyOf, Vec<Waiting>>,
+}
+
+impl Run {
+    /// Whether another run has to wait.
+    fn is_open(&self) -> bool {
+        self.startup.outcome().is_none() || self.reply.is_some() || self.startup.running() > 0
+    }
+
+    /// Answers those who wait for what an event may have made ready, or impossible.
+    fn answer_waiting(&mut self, event: &StartupEvent) {
+        if self.waiting.is_empty() {
+            return;
+        }
+        match event {
+            StartupEvent::TaskEnded { task, status, .. } => {
+                self.answer(&ReadyOf::Task(task.clone()));
+                if *status != StartupStatus::Completed
+                    && let Some(at) = self.startup.plan().position(task.as_str())
+                {
+                    self.answer(&ReadyOf::Phase(self.startup.plan().tasks()[at].phase));
+                    self.answer(&ReadyOf::All);
+                }
+            }
+            StartupEvent::PhaseReady { phase, .. } => self.answer(&ReadyOf::Phase(*phase)),
+            StartupEvent::BecameReady { .. } => self.answer(&ReadyOf::All),
+            StartupEvent::RollbackBegan { .. } | StartupEvent::StartupEnded { .. } => {
+                for of in self.waiting.keys().cloned().collect::<Vec<_>>() {
+                    self.answer(&of);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn answer(&mut self, of: &ReadyOf) {
+        if !self.waiting.contains_key(of) {
+            return;
+        }
+        let answer = match self.startup.readiness(of) {
+            Readiness::NotYet => return,
+            Readiness::Ready(since) => Ok(since),
+            Readiness::Never(why) => Err(why),
+        };
+        for waiting in self.waiting.remove(of).into_iter().flatten() {
+            // Whoever asked may have gone.
+            _ = waiting.send(answer.clone());
+        }
+    }
 }
 
 struct Subscriber {
@@ -174,7 +229,9 @@ pub struct StartupState {
     runs: u64,
     run: Option<Run>,
     outbox: VecDeque<StartupEffect>,
-    ended: VecDeque<BodyEnded>,
+    ended: VecDeque<AttemptEnded>,
+    /// Effects between the state machine and the outbox; empty between calls.
+    effects: Vec<StartupEffect>,
     subscribers: Vec<Subscriber>,
     address: Option<WeakAddr<Initializer>>,
 }
@@ -200,13 +257,15 @@ impl Initializer {
         Self { state, now, events, timer: None }
     }
 
-    /// Takes in results, performs all effects, answers when all has ended, and sets the timer.
+    /// Takes in results, performs effects, answers when all has ended, and sets the timer.
     fn settle(&mut self, ctx: &mut Context<Self>) {
+        let mut left = TURN;
         loop {
             self.collect();
             let Some(effect) = self.state.borrow_mut().outbox.pop_front() else { break };
             match effect {
                 StartupEffect::Run { task, attempt, deadline } => self.run_body(task, attempt, deadline),
+                StartupEffect::Undo { task, attempt, deadline } => self.run_undo(task, attempt, deadline),
                 StartupEffect::Abort { task, .. } => {
                     let mut state = self.state.borrow_mut();
                     if let Some(body) = state.run.as_mut().and_then(|run| run.running.remove(&task)) {
@@ -214,6 +273,13 @@ impl Initializer {
                     }
                 }
                 StartupEffect::Event(event) => self.tell(event),
+            }
+            left -= 1;
+            if left == 0 {
+                // A message sent at once would be handled before anything else has its turn.
+                let address = ctx.address();
+                actix_rt::spawn(async move { address.do_send(Collect) });
+                return;
             }
         }
         let mut state = self.state.borrow_mut();
@@ -231,17 +297,28 @@ impl Initializer {
 
     /// Feeds results that came in to the state machine.
     fn collect(&mut self) {
-        let now = (self.now)();
         let mut guard = self.state.borrow_mut();
         let state = &mut *guard;
+        if state.ended.is_empty() {
+            return;
+        }
         let Some(run) = &mut state.run else { return };
-        let mut effects = Vec::new();
-        for BodyEnded { run: number, task, attempt, result } in state.ended.drain(..) {
-            if number == state.runs && run.startup.attempt_ended(task, attempt, result, now, &mut effects) {
+        let now = (self.now)();
+        for AttemptEnded { run: number, task, attempt, how } in state.ended.drain(..) {
+            if number != state.runs {
+                continue;
+            }
+            let counts = match how {
+                Ended::Body(result) => {
+                    run.startup.attempt_ended(task, attempt, result, now, &mut state.effects)
+                }
+                Ended::Undo(result) => run.startup.undo_ended(task, attempt, result, now, &mut state.effects),
+            };
+            if counts {
                 run.running.remove(&task);
             }
         }
-        state.outbox.extend(effects);
+        state.outbox.extend(state.effects.drain(..));
     }
 
     fn step(
@@ -260,11 +337,9 @@ impl Initializer {
         self.settle(ctx);
     }
 
-    /// Spawns one attempt outside the actor; its end goes into the shared state, whichever instance lives then.
     fn run_body(&self, task: usize, attempt: u32, deadline: Option<Timestamp>) {
-        let mut state = self.state.borrow_mut();
-        let number = state.runs;
-        let Some(run) = &mut state.run else { return };
+        let state = self.state.borrow();
+        let Some(run) = &state.run else { return };
         let body = run.bodies[task].clone();
         let context = BodyContext {
             task: run.startup.plan().tasks()[task].id.clone(),
@@ -272,18 +347,54 @@ impl Initializer {
             deadline,
             inputs: run.startup.inputs(task),
         };
-        let body = tokio::spawn(async move { body(context).await });
-        run.running.insert(task, body.abort_handle());
+        drop(state);
+        self.run(task, attempt, Guarded::new(|| body(context)), Ended::Body);
+    }
+
+    fn run_undo(&self, task: usize, attempt: u32, deadline: Option<Timestamp>) {
+        let state = self.state.borrow();
+        let Some(run) = &state.run else { return };
+        let Some(undo) = run.undos.get(&task).cloned() else { return };
+        let context = UndoContext {
+            task: run.startup.plan().tasks()[task].id.clone(),
+            attempt,
+            deadline,
+            result: run.startup.result(task).unwrap_or_default(),
+        };
+        drop(state);
+        self.run(task, attempt, Guarded::new(|| undo(context)), Ended::Undo);
+    }
+
+    /// Runs one attempt outside of the actor, unless it ends at once; its end goes into the shared state, whichever instance
+    /// lives then.
+    fn run<T: Send + 'static>(
+        &self,
+        task: usize,
+        attempt: u32,
+        mut work: Guarded<T>,
+        how: fn(Result<T, String>) -> Ended,
+    ) {
+        let number = self.state.borrow().runs;
+        if let Poll::Ready(result) = pin!(&mut work).poll(&mut Polling::from_waker(Waker::noop())) {
+            let ended = AttemptEnded { run: number, task, attempt, how: how(result) };
+            self.state.borrow_mut().ended.push_back(ended);
+            return;
+        }
+        let work = tokio::spawn(work);
+        if let Some(run) = &mut self.state.borrow_mut().run {
+            run.running.insert(task, work.abort_handle());
+        }
         let shared: Weak<RefCell<StartupState>> = Rc::downgrade(&self.state);
         actix_rt::spawn(async move {
-            let result = match body.await {
+            let result = match work.await {
                 Ok(result) => result,
                 Err(ended) if ended.is_cancelled() => return,
-                Err(ended) => Err(format!("body panicked: {}", panic_text(&*ended.into_panic()))),
+                // A panic of its own is a result already; this one is of what it left behind.
+                Err(ended) => Err(body::panicked(&*ended.into_panic())),
             };
             let Some(shared) = shared.upgrade() else { return };
             let mut state = shared.borrow_mut();
-            state.ended.push_back(BodyEnded { run: number, task, attempt, result });
+            state.ended.push_back(AttemptEnded { run: number, task, attempt, how: how(result) });
             let address = state.address.as_ref().and_then(WeakAddr::upgrade);
             drop(state);
             if let Some(address) = address {
@@ -292,8 +403,18 @@ impl Initializer {
         });
     }
 
-    /// Tells the sink and the subscribers.
+    /// Tells the sink, the subscribers, and those who wait for what has happened.
     fn tell(&self, event: StartupEvent) {
+        let mut guard = self.state.borrow_mut();
+        let state = &mut *guard;
+        if let Some(run) = &mut state.run {
+            run.answer_waiting(&event);
+        }
+        if state.subscribers.is_empty() {
+            drop(guard);
+            return (self.events)(event);
+        }
+        drop(guard);
         (self.events)(event.clone());
         let mut guard = self.state.borrow_mut();
         let state = &mut *guard;
@@ -358,25 +479,60 @@ impl Handler<StartUp> for Initializer {
     type Result = ResponseFuture<Result<StartupReport, StartUpError>>;
 
     fn handle(&mut self, asked: StartUp, ctx: &mut Context<Self>) -> Self::Result {
-        let open = |run: &Run| run.startup.outcome().is_none() || run.reply.is_some();
-        if self.state.borrow().run.as_ref().is_some_and(open) {
+        if self.state.borrow().run.as_ref().is_some_and(Run::is_open) {
             return Box::pin(std::future::ready(Err(StartUpError::Busy)));
         }
-        let (tasks, bodies): (Vec<_>, Vec<_>) = asked.tasks.into_iter().unzip();
-        let plan = match Plan::with_resources(tasks, &asked.options.resources) {
+        let mut undos = FxHashMap::default();
+        let take = |(at, (task, StartupBody { body, undo })): (usize, (StartupTask, StartupBody))| {
+            undos.extend(undo.map(|undo| (at, undo)));
+            (task, body)
+        };
+        let (tasks, bodies): (Vec<_>, Vec<_>) = asked.tasks.into_iter().enumerate().map(take).unzip();
+        let mut plan = match Plan::with_resources(tasks, &asked.options.resources) {
             Ok(plan) => plan.refined(&asked.options),
             Err(errors) => return Box::pin(std::future::ready(Err(errors.into()))),
         };
+        plan.set_reversible(|at| undos.contains_key(&at));
         let (reply, report) = oneshot::channel();
         let mut effects = Vec::new();
         let startup = Startup::begin(plan, asked.options, (self.now)(), &mut effects);
         let mut state = self.state.borrow_mut();
         state.runs += 1;
-        state.run = Some(Run { startup, bodies, running: FxHashMap::default(), reply: Some(reply) });
+        state.run = Some(Run {
+            startup,
+            bodies,
+            undos,
+            running: FxHashMap::default(),
+            reply: Some(reply),
+            waiting: FxHashMap::default(),
+        });
         state.outbox.extend(effects);
         drop(state);
         self.settle(ctx);
         Box::pin(async move { report.await.map_err(|_| StartUpError::Abandoned) })
+    }
+}
+
+impl Handler<AwaitReady> for Initializer {
+    type Result = ResponseFuture<Result<Timestamp, NotReady>>;
+
+    fn handle(&mut self, AwaitReady(of): AwaitReady, ctx: &mut Context<Self>) -> Self::Result {
+        let (waiting, answer) = oneshot::channel();
+        let mut state = self.state.borrow_mut();
+        let Some(run) = &mut state.run else {
+            return Box::pin(std::future::ready(Err(NotReady::NotBegun(of))));
+        };
+        run.waiting.entry(of.clone()).or_default().push(waiting);
+        run.answer(&of);
+        let lazy = match &of {
+            ReadyOf::Task(task) => run.startup.plan().position(task.as_str()),
+            _ => None,
+        };
+        drop(state);
+        if let Some(task) = lazy {
+            self.step(ctx, |startup, now, effects| startup.wake(task, now, effects));
+        }
+        Box::pin(async move { answer.await.unwrap_or(Err(NotReady::Abandoned(of))) })
     }
 }
 

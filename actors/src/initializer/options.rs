@@ -19,6 +19,31 @@ pub enum PhaseMode {
     Strict,
 }
 
+/// What is done when a task that must complete does not.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum OnFailure {
+    /// Nothing more starts; what runs goes on to its end.
+    Abort,
+    /// What depends on it is left out, and all else goes on.
+    #[default]
+    Continue,
+    /// As `abort`, and when the last running task has ended, what completed is undone, the latest first.
+    Rollback,
+}
+
+impl OnFailure {
+    /// The name as it is serialised.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            OnFailure::Abort => "abort",
+            OnFailure::Continue => "continue",
+            OnFailure::Rollback => "rollback",
+        }
+    }
+}
+
 /// How a plan is carried out.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StartupOptions {
@@ -28,8 +53,9 @@ pub struct StartupOptions {
     pub phases: PhaseMode,
     /// How much there is of what tasks share, which the initializer makes the plan with; nothing unless said.
     pub resources: Resources,
-    /// Whether the first failure of a required task skips all that has not started; `false` unless said.
-    pub fail_fast: bool,
+    /// What is done when a task that must complete does not; `continue` unless said. With `rollback`, start-up that is
+    /// cancelled is undone as well.
+    pub on_failure: OnFailure,
     /// The wait before the first retry, doubled for each further one; 100 ms unless said.
     pub retry_after: Duration,
     /// The longest wait before a retry; 10 s unless said.
@@ -42,7 +68,7 @@ impl Default for StartupOptions {
             workers: 8,
             phases: PhaseMode::Labels,
             resources: Resources::new(),
-            fail_fast: false,
+            on_failure: OnFailure::Continue,
             retry_after: Duration::from_millis(100),
             retry_at_most: Duration::from_secs(10),
         }
@@ -61,7 +87,16 @@ pub enum StartupEffect {
         /// When it will be given up.
         deadline: Option<Timestamp>,
     },
-    /// Stop an attempt that was given up; its end no longer counts.
+    /// Start an attempt to undo a task that completed, and report its end.
+    Undo {
+        /// The task.
+        task: usize,
+        /// The attempt, from 1.
+        attempt: u32,
+        /// When it will be given up.
+        deadline: Option<Timestamp>,
+    },
+    /// Stop an attempt, to do or to undo, that was given up; its end no longer counts.
     Abort {
         /// The task.
         task: usize,

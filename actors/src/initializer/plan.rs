@@ -17,12 +17,14 @@ use rustc_hash::FxHashMap;
 
 use super::{
     fault::{PlanError, PlanErrors},
+    planned::{Index, Planned},
     resources::{Needs, Resources},
+    slots::number,
     task::{Phase, StartupTask},
 };
 use crate::{
     agent::{ResourceName, TaskId},
-    support::{Dag, Suggester, cycles, micros},
+    support::{Dag, Suggester, cycles},
 };
 
 /// Checked start-up tasks and what can be known of them before they run.
@@ -41,14 +43,15 @@ use crate::{
 /// ```
 #[derive(Debug, Clone)]
 pub struct Plan {
-    tasks: Vec<StartupTask>,
-    index: FxHashMap<TaskId, usize>,
+    tasks: Vec<Planned>,
+    /// The names for people of the tasks that have one.
+    names: FxHashMap<u32, String>,
+    index: Index,
     /// The tasks by their positions; after them a gate for each phase, between its tasks and those that wait for it.
     graph: Dag,
-    level: Vec<usize>,
-    rank: Vec<usize>,
+    rank: Vec<u32>,
     needs: Needs,
-    /// The class of each task's needs.
+    /// The class of each task's needs; empty where no task needs anything.
     class: Vec<u32>,
     critical: Vec<usize>,
     critical_length: Duration,
@@ -68,20 +71,15 @@ impl Plan {
     ///
     /// # Errors
     /// [`PlanErrors`] lists every fault of the list.
-    pub fn with_resources(mut tasks: Vec<StartupTask>, resources: &Resources) -> Result<Self, PlanErrors> {
-        for task in &mut tasks {
-            // The clock has no finer steps.
-            task.estimated_duration = Duration::from_micros(micros(task.estimated_duration));
-        }
+    pub fn with_resources(tasks: Vec<StartupTask>, resources: &Resources) -> Result<Self, PlanErrors> {
         let mut faults = Vec::new();
-        let mut index: FxHashMap<TaskId, usize> = FxHashMap::default();
+        let mut index = Index::with_capacity(tasks.len());
         for (at, task) in tasks.iter().enumerate() {
-            let first = *index.entry(task.id.clone()).or_insert(at);
-            if first != at {
+            if let Some(first) = index.insert(at, |at| &tasks[at].id) {
                 faults.push(PlanError::Duplicate { task: task.id.clone(), first, again: at });
             }
         }
-        let graph = Self::edges(&tasks, &index, &mut faults);
+        let (graph, dormant) = Self::edges(&tasks, &index, &mut faults);
         check_needs(&tasks, resources, &mut faults);
         let order = topological(&graph);
         if order.len() < graph.node_count() {
@@ -94,20 +92,18 @@ impl Plan {
             );
         }
         if faults.is_empty() {
-            Ok(Self::laid_out(tasks, index, graph, &order, resources))
+            Ok(Self::laid_out(tasks, &dormant, index, graph, &order, resources))
         } else {
             Err(PlanErrors(faults))
         }
     }
 
-    /// Builds the graph and notes each dependency that does not fit.
-    fn edges(tasks: &[StartupTask], index: &FxHashMap<TaskId, usize>, faults: &mut Vec<PlanError>) -> Dag {
-        let mut graph = Dag::with_capacity(tasks.len(), tasks.len());
+    /// Builds the graph and notes each dependency that does not fit; answers also which tasks are left out of start-up.
+    fn edges(tasks: &[StartupTask], index: &Index, faults: &mut Vec<PlanError>) -> (Dag, Vec<bool>) {
         let mut suggester = Suggester::new();
-        let mut edges = Vec::new();
+        let mut edges = Vec::with_capacity(tasks.iter().map(|task| task.dependencies.len()).sum());
         let mut awaited = [false; Phase::ALL.len()];
         for (at, task) in tasks.iter().enumerate() {
-            graph.add_node(());
             for &phase in &task.after_phases {
                 if phase < task.phase {
                     awaited[phase as usize] = true;
@@ -125,7 +121,7 @@ impl Plan {
             for dependency in &task.dependencies {
                 if *dependency == task.id {
                     faults.push(PlanError::OnItself { task: task.id.clone() });
-                } else if let Some(&on) = index.get(dependency) {
+                } else if let Some(on) = index.get(dependency.as_str(), |at| &tasks[at].id) {
                     if tasks[on].phase > task.phase {
                         faults.push(PlanError::PhaseInversion {
                             task: task.id.clone(),
@@ -146,29 +142,31 @@ impl Plan {
                 }
             }
         }
-        Self::gate_edges(tasks, awaited, &mut graph, &mut edges);
+        let dormant = dormant(tasks, &edges);
+        Self::gate_edges(tasks, &dormant, awaited, &mut edges);
+        let mut graph = Dag::with_capacity(tasks.len() + Phase::ALL.len(), edges.len());
+        for _ in 0..tasks.len() + Phase::ALL.len() {
+            graph.add_node(());
+        }
         // The graph lists the newest edge of a node first; added backwards, neighbours come in the order of the list.
         for (from, to) in edges.into_iter().rev() {
             graph.add_edge(NodeIndex::new(from), NodeIndex::new(to), ());
         }
-        graph
+        (graph, dormant)
     }
 
     /// Puts the gates of phases that are waited for between their tasks and those who wait. A gate with nothing before it
     /// would never open, so nobody waits for it.
     fn gate_edges(
         tasks: &[StartupTask],
+        dormant: &[bool],
         mut awaited: [bool; Phase::ALL.len()],
-        graph: &mut Dag,
         edges: &mut Vec<(usize, usize)>,
     ) {
-        for _ in Phase::ALL {
-            graph.add_node(());
-        }
         let gate = |phase: Phase| tasks.len() + phase as usize;
         let mut opens = [false; Phase::ALL.len()];
         for (at, task) in tasks.iter().enumerate() {
-            if awaited[task.phase as usize] && task.dependency_type.waited_for() {
+            if awaited[task.phase as usize] && task.dependency_type.waited_for() && !dormant[at] {
                 opens[task.phase as usize] = true;
                 edges.push((at, gate(task.phase)));
             }
@@ -184,40 +182,51 @@ impl Plan {
 
     fn laid_out(
         tasks: Vec<StartupTask>,
-        index: FxHashMap<TaskId, usize>,
+        dormant: &[bool],
+        index: Index,
         graph: Dag,
         order: &[usize],
         resources: &Resources,
     ) -> Self {
-        let (needs, class) = Needs::new(resources, tasks.iter().map(|task| &*task.needs));
+        let (needs, mut class) = Needs::new(resources, tasks.iter().map(|task| &*task.needs));
+        if needs.classes() == 1 {
+            class = Vec::new();
+        }
         let nodes = graph.node_count();
+        let mut names = FxHashMap::default();
+        let planned = tasks.into_iter().zip(dormant).enumerate().map(|(at, (task, dormant))| {
+            if !task.name.is_empty() && task.name != task.id.as_str() {
+                names.insert(number(at), task.name.clone());
+            }
+            Planned::new(task, *dormant)
+        });
         let mut plan = Self {
             needs,
             class,
-            level: vec![0; nodes],
-            rank: vec![0; tasks.len()],
+            tasks: planned.collect(),
+            names,
+            rank: Vec::new(),
             critical: Vec::new(),
             critical_length: Duration::ZERO,
-            total: tasks.iter().fold(Duration::ZERO, |sum, t| sum.saturating_add(t.estimated_duration)),
-            tasks,
+            total: Duration::ZERO,
             index,
             graph,
         };
+        let takes_part = || plan.tasks.iter().filter(|task| !task.dormant);
+        plan.total = takes_part().fold(Duration::ZERO, |sum, task| sum.saturating_add(task.estimate()));
         let mut finish = vec![Duration::ZERO; nodes];
         let mut before = vec![None; nodes];
         for &at in order {
-            let (mut earliest, mut level) = (Duration::ZERO, 0);
+            let mut earliest = Duration::ZERO;
             for on in plan.nodes_before(at).filter(|&on| plan.waited_for(on)) {
-                level = level.max(plan.level[on] + usize::from(!plan.is_gate(at)));
                 if before[at].is_none() || finish[on] > earliest {
                     (earliest, before[at]) = (finish[on], Some(on));
                 }
             }
-            plan.level[at] = level;
             finish[at] = earliest.saturating_add(plan.estimate(at));
         }
-        plan.level.truncate(plan.tasks.len());
-        let mut step = (0..plan.tasks.len()).max_by_key(|&at| (finish[at], Reverse(at)));
+        let of_start = (0..plan.tasks.len()).filter(|at| !plan.tasks[*at].dormant);
+        let mut step = of_start.max_by_key(|&at| (finish[at], Reverse(at)));
         plan.critical_length = step.map_or(Duration::ZERO, |at| finish[at]);
         while let Some(at) = step {
             if !plan.is_gate(at) {
@@ -245,24 +254,34 @@ impl Plan {
             let urgency = |at: usize| (remaining[at], self.tasks[at].priority);
             urgency(b).cmp(&urgency(a)).then_with(|| self.tasks[a].id.cmp(&self.tasks[b].id))
         });
-        for (rank, at) in by_rank.into_iter().enumerate() {
-            self.rank[at] = rank;
-        }
+        self.rank = vec![0; self.tasks.len()];
+        self.set_order(&by_rank);
     }
 
     /// The tasks as they were listed.
-    pub fn tasks(&self) -> &[StartupTask] {
+    pub fn tasks(&self) -> &[Planned] {
         &self.tasks
     }
 
     /// The position of a task in the list.
     pub fn position(&self, id: &str) -> Option<usize> {
-        self.index.get(id).copied()
+        self.index.get(id, |at| &self.tasks[at].id)
+    }
+
+    /// The name of a task for people: its name, else its id.
+    pub fn label(&self, at: usize) -> &str {
+        self.names.get(&number(at)).map_or_else(|| self.tasks[at].id.as_str(), String::as_str)
     }
 
     /// The level of each task, as listed: the longest chain of waited-for tasks before it.
-    pub fn levels(&self) -> &[usize] {
-        &self.level
+    pub fn levels(&self) -> Vec<usize> {
+        let mut level = vec![0; self.graph.node_count()];
+        for at in topological(&self.graph) {
+            let before = self.nodes_before(at).filter(|&on| self.waited_for(on)).map(|on| level[on]);
+            level[at] = before.max().map_or(0, |most| most + usize::from(!self.is_gate(at)));
+        }
+        level.truncate(self.tasks.len());
+        level
     }
 
     /// The chain of waited-for tasks with the longest estimate.
@@ -290,11 +309,10 @@ impl Plan {
     fn resource_bound(&self) -> Duration {
         // [units x us]
         let mut held = vec![0_u128; self.needs.capacity().len()];
-        for (task, class) in self.tasks.iter().zip(&self.class) {
+        for (task, class) in self.tasks.iter().zip(&self.class).filter(|(task, _)| !task.dormant) {
             for (resource, amount) in self.needs.of(*class) {
                 let sum = &mut held[*resource as usize];
-                *sum = sum
-                    .saturating_add(task.estimated_duration.as_micros().saturating_mul(u128::from(*amount)));
+                *sum = sum.saturating_add(task.estimate().as_micros().saturating_mul(u128::from(*amount)));
             }
         }
         let bounds = held.into_iter().zip(self.needs.capacity()).map(|(held, capacity)| {
@@ -305,7 +323,7 @@ impl Plan {
     }
 
     /// What a task depends on, in the order it says, hints included; the tasks of phases that it waits for are not listed.
-    pub(super) fn dependencies(&self, at: usize) -> impl Iterator<Item = usize> + '_ {
+    pub fn dependencies(&self, at: usize) -> impl Iterator<Item = usize> + '_ {
         self.nodes_before(at).filter(|&on| !self.is_gate(on))
     }
 
@@ -336,7 +354,7 @@ impl Plan {
     }
 
     fn estimate(&self, node: usize) -> Duration {
-        self.tasks.get(node).map_or(Duration::ZERO, |task| task.estimated_duration)
+        self.tasks.get(node).map_or(Duration::ZERO, Planned::estimate)
     }
 
     /// What tasks need of resources.
@@ -346,7 +364,7 @@ impl Plan {
 
     /// The class of a task's needs.
     pub(super) fn class(&self, at: usize) -> u32 {
-        self.class[at]
+        self.class.get(at).copied().unwrap_or(0)
     }
 
     /// Whether anyone waits for a node.
@@ -356,13 +374,39 @@ impl Plan {
 
     /// Has the tasks start in this order, where they can.
     pub(super) fn set_order(&mut self, order: &[usize]) {
-        order.iter().enumerate().for_each(|(rank, &at)| self.rank[at] = rank);
+        order.iter().enumerate().for_each(|(rank, &at)| self.rank[at] = number(rank));
+    }
+
+    /// Notes which tasks can be undone.
+    pub(super) fn set_reversible(&mut self, is_reversible: impl Fn(usize) -> bool) {
+        self.tasks.iter_mut().enumerate().for_each(|(at, task)| task.reversible = is_reversible(at));
     }
 
     /// The place of a task in the order of start; the lowest first.
-    pub(super) fn rank(&self, at: usize) -> usize {
+    pub(super) fn rank(&self, at: usize) -> u32 {
         self.rank[at]
     }
+}
+
+/// Which tasks are left out of start-up: the lazy ones, but for those that others wait for which are not.
+fn dormant(tasks: &[StartupTask], edges: &[(usize, usize)]) -> Vec<bool> {
+    let mut dormant: Vec<bool> = tasks.iter().map(|task| task.lazy).collect();
+    if !dormant.contains(&true) {
+        return dormant;
+    }
+    let mut before: Vec<Vec<usize>> = vec![Vec::new(); tasks.len()];
+    for &(on, at) in edges.iter().filter(|(on, _)| tasks[*on].dependency_type.waited_for()) {
+        before[at].push(on);
+    }
+    let mut wanted: Vec<usize> = (0..tasks.len()).filter(|at| !dormant[*at]).collect();
+    while let Some(at) = wanted.pop() {
+        for &on in &before[at] {
+            if std::mem::take(&mut dormant[on]) {
+                wanted.push(on);
+            }
+        }
+    }
+    dormant
 }
 
 /// Notes each need of what there is not, or not enough of.

@@ -27,13 +27,14 @@ type Cost = (u64, u128);
 
 impl Plan {
     /// The same plan with an order of start that makes it shorter, where one is found and if the estimates hold. A plan
-    /// with strict phases, blocking tasks, hints, resources, or tasks of different priorities stays as it is.
+    /// with strict phases, blocking or lazy tasks, hints, resources, or tasks of different priorities stays as it is.
     pub fn refined(mut self, options: &StartupOptions) -> Self {
         let (tasks, workers) = (self.tasks().len(), options.workers);
         let is_small = workers > 1 && workers < tasks && tasks <= STEPS / 100;
         let is_plain = |at: usize| {
             let task = &self.tasks()[at];
             self.class(at) == 0
+                && !task.dormant
                 && matches!(task.dependency_type, DependencyType::Required | DependencyType::Optional)
                 && task.priority == self.tasks()[0].priority
         };
@@ -118,7 +119,7 @@ impl<'p> Bench<'p> {
             u32::try_from(waited_for.count()).expect("the plan is small")
         });
         Self {
-            estimates: plan.tasks().iter().map(|task| micros(task.estimated_duration)).collect(),
+            estimates: plan.tasks().iter().map(|task| micros(task.estimate())).collect(),
             waits: waits.collect(),
             open: Vec::new(),
             ready: BinaryHeap::new(),

@@ -2,6 +2,7 @@
 
 use super::{
     event::{CriticalStep, Held, PhaseReport, StartupReport, StartupTaskReport},
+    rollback::Rollback,
     startup::Startup,
     task::Phase,
 };
@@ -16,6 +17,7 @@ impl Startup {
             began: self.began,
             ready: self.ready,
             ended: self.ended.map(|(at, _)| at),
+            rollback: self.rollback.as_ref().map(Rollback::report),
             phases: self.phase_reports(),
             tasks: (0..self.slots.len()).map(|at| self.task_report_at(at)).collect(),
             planned_path: self.plan.critical_path().into_iter().map(id).collect(),
@@ -37,10 +39,11 @@ impl Startup {
             phase: task.phase,
             status: slot.status,
             attempts: slot.attempts,
-            started: slot.started,
-            ended: slot.ended,
-            fault: slot.fault.clone(),
-            result: slot.result.clone(),
+            started: slot.started(),
+            ended: slot.ended(),
+            fault: self.rare.fault(at),
+            rolled_back: self.rare.rolled_back(at),
+            result: self.result(at),
         }
     }
 
@@ -49,13 +52,15 @@ impl Startup {
         Phase::ALL
             .into_iter()
             .zip(&self.phases)
-            .filter(|(_, slot)| slot.tasks > 0)
+            .filter(|(_, slot)| slot.tasks + slot.lazy > 0)
             .map(|(phase, slot)| PhaseReport {
                 phase,
                 tasks: slot.tasks,
                 completed: slot.completed,
                 failed: slot.failed,
+                lazy: slot.lazy,
                 started: slot.started,
+                ready: slot.ready,
                 ended: slot.ended,
             })
             .collect()
@@ -63,12 +68,13 @@ impl Startup {
 
     /// The chain of tasks that decided when start-up ended: each let the next one start. Empty while tasks are open.
     pub fn executed_path(&self) -> Vec<CriticalStep> {
-        let (Some((ended, _)), Some(last)) = (self.ended, self.last) else { return Vec::new() };
+        let (Some(_), Some(last)) = (self.ended, self.last) else { return Vec::new() };
+        let Some(ended) = self.slots[last].ended() else { return Vec::new() };
         let mut path = Vec::new();
         let (mut step, mut until) = (Some(last), ended);
         while let Some(at) = step {
-            let Some(started) = self.slots[at].started else { break };
-            let cause = self.slots[at].cause;
+            let Some(started) = self.slots[at].started() else { break };
+            let cause = self.slots[at].cause();
             let held = match cause {
                 None => Held::Free,
                 Some(on) if self.plan.waits_for(at, on) => Held::Dependency,

@@ -75,7 +75,7 @@ impl Schedule {
                     workers += 1;
                     workers - 1
                 });
-                let end = now.plus(plan.tasks()[task].estimated_duration);
+                let end = now.plus(plan.tasks()[task].estimate());
                 slices.push(Slice { task, worker, start: now.since_start(), end: end.since_start() });
                 ends.push(Reverse((end, task, worker)));
             }

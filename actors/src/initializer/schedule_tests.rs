@@ -122,7 +122,7 @@ fn each_slice_has_a_worker_for_itself_and_starts_when_what_it_waits_for_has_ende
         }
         for (at, slice) in by_task.iter().enumerate() {
             let slice = slice.unwrap();
-            assert_eq!(slice.takes(), plan.tasks()[at].estimated_duration);
+            assert_eq!(slice.takes(), plan.tasks()[at].estimate());
             for on in plan.dependencies(at) {
                 assert!(by_task[on].unwrap().end <= slice.start, "seed {seed}: t{at} before t{on} has ended");
             }

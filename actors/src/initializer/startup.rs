@@ -3,7 +3,9 @@
 //! ```text
 //!            begin, ended, advance, cancel (each with the time)
 //!                              |
-//!   Pending --start--> Running --ok--------------------> Completed
+//!   Dormant --wake-->  (lazy tasks)
+//!                 \
+//!   Pending --start--> Running --ok--------------------> Completed --undo--> RolledBack
 //!      |                 |  ^ \--failed, no retry left--> Failed | TimedOut
 //!      |                 v  |
 //!      |               Retrying        any of these --cancel--> Cancelled
@@ -12,7 +14,8 @@
 //!                     effects: Run, Abort, Event
 //! ```
 //!
-//! Owns where every task stands. Never runs a body, waits or reads a clock: the caller performs the effects in order,
+//! Owns where every task stands. How the end of one becomes that of others is in `ending`, undoing in `rollback`, lazy tasks in
+//! `lazy`. Never runs a body, waits or reads a clock: the caller performs the effects in order,
 //! reports every end of an attempt with [`Startup::attempt_ended`], and calls [`Startup::advance`] at
 //! [`Startup::next_deadline`].
 //!
@@ -25,20 +28,20 @@
 
 use std::{
     cmp::Reverse,
-    collections::{BTreeSet, BinaryHeap, VecDeque},
+    collections::{BinaryHeap, VecDeque},
     sync::Arc,
-    time::Duration,
 };
 
 use serde_json::Value;
 
 use super::{
     event::{StartupEvent, StartupFault, StartupOutcome, StartupStatus},
-    options::{PhaseMode, StartupEffect, StartupOptions},
+    options::{OnFailure, PhaseMode, StartupEffect, StartupOptions},
     plan::Plan,
     resources::Stock,
-    slots::{PhaseSlot, Slot, make_ready},
-    task::{DependencyType, Phase},
+    rollback::Rollback,
+    slots::{PhaseSlot, Rare, Slot, make_startable},
+    task::DependencyType,
 };
 use crate::{
     agent::{TaskId, Timestamp},
@@ -47,27 +50,33 @@ use crate::{
 
 /// A plan being carried out: a state machine without a clock, told what happened and answering with effects.
 ///
-/// Perform the effects in order, report the end of each attempt with [`attempt_ended`](Self::attempt_ended), and call
-/// [`advance`](Self::advance) at [`next_deadline`](Self::next_deadline). The same calls give the same effects.
+/// Perform the effects in order, report the end of each attempt with [`attempt_ended`](Self::attempt_ended) or
+/// [`undo_ended`](Self::undo_ended), and call [`advance`](Self::advance) at [`next_deadline`](Self::next_deadline). The same
+/// calls give the same effects.
 #[derive(Debug)]
 pub struct Startup {
     pub(super) plan: Plan,
     pub(super) options: StartupOptions,
     pub(super) slots: Vec<Slot>,
+    pub(super) rare: Rare,
     pub(super) phases: [PhaseSlot; 6],
     pub(super) began: Timestamp,
     pub(super) ready: Option<Timestamp>,
     pub(super) ended: Option<(Timestamp, StartupOutcome)>,
     /// The task that ended last of those that were started.
     pub(super) last: Option<usize>,
-    timers: BTreeSet<(Timestamp, usize)>,
+    pub(super) rollback: Option<Rollback>,
+    /// What can be undone, in the order in which it completed.
+    pub(super) completed: Vec<u32>,
+    pub(super) unended: usize,
+    pub(super) waited_for: usize,
+    pub(super) required_failed: bool,
+    pub(super) tolerated_failed: bool,
+    pub(super) cancelled: bool,
+    /// Ends that are to be booked; empty between calls.
+    pub(super) spreading: VecDeque<(usize, StartupStatus)>,
     stock: Stock,
     running: usize,
-    unended: usize,
-    waited_for: usize,
-    required_failed: bool,
-    tolerated_failed: bool,
-    cancelled: bool,
 }
 
 impl Startup {
@@ -81,53 +90,55 @@ impl Startup {
         let options = StartupOptions { workers: options.workers.max(1), ..options };
         let mut phases: [PhaseSlot; 6] = Default::default();
         for (phase, gate) in phases.iter_mut().zip(plan.gates()) {
-            phase.ready.resize_with(plan.needs().classes(), BinaryHeap::new);
+            phase.startable.resize_with(plan.needs().classes(), BinaryHeap::new);
             phase.gate = plan.nodes_before(gate).count();
         }
         let mut slots = Vec::with_capacity(plan.tasks().len());
         for (at, task) in plan.tasks().iter().enumerate() {
             let open = plan.nodes_before(at).filter(|&on| plan.waited_for(on)).count();
             let phase = &mut phases[task.phase as usize];
+            if task.dormant {
+                phase.lazy += 1;
+                slots.push(Slot::new(StartupStatus::Dormant, open));
+                continue;
+            }
             phase.tasks += 1;
             phase.waited_for += usize::from(plan.waited_for(at));
+            slots.push(Slot::new(StartupStatus::Pending, open));
             if open == 0 {
-                phase.ready[plan.class(at) as usize].push(Reverse((plan.rank(at), at)));
+                make_startable(&plan, &mut phases, at);
             }
-            slots.push(Slot {
-                status: StartupStatus::Pending,
-                attempts: 0,
-                started: None,
-                ended: None,
-                fault: None,
-                result: None,
-                cause: None,
-                open,
-                timer: None,
-            });
         }
+        let unended = phases.iter().map(|phase| phase.tasks).sum();
         effects.push(StartupEffect::Event(StartupEvent::StartupBegan {
             at: now,
-            tasks: slots.len(),
+            tasks: unended,
             workers: options.workers,
         }));
         let mut startup = Self {
-            unended: slots.len(),
-            waited_for: phases.iter().map(|p| p.waited_for).sum(),
+            unended,
+            waited_for: phases.iter().map(|phase| phase.waited_for).sum(),
             stock: plan.needs().stock(),
             plan,
             options,
             slots,
+            rare: Rare::default(),
             phases,
             began: now,
             ready: None,
             ended: None,
             last: None,
-            timers: BTreeSet::new(),
+            rollback: None,
+            completed: Vec::new(),
             running: 0,
             required_failed: false,
             tolerated_failed: false,
             cancelled: false,
+            spreading: VecDeque::new(),
         };
+        for number in 0..startup.phases.len() {
+            startup.note_phase_ready(number, now, effects);
+        }
         startup.pump(None, now, effects);
         startup
     }
@@ -150,9 +161,11 @@ impl Startup {
         }
         match result {
             Ok(value) => {
-                self.slots[task].result = Some(Arc::new(value));
-                self.slots[task].fault = None;
+                self.rare.keep_result(task, value);
                 self.attempt_over(task);
+                if self.plan.tasks()[task].reversible {
+                    self.completed.push(super::slots::number(task));
+                }
                 self.end(task, StartupStatus::Completed, now, effects);
             }
             Err(error) => self.attempt_failed(task, StartupFault::Failed { error }, now, effects),
@@ -163,48 +176,67 @@ impl Startup {
 
     /// Gives up what took too long and starts the retries that are due.
     pub fn advance(&mut self, now: Timestamp, effects: &mut Vec<StartupEffect>) {
-        while let Some(&(due, task)) = self.timers.first().filter(|(due, _)| *due <= now) {
-            self.timers.remove(&(due, task));
-            self.slots[task].timer = None;
-            if self.slots[task].status == StartupStatus::Running {
-                effects.push(StartupEffect::Abort { task, attempt: self.slots[task].attempts });
-                let after = self.plan.tasks()[task].timeout.unwrap_or_default();
-                self.attempt_failed(task, StartupFault::TimedOut { after }, now, effects);
-            } else {
-                let phase = &mut self.phases[self.plan.tasks()[task].phase as usize];
-                match &mut phase.holder {
-                    Some((holder, ready)) if *holder == task => *ready = true,
-                    _ => make_ready(&self.plan, &mut self.phases, task),
+        while let Some(task) = self.rare.take_due(now) {
+            let attempt = self.slots[task].attempts;
+            match self.slots[task].status {
+                StartupStatus::Running => {
+                    effects.push(StartupEffect::Abort { task, attempt });
+                    let after = self.plan.tasks()[task].timeout().unwrap_or_default();
+                    self.attempt_failed(task, StartupFault::TimedOut { after }, now, effects);
+                }
+                StartupStatus::RollingBack => self.undo_due(now, effects),
+                _ => {
+                    let phase = &mut self.phases[self.plan.tasks()[task].phase as usize];
+                    match &mut phase.holder {
+                        Some((holder, ready)) if *holder == task => *ready = true,
+                        _ => make_startable(&self.plan, &mut self.phases, task),
+                    }
                 }
             }
             self.pump(Some(task), now, effects);
         }
     }
 
-    /// Ends all that has not ended; running attempts are aborted.
+    /// Ends all that has not ended; running attempts are aborted. What is to be undone then is undone; called once more, that
+    /// is broken off as well.
     pub fn cancel(&mut self, now: Timestamp, effects: &mut Vec<StartupEffect>) {
         if self.ended.is_some() {
             return;
         }
-        self.cancelled = true;
-        for task in 0..self.slots.len() {
-            if self.slots[task].status.ended() {
-                continue;
-            }
-            if self.slots[task].status == StartupStatus::Running {
-                effects.push(StartupEffect::Abort { task, attempt: self.slots[task].attempts });
-                self.attempt_over(task);
-            }
-            self.stop_timer(task);
-            self.slots[task].fault = Some(StartupFault::Cancelled);
-            self.settle(task, StartupStatus::Cancelled, now, effects);
+        if self.rollback.is_some() {
+            self.break_off_rollback(now, effects);
+        } else {
+            self.cancelled = true;
+            self.cancel_all(|_| true, now, effects);
         }
         self.pump(None, now, effects);
     }
 
+    /// Cancels of the tasks that are under way those that are meant.
+    pub(super) fn cancel_all(
+        &mut self,
+        is_meant: impl Fn(&Slot) -> bool,
+        now: Timestamp,
+        effects: &mut Vec<StartupEffect>,
+    ) {
+        for task in 0..self.slots.len() {
+            let slot = self.slots[task];
+            if slot.status.ended() || slot.status == StartupStatus::Dormant || !is_meant(&slot) {
+                continue;
+            }
+            if slot.status == StartupStatus::Running {
+                effects.push(StartupEffect::Abort { task, attempt: slot.attempts });
+                self.attempt_over(task);
+            }
+            self.rare.stop_timer(task);
+            self.rare.set_fault(task, StartupFault::Cancelled);
+            self.settle(task, StartupStatus::Cancelled, now, effects);
+        }
+    }
+
     /// When [`advance`](Self::advance) has to be called next.
     pub fn next_deadline(&self) -> Option<Timestamp> {
-        self.timers.first().map(|(due, _)| *due)
+        self.rare.next_timer()
     }
 
     /// How it ended; `None` while tasks are open.
@@ -217,21 +249,30 @@ impl Startup {
         &self.plan
     }
 
-    /// How many tasks have ended, and how many there are.
+    /// How many tasks have ended, and how many there are, without those that are lazy.
     pub fn progress(&self) -> (usize, usize) {
-        (self.slots.len() - self.unended, self.slots.len())
+        let tasks = self.phases.iter().map(|phase| phase.tasks).sum();
+        (tasks - self.unended, tasks)
+    }
+
+    /// How many attempts run.
+    pub fn running(&self) -> usize {
+        self.running
     }
 
     /// What the completed dependencies of a task returned, in the order it names them.
     pub fn inputs(&self, task: usize) -> Vec<(TaskId, Arc<Value>)> {
-        self.plan
-            .dependencies(task)
-            .filter_map(|on| Some((self.plan.tasks()[on].id.clone(), self.slots[on].result.clone()?)))
-            .collect()
+        let completed = self.plan.dependencies(task).filter(|on| self.slots[*on].status.completed());
+        completed.map(|on| (self.plan.tasks()[on].id.clone(), self.rare.result(on))).collect()
+    }
+
+    /// What the body of a task returned, if it completed.
+    pub fn result(&self, task: usize) -> Option<Arc<Value>> {
+        self.slots[task].status.completed().then(|| self.rare.result(task))
     }
 
     /// Starts as much as may start; `cause` is the task whose doing made this call.
-    fn pump(&mut self, cause: Option<usize>, now: Timestamp, effects: &mut Vec<StartupEffect>) {
+    pub(super) fn pump(&mut self, cause: Option<usize>, now: Timestamp, effects: &mut Vec<StartupEffect>) {
         while self.running < self.options.workers {
             let Some(task) = self.take_next() else { break };
             self.start(task, cause, now, effects);
@@ -240,7 +281,7 @@ impl Startup {
             self.ready = Some(now);
             effects.push(StartupEffect::Event(StartupEvent::BecameReady { at: now }));
         }
-        if self.unended == 0 && self.ended.is_none() {
+        if self.unended == 0 && self.ended.is_none() && self.is_rolled_back(now, effects) {
             let outcome = match (self.cancelled, self.required_failed, self.tolerated_failed) {
                 (true, ..) => StartupOutcome::Cancelled,
                 (_, true, _) => StartupOutcome::Failed,
@@ -257,7 +298,7 @@ impl Startup {
     /// lowest rank for which there is enough of all that it needs.
     fn take_next(&mut self) -> Option<usize> {
         let (plan, slots) = (&self.plan, &self.slots);
-        let mut best: Option<(usize, usize, u32)> = None;
+        let mut best: Option<(u32, usize, u32)> = None;
         for (number, phase) in self.phases.iter_mut().enumerate() {
             let mut offer = |task: usize| {
                 let (rank, class) = (plan.rank(task), plan.class(task));
@@ -269,11 +310,14 @@ impl Startup {
                 Some((holder, true)) => offer(holder),
                 Some((_, false)) => {}
                 None => {
-                    for ready in &mut phase.ready {
-                        while ready.peek().is_some_and(|&Reverse((_, task))| slots[task].status.ended()) {
-                            ready.pop();
+                    for startable in &mut phase.startable {
+                        while startable
+                            .peek()
+                            .is_some_and(|&Reverse((_, task))| slots[task as usize].status.ended())
+                        {
+                            startable.pop();
                         }
-                        ready.peek().into_iter().for_each(|&Reverse((_, task))| offer(task));
+                        startable.peek().into_iter().for_each(|&Reverse((_, task))| offer(task as usize));
                     }
                 }
             }
@@ -287,13 +331,14 @@ impl Startup {
             *ready = false;
             return Some(*holder);
         }
-        phase.ready[class as usize].pop().map(|Reverse((_, task))| task)
+        phase.startable[class as usize].pop().map(|Reverse((_, task))| task as usize)
     }
 
     fn start(&mut self, task: usize, cause: Option<usize>, now: Timestamp, effects: &mut Vec<StartupEffect>) {
         let asked = &self.plan.tasks()[task];
         let phase = &mut self.phases[asked.phase as usize];
-        if phase.started.is_none() {
+        let slot = &mut self.slots[task];
+        if phase.started.is_none() && !slot.late {
             phase.started = Some(now);
             effects.push(StartupEffect::Event(StartupEvent::PhaseStarted {
                 at: now,
@@ -304,14 +349,8 @@ impl Startup {
         if asked.dependency_type == DependencyType::Blocking {
             phase.holder = Some((task, false));
         }
-        let slot = &mut self.slots[task];
-        slot.status = StartupStatus::Running;
-        slot.attempts += 1;
-        if slot.started.is_none() {
-            slot.started = Some(now);
-            slot.cause = cause;
-        }
-        let (attempt, deadline) = (slot.attempts, asked.timeout.map(|limit| now.plus(limit)));
+        slot.start(now, cause);
+        let (attempt, deadline) = (slot.attempts, asked.timeout().map(|limit| now.plus(limit)));
         self.running += 1;
         self.stock.take(self.plan.needs().of(self.plan.class(task)));
         effects.push(StartupEffect::Event(StartupEvent::TaskStarted {
@@ -321,7 +360,7 @@ impl Startup {
         }));
         effects.push(StartupEffect::Run { task, attempt, deadline });
         if let Some(due) = deadline {
-            self.set_timer(task, due);
+            self.rare.set_timer(task, due);
         }
     }
 
@@ -336,13 +375,13 @@ impl Startup {
         self.attempt_over(task);
         let asked = &self.plan.tasks()[task];
         let attempt = self.slots[task].attempts;
-        self.slots[task].fault = Some(fault.clone());
+        self.rare.set_fault(task, fault.clone());
         if attempt <= asked.retries {
             let next = now.plus(doubling(self.options.retry_after, self.options.retry_at_most, attempt));
             let event = StartupEvent::TaskRetried { at: now, task: asked.id.clone(), attempt, fault, next };
             effects.push(StartupEffect::Event(event));
             self.slots[task].status = StartupStatus::Retrying;
-            self.set_timer(task, next);
+            self.rare.set_timer(task, next);
             return;
         }
         let status = match fault {
@@ -355,122 +394,13 @@ impl Startup {
     fn attempt_over(&mut self, task: usize) {
         self.running -= 1;
         self.stock.give_back(self.plan.needs().of(self.plan.class(task)));
-        self.stop_timer(task);
+        self.rare.stop_timer(task);
     }
 
-    /// Ends a task and, without recursion, all that cannot run any more because of it.
-    fn end(&mut self, task: usize, status: StartupStatus, now: Timestamp, effects: &mut Vec<StartupEffect>) {
-        let because_of = self.plan.tasks()[task].id.clone();
-        let mut queue = VecDeque::from([(task, status)]);
-        while let Some((node, status)) = queue.pop_front() {
-            if self.plan.is_gate(node) {
-                self.release(node, status != StartupStatus::Completed, &mut queue);
-                continue;
-            }
-            if self.slots[node].status.ended() {
-                continue;
-            }
-            let kind = self.plan.tasks()[node].dependency_type;
-            if status == StartupStatus::Skipped {
-                self.slots[node].fault = Some(StartupFault::Skipped { because_of: because_of.clone() });
-            }
-            let fails = status != StartupStatus::Completed && kind.must_complete();
-            let first_failure = fails && !self.required_failed;
-            self.settle(node, status, now, effects);
-            if kind.waited_for() {
-                self.release(node, fails, &mut queue);
-            }
-            if first_failure && self.options.fail_fast {
-                let open = |at: &usize| self.slots[*at].status == StartupStatus::Pending;
-                queue.extend((0..self.slots.len()).filter(open).map(|at| (at, StartupStatus::Skipped)));
-            }
-        }
-    }
-
-    /// Tells all that wait for a task or a phase that it has ended, and whether they cannot run because of that.
-    fn release(&mut self, node: usize, fails: bool, queue: &mut VecDeque<(usize, StartupStatus)>) {
-        let then = if fails { StartupStatus::Skipped } else { StartupStatus::Completed };
-        for next in self.plan.nodes_after(node) {
-            if self.plan.is_gate(next) {
-                let phase = &mut self.phases[next - self.slots.len()];
-                phase.gate -= 1;
-                // Of a phase in which a task fails that had to complete, those who wait hear at once, else at its end;
-                // once in any case.
-                if !phase.gate_failed && (fails || phase.gate == 0) {
-                    phase.gate_failed = fails;
-                    queue.push_back((next, then));
-                }
-                continue;
-            }
-            let slot = &mut self.slots[next];
-            slot.open = slot.open.saturating_sub(1);
-            if fails {
-                queue.push_back((next, StartupStatus::Skipped));
-            } else if slot.open == 0 && slot.status == StartupStatus::Pending {
-                make_ready(&self.plan, &mut self.phases, next);
-            }
-        }
-    }
-
-    /// Books the end of one task.
-    fn settle(
-        &mut self,
-        task: usize,
-        status: StartupStatus,
-        now: Timestamp,
-        effects: &mut Vec<StartupEffect>,
-    ) {
-        let asked = &self.plan.tasks()[task];
-        let (kind, number) = (asked.dependency_type, asked.phase as usize);
-        let slot = &mut self.slots[task];
-        slot.status = status;
-        slot.ended = Some(now);
-        self.last = slot.started.map(|_| task).or(self.last);
-        self.unended -= 1;
-        if status != StartupStatus::Completed {
-            self.required_failed |= kind.must_complete();
-            self.tolerated_failed |= !kind.must_complete();
-        }
-        effects.push(StartupEffect::Event(StartupEvent::TaskEnded {
-            at: now,
-            task: asked.id.clone(),
-            status,
-            attempts: slot.attempts,
-            took: slot.started.map_or(Duration::ZERO, |started| now.since(started)),
-            fault: slot.fault.clone(),
-        }));
-        let phase = &mut self.phases[number];
-        if status == StartupStatus::Completed {
-            phase.completed += 1;
-        } else {
-            phase.failed += 1;
-        }
-        phase.holder = phase.holder.filter(|(holder, _)| *holder != task);
-        if kind.waited_for() {
-            phase.waited_for -= 1;
-            self.waited_for -= 1;
-        }
-        if phase.completed + phase.failed == phase.tasks {
-            phase.ended = Some(now);
-            effects.push(StartupEffect::Event(StartupEvent::PhaseEnded {
-                at: now,
-                phase: Phase::ALL[number],
-                took: phase.started.map_or(Duration::ZERO, |started| now.since(started)),
-                failed: phase.failed,
-            }));
-        }
-    }
-
-    fn set_timer(&mut self, task: usize, due: Timestamp) {
-        self.stop_timer(task);
-        self.slots[task].timer = Some(due);
-        self.timers.insert((due, task));
-    }
-
-    fn stop_timer(&mut self, task: usize) {
-        if let Some(due) = self.slots[task].timer.take() {
-            self.timers.remove(&(due, task));
-        }
+    /// Whether more may start: start-up was not cancelled, and goes on in spite of what failed.
+    pub(super) fn takes_more(&self) -> bool {
+        let goes_on = !self.required_failed || self.options.on_failure == OnFailure::Continue;
+        goes_on && !self.cancelled && self.rollback.is_none()
     }
 }
 

@@ -32,7 +32,7 @@ prop_compose! {
         (0usize..4, 0usize..6, prop::collection::vec(any::<prop::sample::Index>(), 0..4), 0u64..5, 0u32..3,
          prop::collection::vec(prop_oneof![4 => Just(Script::Ok), 1 => Just(Script::Fail), 1 => Just(Script::Hang)], 1..3),
          1u8..=5, prop::collection::vec(0usize..5, 0..2), (0u64..=3, 0u64..=2)),
-        1..25,
+        1..15,
     )) -> (Vec<StartupTask>, Vec<Vec<Script>>) {
         let mut phases = Vec::new();
         let mut out = (Vec::new(), Vec::new());
@@ -58,6 +58,8 @@ prop_compose! {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(4_000))]
+
     #[test]
     fn any_plan_ends_as_the_meaning_of_its_words_says(
         (tasks, scripts) in tasks(), count in 1usize..5, strict: bool,
@@ -93,6 +95,69 @@ proptest! {
         let mut again = World::begin(plan(tasks).unwrap(), options, scripts);
         again.finish();
         prop_assert_eq!(&again.events, &world.events, "the same run tells the same");
+    }
+
+    #[test]
+    fn whatever_is_asked_for_fails_and_is_cancelled_start_up_ends_and_undoes_just_what_completed(
+        (mut tasks, scripts) in tasks(), count in 1usize..5, on in 0usize..3,
+        lazy in prop::collection::vec(any::<bool>(), 15), undos in prop::collection::vec(0u8..4, 15),
+        wakes in prop::collection::vec((0u64..30, any::<prop::sample::Index>()), 0..4),
+        cancels in prop::collection::vec(0u64..40, 0..3),
+    ) {
+        let on = [OnFailure::Abort, OnFailure::Continue, OnFailure::Rollback][on];
+        for (task, lazy) in tasks.iter_mut().zip(lazy) {
+            task.lazy = lazy;
+        }
+        let scripted = undos.iter().enumerate().take(tasks.len()).filter(|(_, script)| **script > 0);
+        let undos: BTreeMap<_, _> = scripted
+            .map(|(at, script)| (at, [Script::Ok, Script::Fail, Script::Hang][*script as usize - 1]))
+            .collect();
+        let mut world = World::reversible(plan(tasks.clone()).unwrap(), on_failure(on, count), scripts, undos.clone());
+        let mut acts: Vec<(u64, Option<usize>)> = wakes.iter().map(|(at, task)| (*at, Some(task.index(tasks.len())))).collect();
+        acts.extend(cancels.iter().map(|at| (*at, None)));
+        acts.sort_by_key(|act| act.0);
+        for (at, act) in acts {
+            world.run_until(seconds(at));
+            match act {
+                Some(task) => world.act(|startup, now, effects| startup.wake(task, now, effects)),
+                None => world.act(Startup::cancel),
+            }
+        }
+        let report = world.finish();
+        prop_assert!(report.outcome.is_some(), "it never ended: {:#?}", report);
+        prop_assert!(world.running.is_empty() && world.most_running <= count);
+        let plan = world.startup.plan();
+        for (at, task) in report.tasks.iter().enumerate() {
+            prop_assert!(task.status.ended() || plan.tasks()[at].dormant, "{} is {:?}", task.task, task.status);
+            prop_assert_eq!(task.status.ended(), world.ended.contains_key(&at));
+            prop_assert!(task.status != StartupStatus::RollingBack);
+        }
+        // What completed, in order, and of that what was undone.
+        let mut completed = Vec::new();
+        let mut undone = Vec::new();
+        let mut was_broken_off = false;
+        for event in &world.events {
+            match event {
+                StartupEvent::TaskEnded { task, status: Completed, .. } => completed.push(plan.position(task.as_str()).unwrap()),
+                StartupEvent::TaskRolledBack { task, fault, .. } => {
+                    undone.push(plan.position(task.as_str()).unwrap());
+                    was_broken_off |= matches!(fault, Some(StartupFault::Cancelled));
+                }
+                _ => {}
+            }
+        }
+        let failed = matches!(report.outcome, Some(StartupOutcome::Failed | StartupOutcome::Cancelled));
+        prop_assert_eq!(report.rollback.is_some(), on == OnFailure::Rollback && failed);
+        let late = |at: &usize| plan.tasks()[*at].dormant;
+        let mut expected: Vec<usize> =
+            completed.iter().rev().copied().filter(|at| undos.contains_key(at)).collect();
+        if report.rollback.is_none() {
+            expected.clear();
+        }
+        if was_broken_off {
+            expected.truncate(undone.len());
+        }
+        prop_assert_eq!(&undone, &expected, "late: {:?}", completed.iter().filter(|at| late(at)).collect::<Vec<_>>());
     }
 
     #[test]

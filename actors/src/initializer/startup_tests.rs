@@ -1,4 +1,7 @@
-use std::collections::BTreeMap;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use DependencyType::{Blocking, NonBlocking, Optional, Required};
 use StartupStatus::{Completed, Failed, Skipped};
@@ -6,7 +9,7 @@ use StartupStatus::{Completed, Failed, Skipped};
 use super::*;
 use crate::{
     agent::{Priority, ResourceName},
-    initializer::{Held, PlanErrors, Resources, StartupReport, StartupTask},
+    initializer::{Held, Phase, PlanErrors, Resources, StartupReport, StartupTask},
 };
 
 /// How one attempt of a body goes in a test.
@@ -21,7 +24,10 @@ enum Script {
 struct World {
     startup: Startup,
     scripts: Vec<Vec<Script>>,
-    ends: BTreeSet<(Timestamp, usize, u32)>,
+    /// How undoing goes, of the tasks that can be undone; it takes a second.
+    undos: BTreeMap<usize, Script>,
+    /// When which attempt will end, and whether it undoes.
+    ends: BTreeSet<(Timestamp, usize, u32, bool)>,
     running: BTreeMap<usize, u32>,
     events: Vec<StartupEvent>,
     begun: BTreeSet<usize>,
@@ -32,11 +38,22 @@ struct World {
 
 impl World {
     fn begin(plan: Plan, options: StartupOptions, scripts: Vec<Vec<Script>>) -> Self {
+        Self::reversible(plan, options, scripts, BTreeMap::new())
+    }
+
+    fn reversible(
+        mut plan: Plan,
+        options: StartupOptions,
+        scripts: Vec<Vec<Script>>,
+        undos: BTreeMap<usize, Script>,
+    ) -> Self {
+        plan.set_reversible(|at| undos.contains_key(&at));
         let mut effects = Vec::new();
         let startup = Startup::begin(plan, options, Timestamp::ZERO, &mut effects);
         let mut world = Self {
             startup,
             scripts,
+            undos,
             ends: BTreeSet::new(),
             running: BTreeMap::new(),
             events: Vec::new(),
@@ -63,7 +80,16 @@ impl World {
                     if script[(attempt as usize - 1).min(script.len() - 1)] == Script::Hang {
                         assert!(deadline.is_some(), "a body that hangs needs a timeout to end");
                     } else {
-                        self.ends.insert((self.now.plus(asked.estimated_duration), task, attempt));
+                        self.ends.insert((self.now.plus(asked.estimate()), task, attempt, false));
+                    }
+                }
+                StartupEffect::Undo { task, attempt, deadline } => {
+                    assert!(self.running.is_empty(), "{task} is undone while {:?} run", self.running);
+                    self.running.insert(task, attempt);
+                    if self.undos[&task] == Script::Hang {
+                        assert!(deadline.is_some(), "undoing that hangs needs a timeout to end");
+                    } else {
+                        self.ends.insert((self.now.plus(Duration::from_secs(1)), task, attempt, true));
                     }
                 }
                 StartupEffect::Abort { task, attempt } => {
@@ -90,14 +116,18 @@ impl World {
             });
             assert!(fine, "task {task} started although {on} is {:?}", self.ended.get(&on));
         }
-        for (resource, capacity) in resources() {
-            let needs = |task: &usize| plan.tasks()[*task].needs.iter().filter(|(name, _)| *name == resource);
-            let held: u64 = self.running.keys().flat_map(needs).map(|(_, amount)| amount).sum();
-            assert!(held <= capacity, "{held} of {resource} are held when task {task} starts");
+        for (resource, capacity) in (0..).zip(resources().into_values()) {
+            let needs = |task: &usize| plan.needs().of(plan.class(*task));
+            let of_it = self.running.keys().flat_map(needs).filter(|(of, _)| *of == resource);
+            let held: u64 = of_it.map(|(_, amount)| amount).sum();
+            assert!(held <= capacity, "{held} of resource {resource} are held when task {task} starts");
         }
         let phase = plan.tasks()[task].phase;
         for (at, other) in plan.tasks().iter().enumerate() {
-            if plan.tasks()[task].after_phases.contains(&other.phase) && plan.waited_for(at) {
+            if plan.tasks()[task].after_phases().any(|phase| phase == other.phase)
+                && plan.waited_for(at)
+                && !other.dormant
+            {
                 let status = self.ended.get(&at);
                 let fine = status.is_some_and(|s| *s == Completed || !other.dependency_type.must_complete());
                 assert!(fine, "task {task} waits for {}, and {at} is {status:?}", other.phase);
@@ -117,30 +147,57 @@ impl World {
 
     /// Runs until nothing more happens; the report.
     fn finish(&mut self) -> StartupReport {
+        self.run_until(Timestamp::END);
+        self.startup.report()
+    }
+
+    /// Runs until nothing more happens up to a time.
+    fn run_until(&mut self, until: Timestamp) {
         loop {
-            let end = self.ends.first().copied();
-            let due = self.startup.next_deadline();
+            let end = self.ends.first().copied().filter(|end| end.0 <= until);
+            let due = self.startup.next_deadline().filter(|due| *due <= until);
             let mut effects = Vec::new();
             match (end, due) {
-                (Some((at, task, attempt)), due) if due.is_none_or(|due| at <= due) => {
+                (Some((at, task, attempt, is_undo)), due) if due.is_none_or(|due| at <= due) => {
                     self.now = at;
                     self.ends.pop_first();
                     self.running.remove(&task);
                     let script = &self.scripts[task];
-                    let result = match script[(attempt as usize - 1).min(script.len() - 1)] {
-                        Script::Ok => Ok(Value::from(task)),
-                        _ => Err(format!("attempt {attempt} failed")),
+                    let script = script[(attempt as usize - 1).min(script.len() - 1)];
+                    let failed = Err(format!("attempt {attempt} failed"));
+                    let is_current = match if is_undo { self.undos[&task] } else { script } {
+                        Script::Ok if is_undo => {
+                            self.startup.undo_ended(task, attempt, Ok(()), at, &mut effects)
+                        }
+                        _ if is_undo => {
+                            let failed = Err("it stays".to_owned());
+                            self.startup.undo_ended(task, attempt, failed, at, &mut effects)
+                        }
+                        Script::Ok => {
+                            self.startup.attempt_ended(task, attempt, Ok(Value::from(task)), at, &mut effects)
+                        }
+                        _ => self.startup.attempt_ended(task, attempt, failed, at, &mut effects),
                     };
-                    assert!(self.startup.attempt_ended(task, attempt, result, at, &mut effects));
+                    assert!(is_current);
                 }
                 (_, Some(due)) => {
                     self.now = due;
                     self.startup.advance(due, &mut effects);
                 }
-                (_, None) => return self.startup.report(),
+                (_, None) => break,
             }
             self.perform(effects);
         }
+        if until != Timestamp::END {
+            self.now = until;
+        }
+    }
+
+    /// Does something to it now.
+    fn act(&mut self, act: impl FnOnce(&mut Startup, Timestamp, &mut Vec<StartupEffect>)) {
+        let mut effects = Vec::new();
+        act(&mut self.startup, self.now, &mut effects);
+        self.perform(effects);
     }
 }
 
@@ -184,6 +241,10 @@ fn workers(workers: usize) -> StartupOptions {
     StartupOptions { workers, ..StartupOptions::default() }
 }
 
+fn on_failure(on_failure: OnFailure, count: usize) -> StartupOptions {
+    StartupOptions { on_failure, ..workers(count) }
+}
+
 #[test]
 fn independent_tasks_run_in_parallel_up_to_the_number_of_workers() {
     let tasks = || (0..20).map(|n| task(&format!("t{n}"), &[])).collect::<Vec<_>>();
@@ -219,9 +280,9 @@ fn a_required_failure_fails_start_up_and_skips_only_what_waits_for_it() {
 }
 
 #[test]
-fn with_fail_fast_the_first_required_failure_skips_all_that_has_not_started() {
+fn with_abort_the_first_required_failure_skips_all_that_has_not_started() {
     let tasks = vec![task("a", &[]).with_priority(Priority::Critical), task("b", &[]), task("c", &["b"])];
-    let report = run(tasks, StartupOptions { fail_fast: true, ..workers(1) }, &[("a", Script::Fail)]);
+    let report = run(tasks, on_failure(OnFailure::Abort, 1), &[("a", Script::Fail)]);
     // b and c hang together and are longer, so b runs first; what is left is skipped.
     assert_eq!(report.tasks[1].status, Completed);
     assert_eq!((report.tasks[0].status, report.tasks[2].status), (Failed, Skipped));
@@ -309,7 +370,7 @@ fn a_task_waits_for_a_phase_without_naming_its_tasks() {
     let report = run(tasks(), workers(8), &[("a", Script::Fail)]);
     assert_eq!((report.tasks[0].status, report.tasks[0].ended), (Skipped, Some(seconds(1))));
     let plan = plan(tasks()).unwrap();
-    assert_eq!((plan.critical_path(), plan.levels()), (vec!["a", "b", "late"], &[2, 0, 1, 2, 0][..]));
+    assert_eq!((plan.critical_path(), plan.levels()), (vec!["a", "b", "late"], vec![2, 0, 1, 2, 0]));
     let nothing = vec![late("late").after_phases([phase(2)]), task("a", &[]).in_phase(phase(0))];
     assert_eq!(
         run(nothing, workers(8), &[]).ended,
@@ -429,5 +490,9 @@ fn events_are_serialised_with_their_fields_in_a_stable_order() {
     );
 }
 
+#[path = "startup_lazy_tests.rs"]
+mod lazy;
 #[path = "startup_random_tests.rs"]
 mod random;
+#[path = "startup_rollback_tests.rs"]
+mod rollback;

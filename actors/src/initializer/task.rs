@@ -131,6 +131,8 @@ pub struct StartupTask {
     pub after_phases: Vec<Phase>,
     /// How much of which resource it holds while it runs.
     pub needs: Vec<(ResourceName, u64)>,
+    /// Whether it is left out of start-up and runs when it is first asked for, unless a task that is not lazy waits for it.
+    pub lazy: bool,
 }
 
 impl StartupTask {
@@ -149,12 +151,8 @@ impl StartupTask {
             retries: 0,
             after_phases: Vec::new(),
             needs: Vec::new(),
+            lazy: false,
         }
-    }
-
-    /// The name for people: its name, else its id.
-    pub fn label(&self) -> &str {
-        if self.name.is_empty() { self.id.as_str() } else { &self.name }
     }
 
     /// Puts the task into a phase.
@@ -193,6 +191,11 @@ impl StartupTask {
     /// Sets the estimated duration.
     pub fn taking(self, estimated_duration: Duration) -> Self {
         Self { estimated_duration, ..self }
+    }
+
+    /// Leaves the task out of start-up until it is first asked for.
+    pub fn lazily(self) -> Self {
+        Self { lazy: true, ..self }
     }
 
     /// Limits the time of one attempt.

@@ -19,7 +19,7 @@ pub use body::{Body, CombineHashes, HashFile, ReadFile, Run, Sleep, WaitForPort}
 pub use kinds::{Behaviour, Counter, Hasher, KindWord, Level, Logger, Relay, Runner, Ticker};
 pub use monitor::{Append, Count, Fault as PlannedFault, HandlerEntry, Kill, Log, Monitor, Reaction, When};
 pub use registration::{BatchStrategy, Registration};
-pub use startup::{OnFailure, Startup, StartupTask};
+pub use startup::{Startup, StartupTask};
 pub use supervision::{Backoff, Group, Supervision};
 pub use swarm::{Coordinator, Heartbeat, Manifest};
 pub use tasks::{ForEach, TaskEntry};

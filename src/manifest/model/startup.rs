@@ -4,10 +4,10 @@ use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 use phalanx_actors::{
     agent::{Priority, ResourceName, TaskId},
-    initializer::{DependencyType, Phase, PhaseMode},
+    initializer::{DependencyType, OnFailure, Phase, PhaseMode},
 };
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use super::Body;
 use crate::manifest::{
@@ -16,16 +16,6 @@ use crate::manifest::{
     schema::{Amount, DurationText, NameText, PriorityWord, StartupBody},
     values::{Amounts, Line, Positive, write_duration},
 };
-
-/// What happens when a required start-up task fails.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum OnFailure {
-    /// The run ends.
-    Abort,
-    /// The run goes on without the tasks that depend on it.
-    Continue,
-}
 
 /// The tasks that run before the first agent.
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
@@ -36,7 +26,7 @@ pub struct Startup {
     pub workers: usize,
     /// What the phases order. Default: labels.
     pub phases: PhaseMode,
-    /// What happens when a required task fails. Default: abort.
+    /// What happens when a required task fails: `continue` lets the run go on as well. Default: abort.
     pub on_failure: OnFailure,
     /// How much there is of each resource that the tasks share, in whole units of your choice, by its name. Default: none.
     #[schemars(with = "BTreeMap<NameText, Amount>")]

@@ -21,7 +21,7 @@ use std::{sync::Arc, time::Duration};
 
 use phalanx_actors::{
     coordinator::{CancellationToken, Work},
-    initializer,
+    initializer::StartupBody,
 };
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
@@ -52,12 +52,12 @@ pub(super) async fn perform_task(env: Env, work: Work, chunk: usize) -> Result<V
 }
 
 /// The body of a start-up task.
-pub(super) fn startup(world: Arc<World>, body: Body, estimate: Duration) -> initializer::Body {
-    Arc::new(move |_| {
+pub(super) fn startup(world: Arc<World>, body: Body, estimate: Duration) -> StartupBody {
+    StartupBody::new(move |_| {
         let (world, body) = (world.clone(), body.clone());
         // Given up by being dropped.
         let never = CancellationToken::new();
-        Box::pin(async move { perform(&world, &body, estimate, Hasher::default().chunk, &never).await })
+        async move { perform(&world, &body, estimate, Hasher::default().chunk, &never).await }
     })
 }
 

@@ -1,0 +1,53 @@
+//! Lazy tasks: left out of start-up until somebody asks for them.
+//!
+//! **Invariant.** Whoever waits for a dormant task is dormant itself, so its end lets nobody start who takes part in
+//! start-up. A task that was asked for is late: it counts neither for its phase nor for the end of start-up.
+
+use super::{event::StartupStatus, options::StartupEffect, startup::Startup};
+use crate::agent::{TaskId, Timestamp};
+
+impl Startup {
+    /// Lets a lazy task run, and the lazy ones that it waits for. Nothing happens to one that is not dormant, or after
+    /// start-up was cancelled or stopped by a failure.
+    pub fn wake(&mut self, task: usize, now: Timestamp, effects: &mut Vec<StartupEffect>) {
+        if !self.takes_more() {
+            return;
+        }
+        let (mut woken, mut asked_for) = (Vec::new(), vec![task]);
+        while let Some(at) = asked_for.pop() {
+            let slot = &mut self.slots[at];
+            if slot.status != StartupStatus::Dormant {
+                continue;
+            }
+            slot.status = StartupStatus::Pending;
+            slot.late = true;
+            woken.push(at);
+            asked_for.extend(self.plan.dependencies(at).filter(|on| self.plan.waited_for(*on)));
+        }
+        // What others wait for was woken after them.
+        for at in woken.into_iter().rev() {
+            if let Some(because_of) = self.failed_before(at) {
+                self.end_because(&because_of, at, StartupStatus::Skipped, now, effects);
+            } else if self.slots[at].open == 0 {
+                super::slots::make_startable(&self.plan, &mut self.phases, at);
+            }
+        }
+        self.pump(None, now, effects);
+    }
+
+    /// The task because of which another one cannot run, if there is one.
+    fn failed_before(&self, at: usize) -> Option<TaskId> {
+        let tasks = self.plan.tasks();
+        let is_lost = |on: &usize| {
+            let status = self.slots[*on].status;
+            tasks[*on].dependency_type.must_complete() && status.ended() && !status.completed()
+        };
+        let direct = self.plan.dependencies(at).find(is_lost);
+        let by_phase = || {
+            let mut awaited = tasks[at].after_phases();
+            let phase = awaited.find(|phase| self.phases[*phase as usize].required_failed)?;
+            (0..tasks.len()).find(|on| tasks[*on].phase == phase && is_lost(on))
+        };
+        direct.or_else(by_phase).map(|on| tasks[on].id.clone())
+    }
+}
