@@ -49,6 +49,7 @@ pub(super) struct StartupMark {
     pub(super) depends_on: Vec<Spanned<TaskId>>,
     pub(super) after_phases: Vec<Spanned<Phase>>,
     pub(super) needs: Vec<(Spanned<ResourceName>, u64)>,
+    pub(super) lazy: bool,
     pub(super) outside: Vec<Outside>,
 }
 
@@ -58,6 +59,8 @@ pub(super) struct TaskMark {
     pub(super) id: Spanned<TaskId>,
     pub(super) depends_on: Vec<Spanned<TaskId>>,
     pub(super) needs: Vec<Spanned<Capability>>,
+    /// The start-up tasks it uses.
+    pub(super) uses: Vec<Spanned<TaskId>>,
     /// The capability its body needs, and where the body stands.
     pub(super) body: Option<(&'static str, Range<usize>)>,
     pub(super) outside: Vec<Outside>,
@@ -87,6 +90,8 @@ pub(super) struct Marks {
     pub(super) startup: Vec<StartupMark>,
     /// How much there is of what start-up tasks share.
     pub(super) resources: Vec<(Spanned<ResourceName>, u64)>,
+    /// Where start-up tasks say how they are undone.
+    pub(super) undos: Vec<Range<usize>>,
     pub(super) tasks: Vec<TaskMark>,
     pub(super) agents: Vec<AgentMark>,
     pub(super) groups: Vec<GroupMark>,

@@ -41,7 +41,7 @@ pub use model::{
     Count, Counter, ForEach, Group, HandlerEntry, HashFile, Hasher, Heartbeat, Inbox, Kill, KindWord, Level,
     Location, Log, Logger, Manifest, Monitor, PlannedFault, Reaction, ReadFile, Registration, Relay, Run,
     Runner, Sleep, Startup, StartupTask, Subscriber, Subscription, Supervision, TaskEntry, Ticker,
-    TopicEntry, WaitForPort, When,
+    TopicEntry, WaitForFile, WaitForHttp, WaitForPort, When,
 };
 pub use page::page;
 pub use picture::Palette;

@@ -102,6 +102,41 @@ impl Decode for Positive {
     }
 }
 
+/// `true` or `false`, also as a text, which it is where a variable stood.
+impl Decode for bool {
+    fn decode(cx: &mut Decoder<'_>, at: At<'_>) -> Option<Self> {
+        if let Value::BooleanLit(literal) = at.value {
+            return Some(literal.value);
+        }
+        let (text, _) = cx.text(at, "true or false")?;
+        let parsed = text.parse().ok();
+        if parsed.is_none() {
+            let message = format!("{} is {}", at.name(), quote(&text));
+            cx.fault(Code::UnknownWord, at.span(), message, "write true or false, without quotes");
+        }
+        parsed
+    }
+}
+
+/// Where an HTTP server is asked for what.
+pub(super) struct HttpUrl(pub(super) String);
+
+impl Decode for HttpUrl {
+    fn decode(cx: &mut Decoder<'_>, at: At<'_>) -> Option<Self> {
+        let (text, _) = cx.text(at, "a URL such as \"http://127.0.0.1:8080/health\"")?;
+        let uri = text.parse::<hyper::Uri>().ok();
+        let fault = match uri.as_ref().and_then(|uri| Some((uri.scheme_str()?, uri.host()?))) {
+            Some(("http", host)) if !host.is_empty() => return Some(Self(text.into_owned())),
+            Some(("https", _)) => "it asks for TLS, which probes do without",
+            _ => "it is no URL of HTTP",
+        };
+        let message = format!("{} is {}: {fault}", at.name(), quote(&text));
+        let help = "write it as in \"http://127.0.0.1:8080/health\"; for TLS, use `run` with a program that speaks it";
+        cx.fault(Code::OutOfRange, at.span(), message, help);
+        None
+    }
+}
+
 /// A text without NUL, as a program's argument can be.
 impl Decode for String {
     fn decode(cx: &mut Decoder<'_>, at: At<'_>) -> Option<Self> {

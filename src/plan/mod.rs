@@ -65,7 +65,7 @@ impl Outlook {
 
     /// The schedule as a picture: a row for each task, a bar from its start to its end.
     pub fn svg(&self) -> String {
-        chart::draw(self)
+        chart::chart(self).svg()
     }
 
     /// The tasks and what they wait for, as Graphviz draws them.

@@ -6,7 +6,8 @@
 //!
 //! ```text
 //! RunReport ──serde──> JSON (schema: `schema()`, described in docs/report.md)
-//!     └──outline──> blocks ──> text for a terminal, Markdown for a page
+//!     ├──outline──> blocks ──> text for a terminal, Markdown for a page
+//!     └──picture──> chart of start-up, planned beside actual
 //! ```
 //!
 //! It owns the form of the report and how it is shown. It never takes part in a run, and what it shows depends on the
@@ -14,8 +15,10 @@
 //!
 //! **Invariant.** The report of a run that has ended has `ledger.pending = 0`, and its ledger balances.
 
+pub(crate) mod gantt;
 pub(crate) mod markdown;
 pub(crate) mod outline;
+mod picture;
 mod routes;
 #[cfg(test)]
 pub(crate) mod sample;
@@ -37,7 +40,7 @@ use crate::manifest::Palette;
 use schema::{CountsShape, TaskMetricsShape};
 
 /// The version of the report's form.
-pub const SCHEMA: &str = "phalanx-report/1.2";
+pub const SCHEMA: &str = "phalanx-report/1.3";
 
 /// How a run ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
@@ -114,6 +117,11 @@ impl RunReport {
     pub fn to_markdown(&self) -> String {
         markdown::render(&outline::outline(self))
     }
+
+    /// Start-up as a picture in SVG: a row for each task, when it ran, and below it when it was planned to.
+    pub fn to_svg(&self) -> String {
+        picture::chart(self).svg()
+    }
 }
 
 /// Start-up.
@@ -127,8 +135,49 @@ pub struct StartupSection {
     pub phases: Vec<PhaseSection>,
     /// The chain of tasks that decided how long it took, in order.
     pub critical_path: Vec<StepSection>,
-    /// The tasks that did not complete, with the reason.
+    /// The tasks that did not complete, or could not be undone, with the reason.
     pub failed: Vec<FailedTask>,
+    /// What became of what had completed, where start-up was undone.
+    pub rollback: Option<RollbackSection>,
+    /// All tasks in the order of the manifest, planned beside actual.
+    pub tasks: Vec<StartupTaskSection>,
+}
+
+/// How what had completed was undone.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct RollbackSection {
+    /// How many tasks there were to undo.
+    pub tasks: usize,
+    /// How many of them were undone.
+    pub undone: usize,
+    /// How many of them could not be undone.
+    pub failed: usize,
+    /// How long that took \[us\].
+    pub duration_us: u64,
+}
+
+/// One start-up task, planned beside actual.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct StartupTaskSection {
+    /// The task.
+    pub task: String,
+    /// Its name for people, which is its id unless the manifest gives it one.
+    pub name: String,
+    /// Its phase.
+    pub phase: String,
+    /// Where it stands: completed, failed, timed_out, skipped, cancelled, rolled_back, not_rolled_back, dormant, or one that
+    /// runs still.
+    pub status: String,
+    /// When it was to start by the plan \[us\]; none of a lazy one.
+    pub planned_start_us: Option<u64>,
+    /// When it was to end by the plan \[us\]; none of a lazy one.
+    pub planned_end_us: Option<u64>,
+    /// When it started \[us\]; none if it did not.
+    pub started_us: Option<u64>,
+    /// When it ended \[us\]; none if it did not.
+    pub ended_us: Option<u64>,
+    /// When it was undone, or could not be \[us\]; none if neither.
+    pub rolled_back_us: Option<u64>,
 }
 
 /// One phase of start-up.

@@ -8,7 +8,7 @@ use phalanx_actors::inbox::Counts;
 use serde_json::Value;
 
 use super::{
-    FailedTask, LostAgent, Outcome, RunReport, routes,
+    FailedTask, LostAgent, Outcome, RollbackSection, RunReport, routes,
     units::{brief, count, many, took},
 };
 
@@ -142,6 +142,12 @@ fn startup(report: &RunReport, blocks: &mut Vec<Block>) {
     let Some(startup) = &report.startup else { return };
     blocks.push(Block::Heading("Start-up".to_owned()));
     blocks.push(Block::Line(format!("{} in {}", startup.outcome, took(startup.duration_us))));
+    if let Some(RollbackSection { tasks, undone, failed, duration_us }) = startup.rollback.clone() {
+        let [tasks, undone, failed] = [tasks, undone, failed].map(|tasks| count(number(tasks)));
+        let not = if failed == "0" { String::new() } else { format!(", {failed} could not be undone") };
+        let text = format!("rolled back: {undone} of {tasks} undone{not}, in {}", took(duration_us));
+        blocks.push(Block::Line(text));
+    }
     let when = |at: Option<u64>| at.map_or_else(|| "-".to_owned(), took);
     let phases = startup.phases.iter().map(|phase| {
         let length = phase.started_us.zip(phase.ended_us).map(|(start, end)| end.saturating_sub(start));

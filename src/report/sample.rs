@@ -7,8 +7,8 @@ use serde_json::json;
 
 use super::{
     AgentsSection, BatchSection, FailedTask, HandlerSection, HealthSection, LostAgent, Outcome, PhaseSection,
-    RegistrationSection, RouteSection, RunReport, SCHEMA, SizeSection, StartupSection, StepSection,
-    TasksSection, TroubledAgent,
+    RegistrationSection, RollbackSection, RouteSection, RunReport, SCHEMA, SizeSection, StartupSection,
+    StartupTaskSection, StepSection, TasksSection, TroubledAgent,
 };
 
 fn not_completed(task: &str, reason: &str) -> FailedTask {
@@ -42,6 +42,35 @@ fn startup() -> StartupSection {
         ],
         critical_path: vec![step("root", 120, 100_300), step("warm-up", 100_300, 160_250)],
         failed: vec![not_completed("index", "no file of this name: data/index.bin")],
+        rollback: Some(RollbackSection { tasks: 1, undone: 1, failed: 0, duration_us: 10_000 }),
+        tasks: vec![
+            startup_task("root", "completed", Some((100, 90_100)), Some((120, 100_300))),
+            StartupTaskSection {
+                rolled_back_us: Some(170_250),
+                ..startup_task("warm-up", "rolled_back", Some((90_100, 140_100)), Some((100_300, 160_250)))
+            },
+            startup_task("index", "failed", Some((90_100, 95_100)), None),
+            startup_task("search", "dormant", None, None),
+        ],
+    }
+}
+
+fn startup_task(
+    task: &str,
+    status: &str,
+    planned: Option<(u64, u64)>,
+    actual: Option<(u64, u64)>,
+) -> StartupTaskSection {
+    StartupTaskSection {
+        task: task.to_owned(),
+        name: task.to_owned(),
+        phase: "core_initialization".to_owned(),
+        status: status.to_owned(),
+        planned_start_us: planned.map(|(start, _)| start),
+        planned_end_us: planned.map(|(_, end)| end),
+        started_us: actual.map(|(start, _)| start),
+        ended_us: actual.map(|(_, end)| end),
+        rolled_back_us: None,
     }
 }
 

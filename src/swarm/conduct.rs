@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use phalanx_actors::{
     agent::{AgentId, Timestamp},
     coordinator::{CancelAll, GraphOptions, QueryTask, QueryTasks, TaskMetrics, TaskReport, Unserved},
-    initializer::StartupReport,
+    initializer::{Estimates, StartupReport},
     monitor::MonitorOptions,
     registrar::QueryRoster,
     router,
@@ -40,6 +40,8 @@ const BACKLOG: usize = 1 << 16;
 #[derive(Default)]
 pub(super) struct Course {
     pub(super) startup: Option<StartupReport>,
+    /// What start-up was planned with.
+    pub(super) estimates: Estimates,
     pub(super) registration: RegistrationSection,
     pub(super) fed: Fed,
     pub(super) interrupted: bool,
@@ -120,7 +122,7 @@ fn builder(world: &Arc<World>, seed: u64, arbiters: usize, trace: Trace) -> Host
 async fn course(env: &Env) -> Result<Course, RunError> {
     let (world, host) = (&env.world, &env.host);
     let mut course = Course { handlers: Handlers::add(world, host).await?, ..Course::default() };
-    course.startup = startup::carry_out(env).await?;
+    (course.startup, course.estimates) = startup::carry_out(env).await?;
     if course.startup.as_ref().is_some_and(|report| !startup::lets_go_on(world, report)) {
         course.interrupted = world.stop.is_asked();
         return Ok(course);

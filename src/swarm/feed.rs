@@ -18,6 +18,7 @@ use std::{
 use phalanx_actors::{
     agent::{Capability, TaskId},
     coordinator::{ForgetTasks, TaskSpec},
+    initializer::ReadyOf,
 };
 use tokio::sync::mpsc;
 
@@ -115,16 +116,19 @@ impl Items {
     }
 }
 
-/// The entries, each after all it depends on.
-fn order(dependencies: &[Vec<usize>]) -> Vec<usize> {
+/// The entries, each after all it depends on; those that have to wait as late as that allows.
+fn order(dependencies: &[Vec<usize>], has_to_wait: impl Fn(usize) -> bool) -> Vec<usize> {
     let mut order = Vec::with_capacity(dependencies.len());
     let mut placed = vec![false; dependencies.len()];
     while order.len() < dependencies.len() {
         let before = order.len();
-        for (entry, on) in dependencies.iter().enumerate() {
-            if !placed[entry] && on.iter().all(|on| placed[*on]) {
-                placed[entry] = true;
-                order.push(entry);
+        for waiting in [false, true] {
+            for (entry, on) in dependencies.iter().enumerate() {
+                let is_next = !placed[entry] && on.iter().all(|on| placed[*on]);
+                if is_next && has_to_wait(entry) == waiting && (!waiting || order.len() == before) {
+                    placed[entry] = true;
+                    order.push(entry);
+                }
             }
         }
         assert!(
@@ -144,9 +148,19 @@ pub(super) async fn feed(world: &Arc<World>, host: &Host) -> Result<Fed, HostErr
     let depended_on: BTreeSet<usize> = dependencies.iter().flatten().copied().collect();
     let mut ids: Vec<Vec<TaskId>> = vec![Vec::new(); dependencies.len()];
     let mut fed = Fed::default();
-    let order = order(&dependencies);
+    let order = order(&dependencies, |entry| !world.manifest.tasks[entry].uses.is_empty());
+    let mut left_out = vec![false; dependencies.len()];
     for (at, &number) in order.iter().enumerate() {
         let entry = &world.manifest.tasks[number];
+        let why = match dependencies[number].iter().find(|on| left_out[**on]) {
+            Some(on) => Some(format!("those of {} were not", world.manifest.tasks[*on].id)),
+            None => unready(host, entry).await?,
+        };
+        if let Some(why) = why {
+            fed.failures.push(format!("no task of {} was handed out: {why}", entry.id));
+            left_out[number] = true;
+            continue;
+        }
         let on: Vec<TaskId> = dependencies[number].iter().flat_map(|on| ids[*on].iter().cloned()).collect();
         let mut items = Items::of(entry, world.simulated);
         let (mut unlisted, mut made) = (Vec::new(), 0_u64);
@@ -201,6 +215,18 @@ pub(super) async fn feed(world: &Arc<World>, host: &Host) -> Result<Fed, HostErr
     Ok(fed)
 }
 
+/// Waits until the start-up tasks that an entry uses are ready, or answers why one of them will not be.
+async fn unready(host: &Host, entry: &TaskEntry) -> Result<Option<String>, HostError> {
+    for used in &entry.uses {
+        match host.ready(ReadyOf::Task(used.clone())).await {
+            Ok(_) => {}
+            Err(HostError::NotReady(why)) => return Ok(Some(why.to_string())),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(None)
+}
+
 fn report_unlisted(world: &World, entry: &TaskEntry, unlisted: &[String], fed: &mut Fed) {
     for why in unlisted.iter().take(NAMED) {
         world.tally.note(format!("{}: {why}", entry.id));
@@ -252,7 +278,13 @@ mod tests {
 
     #[test]
     fn entries_come_after_all_they_depend_on_and_otherwise_as_they_are_written() {
-        assert_eq!(order(&[vec![2], vec![], vec![1], vec![]]), [1, 2, 3, 0]);
-        assert_eq!(order(&[]), [0; 0]);
+        assert_eq!(order(&[vec![2], vec![], vec![1], vec![]], |_| false), [1, 2, 3, 0]);
+        assert_eq!(order(&[], |_| false), [0; 0]);
+    }
+
+    #[test]
+    fn entries_that_have_to_wait_come_after_all_that_need_not() {
+        let dependencies = [vec![], vec![0], vec![], vec![], vec![3]];
+        assert_eq!(order(&dependencies, |entry| [0, 2].contains(&entry)), [3, 4, 0, 1, 2]);
     }
 }

@@ -97,7 +97,8 @@ impl Telling {
         let figures = self.env.world.tally.read().outline();
         let (manifest, shown) = (&self.env.world.manifest, &self.shown);
         if (figures.startup_ended, &figures.phase) != (shown.startup_ended, &shown.phase) {
-            let tasks = manifest.startup.tasks.len();
+            // Lazy tasks may run besides.
+            let tasks = figures.startup_tasks.max(figures.startup_ended);
             let (ended, failed) = (figures.startup_ended, figures.startup_failed);
             (self.listener)(Progress::StartUp { tasks, ended, failed, phase: figures.phase.clone() });
         }

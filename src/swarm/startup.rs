@@ -15,18 +15,18 @@ use crate::{
     manifest::{Manifest, Startup, StartupTask},
 };
 
-/// Carries out start-up, if there is any to do; when the run is told to stop, what has not started is left out.
-pub(super) async fn carry_out(env: &Env) -> Result<Option<StartupReport>, HostError> {
+/// Carries out start-up, if there is any to do; when the run is told to stop, what has not started is left out. Answers
+/// also what it was planned with.
+pub(super) async fn carry_out(env: &Env) -> Result<(Option<StartupReport>, Estimates), HostError> {
     let startup = &env.world.manifest.startup;
     if startup.tasks.is_empty() {
-        return Ok(None);
+        return Ok((None, Estimates::default()));
     }
     let mut learned = learned(env);
-    let body = |entry: &StartupTask| bodies::startup(env.world.clone(), entry.body.clone(), entry.estimate);
+    let planned_with = learned.as_ref().map(|(_, estimates)| estimates.clone()).unwrap_or_default();
+    let body = |entry: &StartupTask| bodies::startup(&env.world, entry);
     let mut tasks: Vec<_> = startup.tasks.iter().map(task).collect();
-    if let Some((_, estimates)) = &learned {
-        estimates.apply(&mut tasks);
-    }
+    planned_with.apply(&mut tasks);
     let tasks = tasks.into_iter().zip(startup.tasks.iter().map(body)).collect();
     let carried_out = env.host.start_up(tasks, options(startup));
     tokio::pin!(carried_out);
@@ -45,7 +45,7 @@ pub(super) async fn carry_out(env: &Env) -> Result<Option<StartupReport>, HostEr
             env.world.tally.note(format!("how long start-up tasks took is not kept: {error}"));
         }
     }
-    Ok(Some(report))
+    Ok((Some(report), planned_with))
 }
 
 /// What earlier runs took, and where it is kept, where the manifest says so. In virtual time tasks take what the manifest
@@ -93,6 +93,7 @@ fn task(entry: &StartupTask) -> initializer::StartupTask {
     initializer::StartupTask {
         name: entry.name.clone(),
         needs: entry.needs.iter().map(|(resource, amount)| (resource.clone(), *amount)).collect(),
+        lazy: entry.lazy,
         ..initializer::StartupTask::new(entry.id.clone())
             .in_phase(entry.phase)
             .after(entry.depends_on.iter().cloned())

@@ -4,20 +4,21 @@ use std::collections::BTreeMap;
 
 use phalanx_actors::{
     agent::{TaskId, Timestamp},
-    initializer::{StartupOutcome, StartupReport, StartupStatus},
+    initializer::{Estimates, Schedule, StartupOutcome, StartupReport, StartupStatus},
     monitor::HealthSummary,
 };
 use serde_json::Value;
 
 use super::{
     conduct::{Course, Tasks},
+    startup,
     world::World,
 };
 use crate::{
     host::HostReport,
     report::{
-        AgentsSection, FailedTask, HealthSection, Outcome, PhaseSection, RouteSection, RunReport, SCHEMA,
-        StartupSection, StepSection, TasksSection, TroubledAgent,
+        AgentsSection, FailedTask, HealthSection, Outcome, PhaseSection, RollbackSection, RouteSection,
+        RunReport, SCHEMA, StartupSection, StartupTaskSection, StepSection, TasksSection, TroubledAgent,
     },
 };
 
@@ -29,7 +30,9 @@ pub(super) fn report(
     host: HostReport,
     (seed, arbiters): (u64, usize),
 ) -> RunReport {
-    let Course { startup, registration, fed, interrupted, handlers } = course;
+    let Course { startup, estimates, registration, fed, interrupted, handlers } = course;
+    // Lazy tasks may have run since.
+    let startup = startup.map(|then| host.startup.clone().unwrap_or(then));
     let mut failures = Vec::new();
     failures.extend(startup.iter().flat_map(|startup| startup_failures(world, startup)));
     failures.extend(fed.failures);
@@ -85,7 +88,7 @@ pub(super) fn report(
         seed,
         arbiters,
         duration_us: host.at.micros(),
-        startup: startup.map(|startup| startup_section(world, startup)),
+        startup: startup.map(|startup| startup_section(world, startup, &estimates)),
         registration,
         agents: AgentsSection {
             by_kind,
@@ -151,8 +154,9 @@ fn name(world: &World, id: &TaskId) -> String {
     task.map_or_else(|| id.to_string(), |task| task.name.clone())
 }
 
-fn startup_section(world: &World, report: StartupReport) -> StartupSection {
+fn startup_section(world: &World, report: StartupReport, estimates: &Estimates) -> StartupSection {
     let ended = report.ended.unwrap_or(report.began);
+    let tasks = startup_tasks(world, &report, estimates);
     let mut steps = report.executed_path;
     steps.retain(|step| step.started <= step.until);
     StartupSection {
@@ -181,13 +185,55 @@ fn startup_section(world: &World, report: StartupReport) -> StartupSection {
         failed: report
             .tasks
             .into_iter()
-            .filter(|task| task.status != StartupStatus::Completed)
+            .filter(|task| !went_well(task.status))
             .map(|task| FailedTask {
                 task: task.task.to_string(),
                 reason: task.fault.map_or_else(|| word(&task.status), |fault| fault.to_string()),
             })
             .collect(),
+        rollback: report.rollback.map(|rollback| RollbackSection {
+            tasks: rollback.tasks,
+            undone: rollback.undone,
+            failed: rollback.failed,
+            duration_us: rollback.ended.unwrap_or(rollback.began).micros() - rollback.began.micros(),
+        }),
+        tasks,
     }
+}
+
+/// Whether a task did all that was wanted of it.
+fn went_well(status: StartupStatus) -> bool {
+    matches!(status, StartupStatus::Dormant | StartupStatus::Completed | StartupStatus::RolledBack)
+}
+
+/// All start-up tasks, planned by what was known before the run.
+fn startup_tasks(world: &World, report: &StartupReport, estimates: &Estimates) -> Vec<StartupTaskSection> {
+    let (plan, options) = startup::planned(&world.manifest, estimates);
+    let schedule = Schedule::of(&plan.refined(&options), options);
+    let began = report.began;
+    let mut sections: Vec<StartupTaskSection> = report
+        .tasks
+        .iter()
+        .zip(&world.manifest.startup.tasks)
+        .map(|(task, entry)| StartupTaskSection {
+            task: task.task.to_string(),
+            name: entry.name.clone(),
+            phase: task.phase.to_string(),
+            status: word(&task.status),
+            planned_start_us: None,
+            planned_end_us: None,
+            started_us: task.started.map(Timestamp::micros),
+            ended_us: task.ended.map(Timestamp::micros),
+            rolled_back_us: task.rolled_back.map(Timestamp::micros),
+        })
+        .collect();
+    for slice in schedule.slices() {
+        if let Some(section) = sections.get_mut(slice.task) {
+            section.planned_start_us = Some(began.plus(slice.start).micros());
+            section.planned_end_us = Some(began.plus(slice.end).micros());
+        }
+    }
+    sections
 }
 
 fn tasks_section(

@@ -35,6 +35,8 @@ pub(super) struct Tally {
 /// The figures.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Figures {
+    /// Those that take part in start-up.
+    pub(super) startup_tasks: usize,
     pub(super) startup_ended: usize,
     pub(super) startup_failed: usize,
     pub(super) phase: Option<String>,
@@ -75,6 +77,7 @@ impl Figures {
     /// What is told while the run goes on, without all that is kept by name.
     pub(super) fn outline(&self) -> Self {
         Self {
+            startup_tasks: self.startup_tasks,
             startup_ended: self.startup_ended,
             startup_failed: self.startup_failed,
             phase: self.phase.clone(),
@@ -202,6 +205,10 @@ impl Tally {
         match &*event.name {
             "initializer.phase_started" => {
                 self.change(|figures| figures.phase = Some(text("phase").to_owned()));
+            }
+            "initializer.startup_began" => {
+                let tasks = event.data.get("tasks").and_then(Value::as_u64).unwrap_or_default();
+                self.change(|figures| figures.startup_tasks = usize::try_from(tasks).unwrap_or(usize::MAX));
             }
             "initializer.task_ended" => self.change(|figures| {
                 figures.startup_ended += 1;

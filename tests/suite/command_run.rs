@@ -29,7 +29,7 @@ fn json_is_all_that_standard_output_gets() {
     let (code, out, err) = folder.run(&["naps.json", "--json"]);
     let report = json(&out);
     assert_eq!(code, Some(0), "{err}");
-    assert_eq!((&report["schema"], &report["name"]), (&"phalanx-report/1.2".into(), &"naps".into()));
+    assert_eq!((&report["schema"], &report["name"]), (&"phalanx-report/1.3".into(), &"naps".into()));
     let ledger = |key: &str| report["ledger"][key].as_u64().unwrap();
     let ended = ["delivered", "rejected", "dropped", "expired", "failed"].map(ledger);
     assert_eq!((ledger("sent"), ledger("pending")), (ended.iter().sum(), 0));

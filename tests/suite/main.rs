@@ -27,4 +27,5 @@ mod swarm_effects;
 mod swarm_ends;
 mod swarm_keys;
 mod swarm_simulate;
+mod swarm_startup;
 mod swarm_topics;

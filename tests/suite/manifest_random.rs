@@ -115,6 +115,10 @@ fn startup_task(before: Vec<String>, id: String) -> impl Strategy<Value = Value>
             }
         ),
         name().prop_map(|path| json!({"read_file": {"path": path}})),
+        (name(), duration()).prop_map(|(path, every)| json!({"wait_for_file": {"path": path, "every": every}})),
+        (100..600_u16, duration()).prop_map(|(status, every)| {
+            json!({"wait_for_http": {"url": format!("http://h:{status}/x"), "status": status, "every": every}})
+        }),
     ];
     let upstream = prop::sample::subsequence(before.clone(), 0..=before.len());
     let dependency = word(&["required", "optional", "blocking", "non_blocking"]);

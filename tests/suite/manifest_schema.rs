@@ -132,7 +132,8 @@ fn the_reader_knows_exactly_the_keys_of_the_schema() {
         "topics": [{"zzzzzzzzzzzzzzzz": 0, "subscribers": [{"zzzzzzzzzzzzzzzz": 0}], "batch": {"zzzzzzzzzzzzzzzz": 0},
             "confirm": {"zzzzzzzzzzzzzzzz": 0}}], "heartbeat": {"zzzzzzzzzzzzzzzz": 0}, "coordinator": {"zzzzzzzzzzzzzzzz": 0},
         "tasks": [{"zzzzzzzzzzzzzzzz": 0}, {"do": {"run": {"zzzzzzzzzzzzzzzz": 0}}},
-            {"do": {"wait_for_port": {"zzzzzzzzzzzzzzzz": 0}}}, {"do": {"read_file": {"zzzzzzzzzzzzzzzz": 0}}},
+            {"do": {"wait_for_port": {"zzzzzzzzzzzzzzzz": 0}}}, {"do": {"wait_for_http": {"zzzzzzzzzzzzzzzz": 0}}},
+            {"do": {"wait_for_file": {"zzzzzzzzzzzzzzzz": 0}}}, {"do": {"read_file": {"zzzzzzzzzzzzzzzz": 0}}},
             {"do": {"hash_file": {"zzzzzzzzzzzzzzzz": 0}}}, {"do": {"sleep": {"zzzzzzzzzzzzzzzz": 0}}}],
         "monitor": {"zzzzzzzzzzzzzzzz": 0, "handlers": [{"zzzzzzzzzzzzzzzz": 0}, {"do": {"append": {"zzzzzzzzzzzzzzzz": 0}}}]},
         "faults": [{"zzzzzzzzzzzzzzzz": 0}, {"kill": {"zzzzzzzzzzzzzzzz": 0}}]}"#;

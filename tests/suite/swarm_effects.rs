@@ -102,14 +102,73 @@ const EFFECTS: &[(&str, &str)] = &[
         "a_port_is_waited_for_at_its_host_and_as_often_as_the_body_says",
     ),
     ("startup.tasks[].do.wait_for_port.port", "a_port_is_waited_for_until_it_accepts_or_time_is_up"),
+    (
+        "startup.tasks[].do.wait_for_file.every",
+        "a_file_is_waited_for_and_looked_for_as_often_as_the_body_says",
+    ),
+    (
+        "startup.tasks[].do.wait_for_file.path",
+        "a_file_is_waited_for_and_looked_for_as_often_as_the_body_says",
+    ),
+    (
+        "startup.tasks[].do.wait_for_http.every",
+        "a_server_is_asked_until_it_answers_well_as_often_as_the_body_says",
+    ),
+    (
+        "startup.tasks[].do.wait_for_http.status",
+        "a_server_is_asked_until_it_answers_well_as_often_as_the_body_says",
+    ),
+    (
+        "startup.tasks[].do.wait_for_http.url",
+        "a_server_is_asked_until_it_answers_well_as_often_as_the_body_says",
+    ),
     ("startup.tasks[].estimate", "start_up_tries_again_and_runs_blocking_tasks_alone"),
     ("startup.tasks[].id", "start_up_keeps_to_its_workers_and_phases"),
+    ("startup.tasks[].lazy", "a_lazy_start_up_task_runs_when_a_task_first_uses_it"),
     ("startup.tasks[].name", "start_up_tasks_are_called_by_their_name_for_people"),
     ("startup.tasks[].needs", "start_up_tasks_share_resources_and_wait_for_phases"),
     ("startup.tasks[].phase", "start_up_keeps_to_its_workers_and_phases"),
     ("startup.tasks[].priority", "start_up_keeps_to_its_workers_and_phases"),
     ("startup.tasks[].retries", "start_up_tries_again_and_runs_blocking_tasks_alone"),
     ("startup.tasks[].timeout", "start_up_tries_again_and_runs_blocking_tasks_alone"),
+    ("startup.tasks[].undo.read_file.path", "what_completed_is_undone_by_any_body_a_start_up_task_may_have"),
+    ("startup.tasks[].undo.run.arguments", "what_completed_is_undone_by_any_body_a_start_up_task_may_have"),
+    ("startup.tasks[].undo.run.directory", "what_completed_is_undone_by_any_body_a_start_up_task_may_have"),
+    ("startup.tasks[].undo.run.environment", "what_completed_is_undone_by_any_body_a_start_up_task_may_have"),
+    ("startup.tasks[].undo.run.program", "what_completed_is_undone_by_any_body_a_start_up_task_may_have"),
+    ("startup.tasks[].undo.sleep.for", "what_completed_is_undone_by_any_body_a_start_up_task_may_have"),
+    (
+        "startup.tasks[].undo.wait_for_file.every",
+        "what_completed_is_undone_by_any_body_a_start_up_task_may_have",
+    ),
+    (
+        "startup.tasks[].undo.wait_for_file.path",
+        "what_completed_is_undone_by_any_body_a_start_up_task_may_have",
+    ),
+    (
+        "startup.tasks[].undo.wait_for_http.every",
+        "what_completed_is_undone_by_any_body_a_start_up_task_may_have",
+    ),
+    (
+        "startup.tasks[].undo.wait_for_http.status",
+        "what_completed_is_undone_by_any_body_a_start_up_task_may_have",
+    ),
+    (
+        "startup.tasks[].undo.wait_for_http.url",
+        "what_completed_is_undone_by_any_body_a_start_up_task_may_have",
+    ),
+    (
+        "startup.tasks[].undo.wait_for_port.every",
+        "what_completed_is_undone_by_any_body_a_start_up_task_may_have",
+    ),
+    (
+        "startup.tasks[].undo.wait_for_port.host",
+        "what_completed_is_undone_by_any_body_a_start_up_task_may_have",
+    ),
+    (
+        "startup.tasks[].undo.wait_for_port.port",
+        "what_completed_is_undone_by_any_body_a_start_up_task_may_have",
+    ),
     ("startup.workers", "start_up_keeps_to_its_workers_and_phases"),
     ("tasks[].depends_on", "tasks_keep_to_dependencies_priorities_and_the_number_that_may_run"),
     (
@@ -123,6 +182,11 @@ const EFFECTS: &[(&str, &str)] = &[
     ("tasks[].do.run.environment", "a_program_that_fails_or_is_not_there_says_so"),
     ("tasks[].do.run.program", "a_program_that_fails_or_is_not_there_says_so"),
     ("tasks[].do.sleep.for", "name_seed_and_duration_are_in_the_report"),
+    ("tasks[].do.wait_for_file.every", "a_file_is_waited_for_and_looked_for_as_often_as_the_body_says"),
+    ("tasks[].do.wait_for_file.path", "a_file_is_waited_for_and_looked_for_as_often_as_the_body_says"),
+    ("tasks[].do.wait_for_http.every", "a_server_is_asked_until_it_answers_well_as_often_as_the_body_says"),
+    ("tasks[].do.wait_for_http.status", "a_server_is_asked_until_it_answers_well_as_often_as_the_body_says"),
+    ("tasks[].do.wait_for_http.url", "a_server_is_asked_until_it_answers_well_as_often_as_the_body_says"),
     ("tasks[].do.wait_for_port.every", "a_port_is_waited_for_at_its_host_and_as_often_as_the_body_says"),
     ("tasks[].do.wait_for_port.host", "a_port_is_waited_for_at_its_host_and_as_often_as_the_body_says"),
     ("tasks[].do.wait_for_port.port", "a_port_is_waited_for_until_it_accepts_or_time_is_up"),
@@ -138,6 +202,7 @@ const EFFECTS: &[(&str, &str)] = &[
     ("tasks[].retries", "a_task_that_takes_too_long_is_tried_again_so_often"),
     ("tasks[].timeout", "name_seed_and_duration_are_in_the_report"),
     ("tasks[].type", "tasks_keep_to_dependencies_priorities_and_the_number_that_may_run"),
+    ("tasks[].uses", "a_lazy_start_up_task_runs_when_a_task_first_uses_it"),
     ("topics[].batch.linger", "batches_are_as_large_and_wait_as_long_as_their_topic_says"),
     ("topics[].batch.size", "batches_are_as_large_and_wait_as_long_as_their_topic_says"),
     (

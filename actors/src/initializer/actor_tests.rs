@@ -11,7 +11,11 @@ use actix::Addr;
 use tokio::time::sleep;
 
 use super::*;
-use crate::support::bench::{clock, paused, rebuilt};
+use crate::{
+    agent::TaskId,
+    initializer::{OnFailure, Phase, StartupOptions, StartupOutcome},
+    support::bench::{clock, paused, rebuilt},
+};
 
 fn id(text: &str) -> TaskId {
     TaskId::new(text).unwrap()

@@ -6,10 +6,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use super::{
-    event::{StartupReport, StartupStatus},
-    task::StartupTask,
-};
+use super::{event::StartupStatus, report::StartupReport, task::StartupTask};
 use crate::{agent::TaskId, support::micros};
 
 /// From this run of a task on, the latest counts this part of what is known of it, so that older ones fade.

@@ -1,9 +1,8 @@
-//! What start-up says of itself: [`StartupEvent`] while it runs, [`StartupReport`] at any time.
+//! What start-up says of itself while it runs: [`StartupEvent`], and how tasks and the whole stand.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{fmt, time::Duration};
 
 use serde::Serialize;
-use serde_json::Value;
 
 use super::task::Phase;
 use crate::{
@@ -363,121 +362,6 @@ impl From<StartupEvent> for Event {
             }
         }
     }
-}
-
-/// One task as it stands.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct StartupTaskReport {
-    /// Which task.
-    pub task: TaskId,
-    /// Its phase.
-    pub phase: Phase,
-    /// Where it stands.
-    pub status: StartupStatus,
-    /// How many attempts were started.
-    pub attempts: u32,
-    /// The start of its first attempt.
-    pub started: Option<Timestamp>,
-    /// Its end.
-    pub ended: Option<Timestamp>,
-    /// Why it did not complete, or why its last attempt did not, or why it could not be undone.
-    pub fault: Option<StartupFault>,
-    /// When it was undone, or could not be.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub rolled_back: Option<Timestamp>,
-    /// What its body returned.
-    pub result: Option<Arc<Value>>,
-}
-
-/// One phase as it stands; its time overlaps that of others unless phases are strict.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct PhaseReport {
-    /// Which phase.
-    pub phase: Phase,
-    /// How many tasks belong to it.
-    pub tasks: usize,
-    /// How many of them completed.
-    pub completed: usize,
-    /// How many of them ended otherwise.
-    pub failed: usize,
-    /// How many further ones are lazy and left out of start-up.
-    pub lazy: usize,
-    /// The start of its first task.
-    pub started: Option<Timestamp>,
-    /// When all of its tasks that anyone waits for had ended, if none failed that had to complete.
-    pub ready: Option<Timestamp>,
-    /// The end of its last task.
-    pub ended: Option<Timestamp>,
-}
-
-/// Why a task on the executed critical path could not start earlier.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Held {
-    /// By nothing: it started at the beginning.
-    Free,
-    /// It waited for the end of the step before, a dependency.
-    Dependency,
-    /// It was ready, and waited for a worker, for resources, for a blocking task or for the end of a phase.
-    Capacity,
-}
-
-/// One step of the executed critical path.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct CriticalStep {
-    /// The task.
-    pub task: TaskId,
-    /// Its first start.
-    pub started: Timestamp,
-    /// When it let the next step start; for the last step its end.
-    pub until: Timestamp,
-    /// What had kept it from starting earlier.
-    pub held: Held,
-}
-
-/// What became of what had completed when start-up was undone.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct RollbackReport {
-    /// When it began.
-    pub began: Timestamp,
-    /// When the last task was undone, or could not be.
-    pub ended: Option<Timestamp>,
-    /// How many tasks there were to undo.
-    pub tasks: usize,
-    /// How many of them were undone.
-    pub undone: usize,
-    /// How many of them could not be undone.
-    pub failed: usize,
-}
-
-/// Start-up as it stands, or as it ended.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct StartupReport {
-    /// How it ended; `None` while it runs.
-    pub outcome: Option<StartupOutcome>,
-    /// When it began.
-    pub began: Timestamp,
-    /// When all that anyone waits for had ended, if nothing required failed.
-    pub ready: Option<Timestamp>,
-    /// When the last task ended, and what is undone was undone.
-    pub ended: Option<Timestamp>,
-    /// What became of what had completed, where start-up was undone.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub rollback: Option<RollbackReport>,
-    /// The phases that have tasks, in order.
-    pub phases: Vec<PhaseReport>,
-    /// The tasks in the order they were given.
-    pub tasks: Vec<StartupTaskReport>,
-    /// The longest chain by estimate.
-    pub planned_path: Vec<TaskId>,
-    /// Its length by estimate, as whole microseconds \[us\].
-    #[serde(rename = "planned_length_us", serialize_with = "as_micros")]
-    pub planned_length: Duration,
-    /// No schedule on as many workers ends sooner by the estimates; as whole microseconds \[us\].
-    #[serde(rename = "lower_bound_us", serialize_with = "as_micros")]
-    pub lower_bound: Duration,
-    /// The chain of tasks that decided when start-up ended, from its beginning; empty while it runs.
-    pub executed_path: Vec<CriticalStep>,
 }
 
 #[cfg(test)]

@@ -11,8 +11,9 @@
 //! later was undone or given up. What cannot be undone does not keep the others from it.
 
 use super::{
-    event::{RollbackReport, StartupEvent, StartupFault, StartupStatus},
+    event::{StartupEvent, StartupFault, StartupStatus},
     options::{OnFailure, StartupEffect},
+    report::RollbackReport,
     startup::Startup,
 };
 use crate::{agent::Timestamp, support::doubling};

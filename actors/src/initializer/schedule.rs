@@ -12,9 +12,9 @@ use std::{
 use serde_json::Value;
 
 use super::{
-    event::CriticalStep,
     options::{StartupEffect, StartupOptions},
     plan::Plan,
+    report::CriticalStep,
     startup::Startup,
 };
 use crate::agent::Timestamp;

@@ -15,6 +15,8 @@ use crate::{
 enum Form {
     Json,
     Markdown,
+    /// Start-up as a picture.
+    Svg,
 }
 
 /// Where a report goes, and as what.
@@ -26,17 +28,14 @@ pub(super) struct ReportFile {
 
 /// The name of a report does not say what it is.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("it ends in neither .json nor .md; name it after one of the two forms a report has")]
+#[error("it ends in none of .json, .md and .svg; name it after one of the forms a report has")]
 pub(super) struct UnknownForm;
 
 impl ReportFile {
     /// The form comes from the end of the name.
     pub(super) fn new(path: PathBuf) -> Result<Self, UnknownForm> {
-        let form = match (ends_in(&path, "json"), ends_in(&path, "md")) {
-            (true, _) => Form::Json,
-            (_, true) => Form::Markdown,
-            _ => return Err(UnknownForm),
-        };
+        let forms = [("json", Form::Json), ("md", Form::Markdown), ("svg", Form::Svg)];
+        let form = forms.into_iter().find(|(end, _)| ends_in(&path, end)).ok_or(UnknownForm)?.1;
         Ok(Self { file: WholeFile::new("report", path), form })
     }
 
@@ -54,6 +53,7 @@ impl ReportFile {
         self.file.write(&match self.form {
             Form::Json => report.to_json(),
             Form::Markdown => report.to_markdown(),
+            Form::Svg => report.to_svg(),
         })
     }
 }
@@ -81,7 +81,7 @@ mod tests {
     fn the_end_of_the_name_says_what_a_report_is() {
         let form = |path: &str| ReportFile::new(path.into()).map(|file| file.form);
         assert_eq!(form("a.json"), Ok(Form::Json));
-        assert_eq!(form("b/a.MD"), Ok(Form::Markdown));
+        assert_eq!((form("b/a.MD"), form("a.svg")), (Ok(Form::Markdown), Ok(Form::Svg)));
         for path in ["a", "a.txt", ".json", "a.json.gz", "a.md/"] {
             let expected = if path == "a.md/" { Ok(Form::Markdown) } else { Err(UnknownForm) };
             assert_eq!(form(path), expected, "{path}");
@@ -91,7 +91,7 @@ mod tests {
     #[test]
     fn a_report_replaces_what_was_there_and_leaves_nothing_beside_it() {
         let folder = tempfile::tempdir().unwrap();
-        for name in ["a.json", "a.md"] {
+        for name in ["a.json", "a.md", "a.svg"] {
             let path = folder.path().join(name);
             fs::write(&path, "x".repeat(100_000)).unwrap();
             file(&path).probe().unwrap();
@@ -100,7 +100,8 @@ mod tests {
         }
         let read = |name: &str| fs::read_to_string(folder.path().join(name)).unwrap();
         assert_eq!((read("a.json"), read("a.md")), (report().to_json(), report().to_markdown()));
-        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
+        assert_eq!(read("a.svg"), report().to_svg());
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 3);
     }
 
     #[test]

@@ -75,7 +75,8 @@ pub(super) struct Run {
     /// Write every event to a file, one JSON object a line, in order [default: no trace].
     #[arg(long, value_name = "FILE")]
     trace: Option<PathBuf>,
-    /// Write the report to a file, as JSON (.json) or Markdown (.md); may be given several times [default: none].
+    /// Write the report to a file, as JSON (.json) or Markdown (.md), or draw start-up, planned beside actual (.svg); may be given
+    /// several times [default: none].
     #[arg(long = "report", value_name = "FILE", value_parser = PathBufValueParser::new().try_map(ReportFile::new))]
     reports: Vec<ReportFile>,
 }

@@ -44,9 +44,40 @@ pub(super) fn check(cx: &mut Decoder<'_>, marks: &Marks) {
         }
     }
     cycles(cx, &graph, "start-up tasks depend on each other");
+    let mut wanted: Vec<NodeIndex> =
+        (0..marks.startup.len()).filter(|at| !marks.startup[*at].lazy).map(NodeIndex::new).collect();
+    for used in marks.tasks.iter().flat_map(|task| &task.uses) {
+        match nodes.get(used.value.as_str()) {
+            Some(node) => wanted.push(*node),
+            None => {
+                let known = marks.startup.iter().map(|task| task.id.value.as_str());
+                unknown_reference(cx, marks, section::STARTUP, used, known);
+            }
+        }
+    }
+    unused(cx, marks, &graph, wanted);
     for task in &marks.startup {
         awaited_phases(cx, task);
         needs(cx, marks, task);
+    }
+}
+
+/// A lazy task that nothing uses would never run.
+fn unused(cx: &mut Decoder<'_>, marks: &Marks, graph: &Graph<'_>, mut wanted: Vec<NodeIndex>) {
+    let mut is_used = vec![false; marks.startup.len()];
+    while let Some(node) = wanted.pop() {
+        if !std::mem::replace(&mut is_used[node.index()], true) {
+            wanted.extend(graph.neighbors(node));
+        }
+    }
+    // An entry that cannot be read may use it.
+    let is_known =
+        !marks.incomplete.contains(&section::TASKS) && !marks.incomplete.contains(&section::STARTUP);
+    for (task, _) in marks.startup.iter().zip(is_used).filter(|(_, is_used)| is_known && !is_used) {
+        let name = quote(task.id.value.as_str());
+        let message = format!("{name} is lazy and nothing uses it, so it would never run");
+        let help = format!("name it in `uses` of a task, or remove \"lazy\" of {name}");
+        cx.fault(Code::Conflict, task.id.span.clone(), message, help);
     }
 }
 

@@ -9,7 +9,7 @@ use crate::manifest::{
     decode::{At, Decode, Decoder, Fields, Spanned},
     marks::Outside,
     schema::DurationText,
-    values::{Filled, Positive, write_duration},
+    values::{Filled, HttpUrl, Positive, write_duration},
 };
 
 /// What a task does, by its one key.
@@ -20,6 +20,10 @@ pub enum Body {
     Run(Run),
     /// Waits until a TCP port accepts connections.
     WaitForPort(WaitForPort),
+    /// Waits until an HTTP server answers well.
+    WaitForHttp(WaitForHttp),
+    /// Waits until a file or a directory is there.
+    WaitForFile(WaitForFile),
     /// Reads a file whole.
     ReadFile(ReadFile),
     /// Takes the SHA-256 of a file. Not at start-up.
@@ -59,6 +63,36 @@ pub struct WaitForPort {
     #[schemars(range(min = 1))]
     pub port: u16,
     /// The time between two tries. Default: 50ms.
+    #[schemars(default = "fifty_milliseconds", with = "DurationText")]
+    #[serde(serialize_with = "write_duration")]
+    pub every: Duration,
+}
+
+/// Waits until an HTTP server answers well. Each try takes a second at most; redirections are not followed.
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub struct WaitForHttp {
+    /// What to get, such as `http://127.0.0.1:8080/health`; without TLS.
+    #[schemars(regex(pattern = "^http://.+"))]
+    pub url: String,
+    /// The status that counts as well, 100 to 599. Default: any from 200 to 399.
+    #[schemars(range(min = 100, max = 599))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub status: Option<u16>,
+    /// The time between two tries. Default: 50ms.
+    #[schemars(default = "fifty_milliseconds", with = "DurationText")]
+    #[serde(serialize_with = "write_duration")]
+    pub every: Duration,
+}
+
+/// Waits until a file or a directory is there.
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub struct WaitForFile {
+    /// The file.
+    #[schemars(length(min = 1))]
+    pub path: PathBuf,
+    /// The time between two looks. Default: 50ms.
     #[schemars(default = "fifty_milliseconds", with = "DurationText")]
     #[serde(serialize_with = "write_duration")]
     pub every: Duration,
@@ -108,16 +142,27 @@ fn fifty_milliseconds() -> Duration {
 
 impl Body {
     /// The keys of all bodies.
-    pub(crate) const KEYS: [&'static str; 6] =
-        ["run", "wait_for_port", "read_file", "hash_file", "combine_hashes", "sleep"];
+    pub(crate) const KEYS: [&'static str; 8] = [
+        "run",
+        "wait_for_port",
+        "wait_for_http",
+        "wait_for_file",
+        "read_file",
+        "hash_file",
+        "combine_hashes",
+        "sleep",
+    ];
     /// The keys of the bodies that a start-up task may have.
-    pub(crate) const STARTUP_KEYS: [&'static str; 4] = ["run", "wait_for_port", "read_file", "sleep"];
+    pub(crate) const STARTUP_KEYS: [&'static str; 6] =
+        ["run", "wait_for_port", "wait_for_http", "wait_for_file", "read_file", "sleep"];
 
     /// The key as a manifest has it.
     pub const fn key(&self) -> &'static str {
         match self {
             Self::Run(_) => "run",
             Self::WaitForPort(_) => "wait_for_port",
+            Self::WaitForHttp(_) => "wait_for_http",
+            Self::WaitForFile(_) => "wait_for_file",
             Self::ReadFile(_) => "read_file",
             Self::HashFile(_) => "hash_file",
             Self::CombineHashes(_) => "combine_hashes",
@@ -129,7 +174,12 @@ impl Body {
     pub const fn capability(&self) -> &'static str {
         match self {
             Self::HashFile(_) | Self::CombineHashes(_) => "sha256",
-            Self::Run(_) | Self::WaitForPort(_) | Self::ReadFile(_) | Self::Sleep(_) => "run",
+            Self::Run(_)
+            | Self::WaitForPort(_)
+            | Self::WaitForHttp(_)
+            | Self::WaitForFile(_)
+            | Self::ReadFile(_)
+            | Self::Sleep(_) => "run",
         }
     }
 
@@ -149,6 +199,8 @@ impl Body {
                 directory: run.directory.as_ref().map(path),
                 environment: run.environment.iter().map(|(key, value)| (key.clone(), text(value))).collect(),
             }),
+            Self::WaitForHttp(wait) => Self::WaitForHttp(WaitForHttp { url: text(&wait.url), ..*wait }),
+            Self::WaitForFile(wait) => Self::WaitForFile(WaitForFile { path: path(&wait.path), ..*wait }),
             Self::ReadFile(read) => Self::ReadFile(ReadFile { path: path(&read.path) }),
             Self::HashFile(hash) => Self::HashFile(HashFile { path: path(&hash.path) }),
             Self::WaitForPort(_) | Self::CombineHashes(_) | Self::Sleep(_) => self.clone(),
@@ -191,6 +243,25 @@ impl Body {
                 let every = fields.or(cx, "every", Positive(fifty_milliseconds()));
                 fields.close(cx);
                 Self::WaitForPort(WaitForPort { host: host?.0, port: port?, every: every?.0 })
+            }
+            "wait_for_http" => {
+                let mut fields = Fields::open(cx, at, "`wait_for_http`")?;
+                let url = fields.required::<HttpUrl>(cx, "url", "\"http://127.0.0.1:8080/health\"");
+                let status = fields.take("status").map(|at| cx.integer(at, 100, 599));
+                let every = fields.or(cx, "every", Positive(fifty_milliseconds()));
+                fields.close(cx);
+                let status = match status {
+                    Some(status) => Some(status?),
+                    None => None,
+                };
+                Self::WaitForHttp(WaitForHttp { url: url?.0, status, every: every?.0 })
+            }
+            "wait_for_file" => {
+                let mut fields = Fields::open(cx, at, "`wait_for_file`")?;
+                let path = fields.required::<PathBuf>(cx, "path", "\"/run/ready\"");
+                let every = fields.or(cx, "every", Positive(fifty_milliseconds()));
+                fields.close(cx);
+                Self::WaitForFile(WaitForFile { path: path?, every: every?.0 })
             }
             "read_file" | "hash_file" => {
                 let mut fields =

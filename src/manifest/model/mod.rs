@@ -15,7 +15,7 @@ mod tasks;
 mod topics;
 
 pub use agents::{AgentEntry, Inbox, Location};
-pub use body::{Body, CombineHashes, HashFile, ReadFile, Run, Sleep, WaitForPort};
+pub use body::{Body, CombineHashes, HashFile, ReadFile, Run, Sleep, WaitForFile, WaitForHttp, WaitForPort};
 pub use kinds::{Behaviour, Counter, Hasher, KindWord, Level, Logger, Relay, Runner, Ticker};
 pub use monitor::{Append, Count, Fault as PlannedFault, HandlerEntry, Kill, Log, Monitor, Reaction, When};
 pub use registration::{BatchStrategy, Registration};

@@ -12,6 +12,7 @@ use serde::Serialize;
 use super::Body;
 use crate::manifest::{
     decode::{At, Decode, Decoder, Fields, Spanned},
+    fault::Code,
     marks::{StartupMark, section},
     schema::{Amount, DurationText, NameText, PriorityWord, StartupBody},
     values::{Amounts, Line, Positive, write_duration},
@@ -92,10 +93,19 @@ pub struct StartupTask {
     /// How often it is tried again after a failure, 0 to 100. Default: 0.
     #[schemars(default, range(max = 100))]
     pub retries: u32,
-    /// What it does: `run`, `wait_for_port`, `read_file` or `sleep`.
+    /// Whether it is left out of start-up and runs when a task first uses it; one that others wait for is not left out.
+    /// Default: false.
+    #[schemars(default)]
+    pub lazy: bool,
+    /// What it does: `run`, `wait_for_port`, `wait_for_http`, `wait_for_file`, `read_file` or `sleep`.
     #[serde(rename = "do")]
     #[schemars(with = "StartupBody")]
     pub body: Body,
+    /// What undoes it once it completed, where `on_failure` is `rollback` and start-up fails or is told to stop. It has the
+    /// time and the tries of the task. Default: nothing.
+    #[schemars(with = "Option<StartupBody>")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub undo: Option<Body>,
 }
 
 fn core() -> Phase {
@@ -130,6 +140,12 @@ impl Decode for Startup {
         let estimates = fields.optional(cx, "estimates");
         let tasks = fields.or(cx, "tasks", Vec::new());
         fields.close(cx);
+        if on_failure.is_some_and(|on_failure| on_failure != OnFailure::Rollback) {
+            for span in std::mem::take(&mut cx.marks.undos) {
+                let help = "set \"on_failure\" of `startup` to \"rollback\", or remove it";
+                cx.fault(Code::Conflict, span, "`undo` has no effect where nothing is rolled back", help);
+            }
+        }
         Some(Self {
             workers: workers?,
             phases: phases?,
@@ -158,12 +174,19 @@ impl Decode for StartupTask {
         let body = fields
             .must(cx, "do", "{\"sleep\": {\"for\": \"1s\"}}")
             .and_then(|at| Body::read(cx, at, &Body::STARTUP_KEYS));
+        let undo = match fields.take("undo") {
+            Some(at) => Body::read(cx, at, &Body::STARTUP_KEYS).map(|undo| Some((undo, at.span()))),
+            None => Some(None),
+        };
+        let lazy = fields.or(cx, "lazy", false);
         fields.close(cx);
         let depends_on = depends_on.unwrap_or_default();
         cx.distinct(&depends_on, "depends_on");
         let after_phases = after_phases.unwrap_or_default();
         cx.distinct(&after_phases, "after_phases");
         let needs = needs.unwrap_or_default();
+        let undo_span = undo.iter().flatten().map(|(_, span)| span.clone()).next();
+        cx.marks.undos.extend(undo_span);
         match &id {
             Some(id) => cx.marks.startup.push(StartupMark {
                 id: id.clone(),
@@ -171,6 +194,7 @@ impl Decode for StartupTask {
                 depends_on: depends_on.clone(),
                 after_phases: after_phases.clone(),
                 needs: needs.0.clone(),
+                lazy: lazy.unwrap_or_default(),
                 outside: body.as_ref().map(|(_, outside)| outside.clone()).unwrap_or_default(),
             }),
             None => cx.marks.incomplete.push(section::STARTUP),
@@ -188,7 +212,9 @@ impl Decode for StartupTask {
             estimate: estimate?,
             timeout: timeout?.0,
             retries: retries?,
+            lazy: lazy?,
             body: body?.0,
+            undo: undo?.map(|((undo, _), _)| undo),
         })
     }
 }

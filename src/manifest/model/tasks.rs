@@ -61,6 +61,10 @@ pub struct TaskEntry {
     /// `combine_hashes`, `run` for the others). Default: none.
     #[schemars(default, with = "Vec<NameText>")]
     pub needs: Vec<Capability>,
+    /// The ids of the start-up tasks that are ready before the first of it is handed out; one that is lazy runs then. Default:
+    /// none.
+    #[schemars(default, with = "Vec<NameText>")]
+    pub uses: Vec<TaskId>,
     /// What sort of work it is. Default: work.
     #[serde(rename = "type")]
     #[schemars(default = "work")]
@@ -171,6 +175,7 @@ impl Decode for TaskEntry {
         };
         let depends_on = fields.or::<Vec<Spanned<TaskId>>>(cx, "depends_on", Vec::new());
         let needs = fields.or::<Vec<Spanned<Capability>>>(cx, "needs", Vec::new());
+        let uses = fields.or::<Vec<Spanned<TaskId>>>(cx, "uses", Vec::new());
         let task_type = fields.or(cx, "type", work());
         let priority = fields.or(cx, "priority", Priority::Normal);
         let timeout = fields.or(cx, "timeout", Positive(thirty_seconds()));
@@ -181,6 +186,8 @@ impl Decode for TaskEntry {
             .and_then(|at| Body::read(cx, at, &Body::KEYS).map(|(body, outside)| (body, outside, at.span())));
         fields.close(cx);
         let (depends_on, needs) = (depends_on.unwrap_or_default(), needs.unwrap_or_default());
+        let uses = uses.unwrap_or_default();
+        cx.distinct(&uses, "uses");
         cx.distinct(&depends_on, "depends_on");
         cx.distinct(&needs, "needs");
         if let (Some((Body::CombineHashes(_), _, span)), true) = (&body, depends_on.is_empty()) {
@@ -201,7 +208,8 @@ impl Decode for TaskEntry {
                     _ => 1,
                 };
                 let (id, depends_on, needs) = (id.clone(), depends_on.clone(), needs.clone());
-                cx.marks.tasks.push(TaskMark { id, depends_on, needs, body, outside, count });
+                let uses = uses.clone();
+                cx.marks.tasks.push(TaskMark { id, depends_on, needs, uses, body, outside, count });
             }
             None => cx.marks.incomplete.push(section::TASKS),
         }
@@ -210,6 +218,7 @@ impl Decode for TaskEntry {
             for_each: for_each?.map(|(for_each, _)| for_each),
             depends_on: depends_on.into_iter().map(|on| on.value).collect(),
             needs: needs.into_iter().map(|need| need.value).collect(),
+            uses: uses.into_iter().map(|used| used.value).collect(),
             task_type: task_type?,
             priority: priority?,
             timeout: timeout?.0,
