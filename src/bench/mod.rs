@@ -11,13 +11,18 @@
 //! **Invariant.** What a page calls exact is measured in virtual time and is the same on every machine; what is not says
 //! so.
 
+mod figures;
+mod goal;
+mod initialization;
 mod multicast;
+mod standing;
 
 #[cfg(test)]
 pub(crate) use multicast::tests::with_rest;
 use phalanx_actors::{
     agent::{AskError, InvalidName},
     inbox::Counts,
+    initializer::StartUpError,
     supervisor::SpawnError,
 };
 
@@ -31,7 +36,7 @@ use crate::{
 pub const WIDTH: usize = 100;
 
 /// All benchmarks, in the order in which they are listed.
-pub const ALL: &[&dyn Bench] = &[&multicast::Multicast];
+pub const ALL: &[&dyn Bench] = &[&initialization::Initialization, &multicast::Multicast];
 
 /// Something to measure.
 pub trait Bench: Sync {
@@ -114,6 +119,20 @@ pub enum BenchError {
     /// There are no threads or no clock to run on.
     #[error("the runtime cannot be started: {0}")]
     Runtime(#[from] std::io::Error),
+    /// Start-up tasks do not fit together.
+    #[error(transparent)]
+    StartUp(#[from] StartUpError),
+    /// A protocol actor did not answer.
+    #[error("the {0} did not answer: measure again")]
+    NoAnswer(&'static str),
+    /// The work is not what it should be.
+    #[error("{way}: {why}; the work is not the same for all, measure again")]
+    Unequal {
+        /// Whose work.
+        way: String,
+        /// What is wrong with it.
+        why: String,
+    },
     /// An agent did not answer.
     #[error("an agent did not answer: {0}; the work is not the same for all, measure again")]
     Answer(#[from] AskError),

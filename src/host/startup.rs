@@ -1,13 +1,73 @@
 //! Start-up on a host: carrying it out, and waiting for what of it is ready.
 
+use std::{sync::Arc, time::Duration};
+
 use phalanx_actors::{
-    agent::Timestamp,
+    agent::{Agent, AgentId, Me, Timestamp},
     initializer::{AwaitReady, ReadyOf, StartUp, StartupBody, StartupOptions, StartupReport, StartupTask},
 };
+use serde_json::json;
 
-use super::{Host, HostError};
+use super::{AgentOptions, Host, HostError};
+
+/// How long an agent may take to handle what it holds when its start is undone.
+const DRAIN: Duration = Duration::from_secs(10);
 
 impl Host {
+    /// A start-up body that spawns an agent; it completes when the agent is registered and on its routes, and returns
+    /// `{"agent"}`, its id. It is undone by stopping the agent, which may first handle what it holds, for 10 s at most.
+    ///
+    /// The host is not kept alive by the body.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> Result<(), phalanx::HostError> {
+    /// use actix::prelude::*;
+    /// use phalanx::{Agent, AgentOptions, Card, initializer::{StartupOptions, StartupTask}};
+    /// struct Index;
+    /// impl Actor for Index { type Context = Context<Self>; }
+    /// impl Supervised for Index {}
+    /// impl Agent for Index { fn card(&self) -> Card<Self> { Card::new().offers("search") } }
+    ///
+    /// phalanx::simulate(7, |host| async move {
+    ///     let task = StartupTask::new("index".parse().expect("a good name"));
+    ///     let body = host.starting("index".parse().expect("a good name"), AgentOptions::default(), |_| Index);
+    ///     host.start_up(vec![(task, body)], StartupOptions::default()).await?;
+    ///     assert!(host.agent("index").is_ok());
+    ///     Ok(())
+    /// })
+    /// # }
+    /// ```
+    pub fn starting<A: Agent>(
+        &self,
+        id: AgentId,
+        options: AgentOptions,
+        factory: impl Fn(&Me) -> A + Send + Sync + 'static,
+    ) -> StartupBody {
+        let (begin, undo) = (self.downgrade(), self.downgrade());
+        let (undone, factory) = (id.clone(), Arc::new(factory));
+        let gone = || "the host is no more".to_owned();
+        let body = StartupBody::new(move |_| {
+            let (host, id, options, factory) =
+                (begin.upgrade(), id.clone(), options.clone(), factory.clone());
+            async move {
+                let host = host.ok_or_else(gone)?;
+                let spawned = host.spawn_with(&id, options, move |me: &Me| factory(me)).await;
+                spawned.map(|_| json!({"agent": id})).map_err(|error| error.to_string())
+            }
+        });
+        body.undone_by(move |_| {
+            // One that has ended by itself has nothing left to undo.
+            let agent = undo.upgrade().and_then(|host| host.agent(&undone).ok());
+            async move {
+                if let Some(agent) = agent {
+                    agent.stop_within(DRAIN).await;
+                }
+                Ok(())
+            }
+        })
+    }
+
     /// Carries out start-up tasks in their phases. Answers when the last has ended, and when what is to be undone is undone;
     /// what is ready before can be waited for with [`Host::ready`].
     ///

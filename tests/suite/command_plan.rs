@@ -82,6 +82,15 @@ fn the_picture_in_the_documentation_is_that_of_the_example() {
 }
 
 #[test]
+fn the_plan_in_the_readme_is_how_that_of_the_example_begins() {
+    let readme = fs::read_to_string("README.md").unwrap();
+    let shown = readme.split_once("-- plan examples/datacenter/swarm.json\n").expect("it is shown").1;
+    let shown = shown.split_once("  ...\n").expect("it is cut short").0;
+    let (_, out, _) = plan(&["examples/datacenter/swarm.json"]);
+    assert!(shown.lines().count() > 20 && out.starts_with(shown), "{out}");
+}
+
+#[test]
 fn a_second_start_is_planned_by_what_the_first_took() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name);

@@ -16,6 +16,7 @@ mod host_heartbeats;
 mod host_recall;
 mod host_recall_random;
 mod host_samples;
+mod host_startup;
 mod manifest_bad;
 mod manifest_command;
 mod manifest_limits;

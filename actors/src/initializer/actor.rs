@@ -257,7 +257,7 @@ impl Initializer {
 
     /// Runs one attempt outside of the actor, unless it ends at once; its end goes into the shared state, whichever instance
     /// lives then.
-    fn run<T: Send + 'static>(
+    fn run<T: 'static>(
         &self,
         task: usize,
         attempt: u32,
@@ -270,7 +270,7 @@ impl Initializer {
             self.state.borrow_mut().ended.push_back(ended);
             return;
         }
-        let work = tokio::spawn(work);
+        let work = actix_rt::spawn(work);
         if let Some(run) = &mut self.state.borrow_mut().run {
             run.running.insert(task, work.abort_handle());
         }

@@ -31,13 +31,13 @@ pub struct BodyContext {
 }
 
 /// Work that ends well or with an error for people.
-type Work<T> = Pin<Box<dyn Future<Output = Result<T, String>> + Send>>;
+type Work<T> = Pin<Box<dyn Future<Output = Result<T, String>>>>;
 
 /// A body at work.
 pub type BodyFuture = Work<Value>;
 
-/// What a start-up task does: called anew for every attempt. When the attempt is given up, its future is dropped at
-/// its next await.
+/// What a start-up task does: called anew for every attempt, on the arbiter of the initializer, where its future stays. When
+/// the attempt is given up, its future is dropped at its next await.
 pub type Body = Arc<dyn Fn(BodyContext) -> BodyFuture + Send + Sync>;
 
 /// What is told to whoever undoes a task.
@@ -78,7 +78,7 @@ impl StartupBody {
     /// A body that is not undone.
     pub fn new<F>(body: impl Fn(BodyContext) -> F + Send + Sync + 'static) -> Self
     where
-        F: Future<Output = Result<Value, String>> + Send + 'static,
+        F: Future<Output = Result<Value, String>> + 'static,
     {
         Self { body: Arc::new(move |context| Box::pin(body(context))), undo: None }
     }
@@ -86,7 +86,7 @@ impl StartupBody {
     /// The same body, undone so.
     pub fn undone_by<F>(self, undo: impl Fn(UndoContext) -> F + Send + Sync + 'static) -> Self
     where
-        F: Future<Output = Result<(), String>> + Send + 'static,
+        F: Future<Output = Result<(), String>> + 'static,
     {
         Self { undo: Some(Arc::new(move |context| Box::pin(undo(context)))), ..self }
     }

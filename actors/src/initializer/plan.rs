@@ -322,6 +322,21 @@ impl Plan {
         bounds.max().unwrap_or_default()
     }
 
+    /// About how many bytes of memory the plan takes, the texts of ids included.
+    pub fn bytes(&self) -> usize {
+        // A text is headed by two words, and lies on a multiple of them.
+        let text = |task: &Planned| (task.id.as_str().len() + 2 * size_of::<usize>()).next_multiple_of(16);
+        let names: usize = self.names.values().map(|name| name.capacity() + size_of::<(u32, String)>()).sum();
+        self.tasks.capacity() * size_of::<Planned>()
+            + self.tasks.iter().map(text).sum::<usize>()
+            + names
+            + self.index.bytes()
+            + self.graph.capacity().0 * size_of::<petgraph::graph::Node<()>>()
+            + self.graph.capacity().1 * size_of::<petgraph::graph::Edge<()>>()
+            + (self.rank.capacity() + self.class.capacity()) * size_of::<u32>()
+            + self.critical.capacity() * size_of::<usize>()
+    }
+
     /// What a task depends on, in the order it says, hints included; the tasks of phases that it waits for are not listed.
     pub fn dependencies(&self, at: usize) -> impl Iterator<Item = usize> + '_ {
         self.nodes_before(at).filter(|&on| !self.is_gate(on))

@@ -87,6 +87,11 @@ impl Index {
         Self(HashTable::with_capacity(tasks))
     }
 
+    /// About how much memory it takes \[bytes\]: at most 7 of 8 buckets are used, and each has a byte of control.
+    pub(super) fn bytes(&self) -> usize {
+        self.0.capacity() * 8 / 7 * (size_of::<u32>() + 1)
+    }
+
     pub(super) fn get<'t>(&self, id: &str, id_of: impl Fn(usize) -> &'t TaskId) -> Option<usize> {
         self.0.find(hash(id), |at| id_of(*at as usize).as_str() == id).map(|at| *at as usize)
     }

@@ -255,6 +255,17 @@ impl Startup {
         (tasks - self.unended, tasks)
     }
 
+    /// About how many bytes of memory plan and tasks take, without what few tasks have: results that are something, faults and
+    /// timers.
+    pub fn bytes(&self) -> usize {
+        let startable = |phase: &PhaseSlot| phase.startable.iter().map(BinaryHeap::capacity).sum::<usize>();
+        let startable: usize = self.phases.iter().map(startable).sum();
+        self.plan.bytes()
+            + self.slots.capacity() * size_of::<Slot>()
+            + startable * size_of::<(u32, u32)>()
+            + self.completed.capacity() * size_of::<u32>()
+    }
+
     /// How many attempts run.
     pub fn running(&self) -> usize {
         self.running

@@ -1,4 +1,4 @@
-//! What the router's tables weigh, by a counting allocator. A binary of its own, because the allocator counts for the
+//! What the router's tables and the tasks of start-up weigh, by a counting allocator. A binary of its own, because the allocator counts for the
 //! whole process; for the same reason the tests take turns.
 
 use std::{
@@ -9,8 +9,9 @@ use std::{
 use actix::prelude::*;
 use peak_alloc::PeakAlloc;
 use phalanx_actors::{
-    agent::{Agent, AgentId, Card, TopicFilter, TopicName},
+    agent::{Agent, AgentId, Card, TaskId, Timestamp, TopicFilter, TopicName},
     inbox::{AgentHandle, HubConfig},
+    initializer::{Plan, Startup, StartupOptions, StartupTask},
     router::{
         Arbiters, ArbitersConfig, Directory, Publisher, Reroute, Router, Selector, Subscribe,
         SubscribeOptions,
@@ -190,4 +191,20 @@ fn topics_that_close_all_at_once_leave_nothing_behind_when_what_was_published_ha
         println!("{usage:?} bytes after each round");
         assert!(usage[3].saturating_sub(usage[1]) < 64 * 1_024, "{usage:?}");
     });
+}
+
+#[test]
+fn a_start_up_task_among_100_000_takes_less_than_200_bytes_and_as_much_as_it_says() {
+    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    const TASKS: usize = 100_000;
+    let id = |at: usize| TaskId::new(format!("t{at}")).unwrap();
+    let before = ALLOCATOR.current_usage();
+    let tasks = (0..TASKS).map(|at| StartupTask::new(id(at)).after((at.saturating_sub(2)..at).map(id)));
+    let plan = Plan::new(tasks.collect()).unwrap();
+    let mut effects = Vec::new();
+    let startup = Startup::begin(plan, StartupOptions::default(), Timestamp::ZERO, &mut effects);
+    let taken = ALLOCATOR.current_usage() - before;
+    assert!(taken < 200 * TASKS, "{} bytes a task", taken / TASKS);
+    let said = startup.bytes();
+    assert!(said.abs_diff(taken) < taken / 10, "{} bytes a task, said to be {}", taken / TASKS, said / TASKS);
 }

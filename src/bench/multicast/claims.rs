@@ -2,6 +2,8 @@
 
 use serde::Serialize;
 
+use crate::bench::standing::Standing;
+
 /// What is claimed.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub(super) struct Claim {
@@ -19,42 +21,6 @@ impl Claim {
     /// The ancestor's.
     pub(super) const ANCESTOR: Self =
         Self { from_per_s: 100.0, to_per_s: 1_280.0, speed_up: 12.8, target: 10.0 };
-}
-
-/// Who falls short of what no router can reach must come as close as this to what one can.
-const CLOSE: f64 = 0.95;
-
-/// Whether something wanted is reached.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub(super) enum Standing {
-    /// It is.
-    Met,
-    /// It is beyond what any router can reach, and what one can is reached.
-    AtBound,
-    /// It is not.
-    Missed,
-}
-
-impl Standing {
-    /// Of what is reached beside what is wanted, and beside the most that is possible where that is known.
-    fn of(reached: f64, wanted: f64, possible: Option<f64>) -> Self {
-        let at_bound = |possible: f64| possible < wanted && reached >= CLOSE * possible;
-        match possible {
-            _ if reached >= wanted => Self::Met,
-            Some(possible) if at_bound(possible) => Self::AtBound,
-            _ => Self::Missed,
-        }
-    }
-
-    /// As the page says it.
-    pub(super) const fn word(self) -> &'static str {
-        match self {
-            Self::Met => "yes",
-            Self::AtBound => "at the bound",
-            Self::Missed => "NO",
-        }
-    }
 }
 
 /// What is compared.
@@ -119,17 +85,6 @@ impl Claim {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn what_is_reached_is_met_and_what_is_not_is_missed_unless_nobody_could() {
-        let of = |reached, possible| Standing::of(reached, 12.8, possible);
-        assert_eq!(of(12.8, None), Standing::Met);
-        assert_eq!(of(12.8, Some(13.0)), Standing::Met);
-        assert_eq!(of(12.7, None), Standing::Missed);
-        assert_eq!(of(12.7, Some(12.8)), Standing::Missed, "it could be reached");
-        assert_eq!(of(1.9, Some(2.0)), Standing::AtBound);
-        assert_eq!(of(1.8, Some(2.0)), Standing::Missed, "more could be reached");
-    }
 
     #[test]
     fn the_target_in_messages_a_second_is_ten_times_what_the_claim_starts_from() {

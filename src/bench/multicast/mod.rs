@@ -25,8 +25,8 @@ use std::time::Duration;
 use phalanx_actors::inbox::Counts;
 use serde::Serialize;
 
-use super::{Bench, BenchError, Findings, Options, Page, Step};
-use claims::{Claim, Judged, Measure, Standing};
+use super::{Bench, BenchError, Findings, Options, Page, Step, standing::Standing};
+use claims::{Claim, Judged, Measure};
 use exact::Way;
 use machine::{Plan, Size};
 use workload::{Nodes, Workload};

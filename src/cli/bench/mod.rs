@@ -18,6 +18,8 @@ use clap::{
     builder::{PossibleValue, PossibleValuesParser},
 };
 
+use serde_json::{Value, json};
+
 use super::{
     Exit,
     console::{Console, Output},
@@ -25,7 +27,7 @@ use super::{
     screen::Screen,
 };
 use crate::{
-    bench::{ALL, Findings, Options},
+    bench::{ALL, Findings, Options, Step},
     whole::{WholeFile, ends_in},
 };
 use progress::Progress;
@@ -36,6 +38,8 @@ fn after_help() -> String {
         "\
 {}
 Examples:
+  phalanx bench
+      measures all of them, this machine included, in about two minutes
   phalanx bench multicast
       measures in virtual time, which is exact, and prints a table
   phalanx bench multicast --real
@@ -67,22 +71,28 @@ fn names() -> PossibleValuesParser {
 
 /// Measures phalanx against what is claimed, and puts it on one page.
 ///
-/// Without a name it lists what there is. What is measured in virtual time is exact and the same on every machine; the page
-/// says so, and says what is not.
+/// Without a name it measures all there is, in virtual and in real time. What is measured in virtual time is exact and the
+/// same on every machine; the page says so, and says what is not.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = after_help(), after_help = "`--help` shows the benchmarks and examples.")]
 pub(super) struct Bench {
-    /// What to measure [default: nothing, but list what there is].
+    /// What to measure [default: all there is].
     #[arg(value_name = "BENCH", value_parser = names())]
     name: Option<String>,
+    /// List what there is to measure.
+    #[arg(long, exclusive = true)]
+    list: bool,
     /// Write the page as this [default: as the name of FILE ends, else a table].
-    #[arg(long, value_enum, requires = "name")]
+    #[arg(long, value_enum)]
     format: Option<Format>,
-    /// Measure this machine as well, in real time; takes about half a minute [default: virtual time alone].
-    #[arg(long, requires = "name")]
+    /// Measure this machine as well, in real time; takes about half a minute each [default with a BENCH: virtual time alone].
+    #[arg(long, conflicts_with = "exact")]
     real: bool,
+    /// Measure in virtual time alone [default without a BENCH: this machine as well].
+    #[arg(long)]
+    exact: bool,
     /// Write the page to a file [default: to standard output].
-    #[arg(long, value_name = "FILE", requires = "name")]
+    #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
 }
 
@@ -105,8 +115,12 @@ impl Bench {
     }
 
     fn carry_out(self, output: Output, console: &mut Console<'_>) -> Result<Exit, Exit> {
-        let Some(name) = &self.name else { return Ok(console.result(&list())) };
-        let bench = ALL.iter().find(|bench| bench.name() == name).expect("the parser takes no other name");
+        if self.list {
+            return Ok(console.result(&list()));
+        }
+        let is_meant = |name: &str| self.name.as_deref().is_none_or(|meant| meant == name);
+        let benches: Vec<_> = ALL.iter().filter(|bench| is_meant(bench.name())).collect();
+        let options = Options { real: self.real || (self.name.is_none() && !self.exact) };
         let format = self.format(output).map_err(|text| sorry(console, &text, Exit::Usage))?;
         let out = self.out.clone().map(|path| WholeFile::new("page", path));
         if let Some(file) = &out {
@@ -117,11 +131,20 @@ impl Bench {
         log::install(output, &screen, console.palette);
         end_on_interrupt(screen.clone());
         let mut progress = Progress::new(&screen, watched, output.quiet);
-        let found = bench.run(Options { real: self.real }, &mut |step| progress.tell(&step));
+        let found: Result<Vec<_>, _> = benches
+            .iter()
+            .map(|bench| {
+                // Of several each step says of which it is.
+                let of = if benches.len() > 1 { format!("{}: ", bench.name()) } else { String::new() };
+                bench.run(options, &mut |step| {
+                    progress.tell(&Step { doing: of.clone() + &step.doing, ..step })
+                })
+            })
+            .collect();
         drop(progress);
         screen.close();
         let findings = found.map_err(|error| sorry(console, &error, Exit::Failed))?;
-        Ok(deliver(&*findings, format, out.as_ref(), console))
+        Ok(deliver(&findings, format, out.as_ref(), console))
     }
 
     /// As what the page is written, if it is; or what is wrong with the command line.
@@ -145,20 +168,20 @@ impl Bench {
 
 /// Writes the page where it is wanted. A claim that is missed counts more than a page that could not be written.
 fn deliver(
-    findings: &dyn Findings,
+    findings: &[Box<dyn Findings>],
     format: Option<Format>,
     out: Option<&WholeFile>,
     console: &mut Console<'_>,
 ) -> Exit {
-    let missed = findings.missed();
+    let missed: Vec<String> = findings.iter().flat_map(|findings| findings.missed()).collect();
     for claim in &missed {
         sorry(console, &format!("the claim is missed: {claim}"), Exit::Missed);
     }
     let palette = if out.is_none() { console.out_palette } else { crate::manifest::Palette::Plain };
     let page = format.map(|format| match format {
-        Format::Table => findings.to_text(palette),
-        Format::Json => findings.to_json(),
-        Format::Md => findings.to_markdown(),
+        Format::Table => joined(findings, |findings| findings.to_text(palette)),
+        Format::Json => json(findings),
+        Format::Md => joined(findings, |findings| findings.to_markdown()),
     });
     let written = match (page, out) {
         (None, _) => Exit::Well,
@@ -169,6 +192,21 @@ fn deliver(
         },
     };
     if missed.is_empty() { written } else { Exit::Missed }
+}
+
+/// One page after the other.
+fn joined(findings: &[Box<dyn Findings>], page: impl Fn(&dyn Findings) -> String) -> String {
+    findings.iter().map(|findings| page(&**findings)).collect::<Vec<_>>().join("\n")
+}
+
+/// The figures of one, or of several as a list.
+fn json(findings: &[Box<dyn Findings>]) -> String {
+    if let [findings] = findings {
+        return findings.to_json();
+    }
+    let all = findings.iter().map(|findings| serde_json::from_str(&findings.to_json()));
+    let all: Vec<Value> = all.collect::<Result<_, _>>().expect("figures are good JSON");
+    format!("{:#}\n", json!({"schema": "phalanx-bench/1.0", "benches": all}))
 }
 
 /// Says what went wrong, and answers how to end.
@@ -197,7 +235,7 @@ mod tests {
 
     /// How the end of a benchmark looks from outside.
     fn delivered(
-        findings: &dyn Findings,
+        findings: &[Box<dyn Findings>],
         format: Option<Format>,
         out: Option<&WholeFile>,
     ) -> (Exit, String, String) {
@@ -216,16 +254,16 @@ mod tests {
 
     #[test]
     fn a_claim_that_is_missed_ends_with_five_whatever_becomes_of_the_page() {
-        let slow = bench::with_rest(Duration::from_millis(10));
+        let slow = [bench::with_rest(Duration::from_millis(10))];
         let missed =
             "phalanx: the claim is missed: any number at once: over the loop 8.54x, claimed are 12.8x\n";
         for format in [None, Some(Format::Table), Some(Format::Json), Some(Format::Md)] {
-            let (exit, out, err) = delivered(&*slow, format, None);
+            let (exit, out, err) = delivered(&slow, format, None);
             assert_eq!((exit, exit.number()), (Exit::Missed, 5));
             assert_eq!((out.is_empty(), err.starts_with(missed)), (format.is_none(), true), "{err}");
         }
         let nowhere = WholeFile::new("page", "no/such/page.md".into());
-        let (exit, out, err) = delivered(&*slow, Some(Format::Md), Some(&nowhere));
+        let (exit, out, err) = delivered(&slow, Some(Format::Md), Some(&nowhere));
         assert_eq!((exit, out.as_str()), (Exit::Missed, ""));
         assert!(err.contains("the page no/such/page.md cannot be written"), "{err}");
     }
@@ -234,7 +272,8 @@ mod tests {
     fn the_form_is_what_an_option_says_or_else_the_end_of_the_name() {
         let form = |json, quiet, format, out: Option<&str>| {
             let name = Some("multicast".to_owned());
-            let bench = Bench { name, format, real: false, out: out.map(PathBuf::from) };
+            let out = out.map(PathBuf::from);
+            let bench = Bench { name, list: false, format, real: false, exact: false, out };
             bench.format(Output { json, quiet, verbose: 0 })
         };
         assert_eq!(form(false, false, None, None), Ok(Some(Format::Table)));
