@@ -7,7 +7,8 @@ use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Capability, Delivery, GroupName, InvalidName, Kind, Priority, envelope::Accept, outcome::short_type_name,
+    Capability, Delivery, GroupName, InvalidName, Kind, Location, Priority, Tenant, envelope::Accept,
+    outcome::short_type_name,
 };
 
 /// An actix actor that a host can run: one method beside what actix asks for.
@@ -38,15 +39,6 @@ pub trait Agent: Actor<Context = Context<Self>> + Supervised {
     fn card(&self) -> Card<Self>;
 }
 
-/// A place on Earth.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct Location {
-    /// Degrees north of the equator, -90 to 90.
-    pub latitude: f64,
-    /// Degrees east of Greenwich, -180 to 180.
-    pub longitude: f64,
-}
-
 /// What an agent says of itself, without the message types.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Listing {
@@ -56,6 +48,9 @@ pub struct Listing {
     pub capabilities: Vec<Capability>,
     /// The groups it belongs to.
     pub groups: Vec<GroupName>,
+    /// Whom it works for.
+    #[serde(default)]
+    pub tenant: Option<Tenant>,
     /// Where it is.
     pub location: Option<Location>,
     /// How much it is preferred where one of many is chosen by priority.
@@ -72,6 +67,7 @@ pub struct Card<A: Agent> {
     pub(crate) kind: Option<Kind>,
     pub(crate) capabilities: Vec<Capability>,
     pub(crate) groups: Vec<GroupName>,
+    pub(crate) tenant: Option<Tenant>,
     pub(crate) location: Option<Location>,
     pub(crate) priority: Priority,
     pub(crate) metadata: IndexMap<String, String>,
@@ -92,6 +88,7 @@ impl<A: Agent> Card<A> {
             kind: None,
             capabilities: Vec::new(),
             groups: Vec::new(),
+            tenant: None,
             location: None,
             priority: Priority::default(),
             metadata: IndexMap::new(),
@@ -127,6 +124,12 @@ impl<A: Agent> Card<A> {
         {
             self.groups.push(group);
         }
+        self
+    }
+
+    /// Says whom the agent works for: agents can be found and limited by it. An invalid name is reported by the spawn.
+    pub fn tenant(mut self, tenant: impl AsRef<str>) -> Self {
+        self.tenant = self.named(Tenant::new(tenant)).or(self.tenant.take());
         self
     }
 
@@ -190,6 +193,7 @@ impl<A: Agent> Card<A> {
             && self.kind == other.kind
             && self.capabilities == other.capabilities
             && self.groups == other.groups
+            && self.tenant == other.tenant
             && self.location == other.location
             && self.priority == other.priority
             && self.metadata == other.metadata
@@ -212,6 +216,7 @@ impl<A: Agent> Card<A> {
             kind,
             capabilities: self.capabilities.clone(),
             groups: self.groups.clone(),
+            tenant: self.tenant.clone(),
             location: self.location,
             priority: self.priority,
             metadata: self.metadata.clone(),

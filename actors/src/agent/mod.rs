@@ -9,6 +9,7 @@ mod delivery;
 pub(crate) mod envelope;
 mod intervention;
 mod lifecycle;
+mod location;
 mod meta;
 mod name;
 mod outcome;
@@ -18,7 +19,7 @@ mod topic;
 mod walk;
 
 pub use adopted::{Adopted, Adoption, Forwarded};
-pub use card::{Agent, Card, Listing, Location};
+pub use card::{Agent, Card, Listing};
 pub(crate) use confirming::{ConfirmedBy, Confirming, Mark, Marks, Rows};
 pub(crate) use delivery::Batch;
 pub use delivery::Delivery;
@@ -29,8 +30,12 @@ pub use envelope::{ByDelivery, ByValue};
 pub(crate) use intervention::Shown;
 pub use intervention::{Intervention, Interventions, Objection, Passage, Verdict};
 pub use lifecycle::{ExitReason, Lifecycle, LifecycleChange, Me, Terminated};
+pub use location::{Circle, InvalidCircle, InvalidLocation, Location};
+pub(crate) use location::{Unit, chord_of, chord_squared};
 pub use meta::{Lane, MessageId, Meta, Parcel, TraceContext};
-pub use name::{AgentId, Capability, GroupName, InvalidName, Kind, MAX_NAME_BYTES, ResourceName, TaskId};
+pub use name::{
+    AgentId, Capability, GroupName, InvalidName, Kind, MAX_NAME_BYTES, ResourceName, TaskId, Tenant,
+};
 pub use outcome::{AskError, Column, Reason, Refused, short_type_name};
 pub use priority::{Priority, UnknownPriority};
 pub use time::Timestamp;

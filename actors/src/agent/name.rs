@@ -1,5 +1,5 @@
 //! Names, parsed once at the edge: [`AgentId`], [`Kind`], [`Capability`], [`GroupName`], [`TaskId`],
-//! [`ResourceName`]; the names of topics are next door.
+//! [`Tenant`], [`ResourceName`]; the names of topics are next door.
 //!
 //! **Invariant.** A name is 1 to 255 bytes of UTF-8 without control characters and without white space at either
 //! end, so that it can be printed, logged and used as a key anywhere without escaping surprises.
@@ -221,6 +221,11 @@ name!(
     /// The identity of one task, at start-up or later.
     TaskId,
     "task id"
+);
+name!(
+    /// Whom an agent works for, for example `acme`: one of several who share a host.
+    Tenant,
+    "tenant"
 );
 name!(
     /// Something that there is a certain amount of, for example `memory_mb`.

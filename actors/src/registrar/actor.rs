@@ -14,7 +14,7 @@ use tokio::sync::oneshot;
 
 use super::{
     CancelError, CancelRequest, Delist, Enlist, Lookup, QueryAgent, QueryRequest, QueryRoster, RegistrarCell,
-    RegistrarEvent, Request,
+    RegistrarEvent, Renew, Request, RosterError, WatchRoster,
     state::{RouterLost, State},
     waiters::{Answer, Effects},
 };
@@ -208,6 +208,20 @@ impl Handler<Lookup> for Registrar {
     type Result = Vec<AgentHandle>;
     fn handle(&mut self, lookup: Lookup, _: &mut Context<Self>) -> Vec<AgentHandle> {
         self.cell.lock().lookup(&lookup)
+    }
+}
+
+impl Handler<Renew> for Registrar {
+    type Result = Result<Timestamp, RosterError>;
+    fn handle(&mut self, renew: Renew, ctx: &mut Context<Self>) -> Self::Result {
+        self.step(ctx, |state, now, effects| state.renew(&renew, now, effects))
+    }
+}
+
+impl Handler<WatchRoster> for Registrar {
+    type Result = MessageResult<WatchRoster>;
+    fn handle(&mut self, WatchRoster(from): WatchRoster, _: &mut Context<Self>) -> Self::Result {
+        MessageResult(self.cell.watch(from))
     }
 }
 

@@ -2,19 +2,80 @@
 
 use std::{
     fmt,
+    ops::{Deref, DerefMut},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
 };
 
-use super::{RegistrarOptions, RequestId, Roster, Rules, jobs::Underway, state::State};
+use tokio::sync::watch;
+
+use super::{
+    Lookup, RegistrarOptions, RequestId, Roster, Rules, WatchFrom, Watching, jobs::Underway, state::State,
+    watch::Cursor,
+};
 use crate::{agent::Timestamp, inbox::AgentHandle};
 
-struct Shared {
+pub(super) struct Shared {
     state: Mutex<State>,
     rules: Rules,
     requests: AtomicU64,
+    /// The revision of the roster, for those who wait for the next.
+    revised: watch::Sender<u64>,
+}
+
+impl Shared {
+    fn lock(&self) -> Held<'_> {
+        // No foreign code runs under this lock but readers of the roster, who change nothing.
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        Held { revision: state.roster.revision(), shared: self, state: Some(state) }
+    }
+
+    pub(super) fn revised(&self) -> watch::Receiver<u64> {
+        self.revised.subscribe()
+    }
+
+    /// Lets a watcher read a little. Answers whether it may go on at once.
+    pub(super) fn read(&self, cursor: &mut Cursor) -> bool {
+        cursor.read(&self.lock().roster)
+    }
+}
+
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Shared")
+    }
+}
+
+/// The state, locked. Whoever waits for the next revision hears of it when it is let go, whatever happened meanwhile.
+pub(super) struct Held<'a> {
+    revision: u64,
+    shared: &'a Shared,
+    state: Option<MutexGuard<'a, State>>,
+}
+
+impl Deref for Held<'_> {
+    type Target = State;
+
+    fn deref(&self) -> &State {
+        self.state.as_ref().expect("taken by the drop alone")
+    }
+}
+
+impl DerefMut for Held<'_> {
+    fn deref_mut(&mut self) -> &mut State {
+        self.state.as_mut().expect("taken by the drop alone")
+    }
+}
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        let revision = self.state.take().map(|state| state.roster.revision());
+        if let Some(revision) = revision.filter(|revision| *revision != self.revision) {
+            self.shared.revised.send_replace(revision);
+        }
+    }
 }
 
 /// What a registrar knows, shared by all its incarnations and by those who read the roster.
@@ -24,8 +85,8 @@ pub struct RegistrarCell(Arc<Shared>);
 impl RegistrarCell {
     /// An empty roster, and the rules for those who want to be in it.
     pub fn new(options: RegistrarOptions, rules: Rules) -> Self {
-        let state = Mutex::new(State::new(options));
-        Self(Arc::new(Shared { state, rules, requests: AtomicU64::new(0) }))
+        let (state, revised) = (Mutex::new(State::new(options)), watch::Sender::new(0));
+        Self(Arc::new(Shared { state, rules, requests: AtomicU64::new(0), revised }))
     }
 
     /// A number that no other call on this cell gives out, from 1 on.
@@ -46,9 +107,19 @@ impl RegistrarCell {
         self.lock().verify()
     }
 
-    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
-        // No foreign code runs under this lock but readers of the roster, who change nothing.
-        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    /// The agents that a lookup is for, in the order of their registration. The registrar waits meanwhile, so a lookup of
+    /// many should have a limit.
+    pub fn lookup(&self, lookup: &Lookup) -> Vec<AgentHandle> {
+        self.lock().lookup(lookup)
+    }
+
+    /// Watches the roster.
+    pub fn watch(&self, from: WatchFrom) -> Watching {
+        Watching::new(&self.0, from)
+    }
+
+    pub(super) fn lock(&self) -> Held<'_> {
+        self.0.lock()
     }
 
     /// Asks the rules about a batch, without keeping the state locked: a rule may read the roster.

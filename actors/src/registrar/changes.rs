@@ -34,7 +34,8 @@ pub struct Change {
 }
 
 /// Why the changes since a revision cannot be told.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, thiserror::Error)]
+#[serde(rename_all = "snake_case")]
 pub enum ChangesError {
     /// They are no longer all held.
     #[error("revision {asked} is too old: changes are held since {oldest}; read the roster again")]

@@ -44,6 +44,17 @@ pub enum RegistrarEvent {
         /// How many.
         count: usize,
     },
+    /// An agent was taken out of the roster because its lease was not renewed.
+    LeaseExpired {
+        /// When.
+        at: Timestamp,
+        /// Which.
+        agent: AgentId,
+        /// Which incarnation was registered.
+        generation: u64,
+        /// How long the lease was \[us\].
+        lease_us: u64,
+    },
 }
 
 impl From<RegistrarEvent> for Event {
@@ -74,6 +85,12 @@ impl From<RegistrarEvent> for Event {
                 told(EventKind::SystemEvent, Severity::Info, "registrar.agents_removed", at)
                     .with("count", count)
             }
+            RegistrarEvent::LeaseExpired { at, agent, generation, lease_us } => {
+                told(EventKind::SystemEvent, Severity::Warning, "registrar.lease_expired", at)
+                    .about(agent)
+                    .with("generation", generation)
+                    .with("lease_us", lease_us)
+            }
         }
     }
 }
@@ -101,5 +118,10 @@ mod tests {
         let removed = RegistrarEvent::AgentsRemoved { at, count: 2 };
         let how = (EventKind::SystemEvent, Severity::Info);
         assert_told("registrar", &removed, &removed.clone().into(), how, &[]);
+
+        let agent = AgentId::new("a").unwrap();
+        let expired = RegistrarEvent::LeaseExpired { at, agent, generation: 3, lease_us: 5_000 };
+        let how = (EventKind::SystemEvent, Severity::Warning);
+        assert_told("registrar", &expired, &expired.clone().into(), how, &[]);
     }
 }

@@ -1,10 +1,11 @@
-//! Names and capability sets stored once, members as lists of slots.
+//! Names stored once, members as lists of slots.
+//!
+//! **Invariant.** Of the slots of a list only so many are dead as it counts; a [`Posting`] without living slots is
+//! [`Posting::None`].
 
-use std::{hash::Hash, sync::Arc};
+use std::hash::Hash;
 
 use rustc_hash::FxHashMap;
-
-use crate::agent::Capability;
 
 /// A number for each distinct value.
 #[derive(Debug)]
@@ -31,7 +32,11 @@ impl<T: Clone + Eq + Hash> Interner<T> {
         (number, true)
     }
 
-    pub(super) fn number(&self, value: &T) -> Option<u32> {
+    /// The number of a value by what it may be looked up by.
+    pub(super) fn number_of<Q: Hash + Eq + ?Sized>(&self, value: &Q) -> Option<u32>
+    where
+        T: std::borrow::Borrow<Q>,
+    {
         self.numbers.get(value).copied()
     }
 
@@ -41,6 +46,12 @@ impl<T: Clone + Eq + Hash> Interner<T> {
 
     pub(super) fn values(&self) -> &[T] {
         &self.values
+    }
+
+    /// About how much memory it takes, in bytes, without what values own elsewhere.
+    pub(super) fn bytes(&self) -> usize {
+        self.values.capacity() * size_of::<T>()
+            + self.numbers.capacity() * 8 / 7 * (size_of::<(T, u32)>() + 1)
     }
 }
 
@@ -90,61 +101,126 @@ impl Members {
     }
 }
 
-/// The distinct sets of capabilities, who has each, and which of them hold a capability.
+/// Slots by something that mostly one agent has.
 #[derive(Debug, Default)]
-pub(super) struct CapabilitySets {
-    sets: Interner<Arc<[Capability]>>,
-    pub(super) members: Vec<Members>,
-    holders: FxHashMap<Capability, Vec<u32>>,
+pub(super) enum Posting {
+    #[default]
+    None,
+    One(u32),
+    Many(Box<Members>),
 }
 
-impl CapabilitySets {
-    /// The number of a set, which has to be sorted and without repetition.
-    pub(super) fn intern(&mut self, sorted: &[Capability]) -> u32 {
-        if let Some(number) = self.sets.numbers.get(sorted) {
-            return *number;
+impl Posting {
+    pub(super) fn add(&mut self, slot: u32) {
+        match self {
+            Posting::None => *self = Posting::One(slot),
+            Posting::One(first) => {
+                let mut members = Members::default();
+                members.add(*first);
+                members.add(slot);
+                *self = Posting::Many(Box::new(members));
+            }
+            Posting::Many(members) => members.add(slot),
         }
-        let (number, _) = self.sets.intern(&Arc::from(sorted));
-        self.members.push(Members::default());
-        for capability in sorted {
-            self.holders.entry(capability.clone()).or_default().push(number);
+    }
+
+    /// Takes out a slot that lives on elsewhere.
+    pub(super) fn take_out(&mut self, slot: u32) {
+        match self {
+            Posting::One(one) if *one == slot => *self = Posting::None,
+            Posting::None | Posting::One(_) => {}
+            Posting::Many(members) => members.take_out(slot),
+        }
+        self.settle();
+    }
+
+    /// Notes that one of the slots died.
+    pub(super) fn note_dead(&mut self, is_alive: impl Fn(u32) -> bool) {
+        match self {
+            Posting::None => {}
+            Posting::One(_) => *self = Posting::None,
+            Posting::Many(members) => members.note_dead(is_alive),
+        }
+        self.settle();
+    }
+
+    fn settle(&mut self) {
+        if matches!(self, Posting::Many(members) if members.alive() == 0) {
+            *self = Posting::None;
+        }
+    }
+
+    pub(super) const fn is_empty(&self) -> bool {
+        matches!(self, Posting::None)
+    }
+
+    /// In rising order; slots that died may still be among them.
+    pub(super) fn slots(&self) -> &[u32] {
+        match self {
+            Posting::None => &[],
+            Posting::One(slot) => std::slice::from_ref(slot),
+            Posting::Many(members) => members.slots(),
+        }
+    }
+
+    /// About how much memory it takes elsewhere, in bytes.
+    pub(super) fn bytes(&self) -> usize {
+        match self {
+            Posting::None | Posting::One(_) => 0,
+            Posting::Many(members) => size_of::<Members>() + members.bytes(),
+        }
+    }
+}
+
+/// The distinct names of a sort, and who has each.
+#[derive(Debug)]
+pub(super) struct Named<T> {
+    names: Interner<T>,
+    members: Vec<Members>,
+}
+
+impl<T> Default for Named<T> {
+    fn default() -> Self {
+        Self { names: Interner::default(), members: Vec::new() }
+    }
+}
+
+impl<T: Clone + Eq + Hash + Ord> Named<T> {
+    /// The number of a name.
+    pub(super) fn intern(&mut self, name: &T) -> u32 {
+        let (number, is_new) = self.names.intern(name);
+        if is_new {
+            self.members.push(Members::default());
         }
         number
     }
 
-    pub(super) fn set(&self, number: u32) -> &Arc<[Capability]> {
-        self.sets.value(number)
+    pub(super) fn name(&self, number: u32) -> &T {
+        self.names.value(number)
     }
 
-    /// The sets that hold all of these capabilities.
-    pub(super) fn with_all(&self, wanted: &[Capability]) -> Vec<u32> {
-        let mut rarest: Option<&[u32]> = None;
-        for capability in wanted {
-            let Some(holders) = self.holders.get(capability) else { return Vec::new() };
-            if rarest.is_none_or(|rarest| holders.len() < rarest.len()) {
-                rarest = Some(holders);
-            }
-        }
-        let holds_all = |set: &u32| wanted.iter().all(|one| self.set(*set).binary_search(one).is_ok());
-        rarest.unwrap_or_default().iter().copied().filter(holds_all).collect()
+    pub(super) fn members(&mut self, number: u32) -> &mut Members {
+        &mut self.members[number as usize]
     }
 
-    /// The sets that hold any of these capabilities.
-    pub(super) fn with_any(&self, wanted: &[Capability]) -> Vec<u32> {
-        let mut sets: Vec<u32> =
-            wanted.iter().filter_map(|capability| self.holders.get(capability)).flatten().copied().collect();
-        sets.sort_unstable();
-        sets.dedup();
-        sets
+    /// Those who have a name: its number and their slots. None if nobody ever had it.
+    pub(super) fn of(&self, name: &T) -> Option<(u32, &Members)> {
+        let number = self.names.number_of(name)?;
+        Some((number, &self.members[number as usize]))
     }
 
-    /// All capabilities anyone offers or once offered, sorted.
-    pub(super) fn capabilities(&self) -> Vec<Capability> {
-        let is_held = |sets: &Vec<u32>| sets.iter().any(|set| self.members[*set as usize].alive() > 0);
-        let mut all: Vec<_> =
-            self.holders.iter().filter(|(_, sets)| is_held(sets)).map(|(one, _)| one.clone()).collect();
-        all.sort_unstable();
-        all
+    /// The names that somebody has, sorted, with how many have them.
+    pub(super) fn counts(&self) -> Vec<(T, usize)> {
+        let alive = self.members.iter().map(Members::alive);
+        let all = self.names.values().iter().cloned().zip(alive);
+        let mut counts: Vec<_> = all.filter(|(_, count)| *count > 0).collect();
+        counts.sort_unstable();
+        counts
+    }
+
+    #[cfg(test)]
+    pub(super) fn known(&self) -> usize {
+        self.names.values().len()
     }
 
     pub(super) fn bytes(&self) -> usize {

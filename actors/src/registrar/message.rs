@@ -4,10 +4,13 @@ use std::{collections::BTreeMap, time::Duration};
 
 use actix::Message;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
-use super::{BatcherOptions, CancelError, MAX_CHANGES, Request, RequestId};
+use super::{
+    BatcherOptions, CancelError, Limits, MAX_CHANGES, Request, RequestId, RosterError, WatchFrom, Watching,
+};
 use crate::{
-    agent::{AgentId, Capability, Kind},
+    agent::{AgentId, Capability, Circle, Kind, Tenant, Timestamp},
     inbox::AgentHandle,
 };
 
@@ -47,21 +50,68 @@ pub struct CancelRequest(pub RequestId);
 pub struct QueryRequest(pub RequestId);
 
 /// Looks agents up by all of these at once, in the order of their registration; what is left empty does not matter.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Message)]
+///
+/// It visits the agents of its rarest criterion, and no more than it needs for the first `limit`: see
+/// [`Roster::lookup`](super::Roster::lookup) and [`RegistrarCell::lookup`](super::RegistrarCell::lookup) to ask without a
+/// message.
+///
+/// # Examples
+/// ```
+/// use phalanx_actors::{agent::{Capability, Circle}, registrar::Lookup};
+/// let near = Lookup {
+///     all_of: vec![Capability::new("sell")?],
+///     within: Some(Circle::new(48.86, 2.35, 5_000.0)?),
+///     metadata: vec![("zone".into(), "a".into())],
+///     limit: Some(10),
+///     ..Lookup::default()
+/// };
+/// # let _ = near;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Clone, Default, PartialEq, Message)]
 #[rtype(result = "Vec<AgentHandle>")]
 pub struct Lookup {
     /// Of this kind.
     pub kind: Option<Kind>,
+    /// Of this tenant.
+    pub tenant: Option<Tenant>,
     /// Offering all of these.
     pub all_of: Vec<Capability>,
     /// Offering at least one of these.
     pub any_of: Vec<Capability>,
+    /// At a place on Earth within this circle, by the great circle. A location is a place where it is
+    /// `latitude,longitude` in degrees.
+    pub within: Option<Circle>,
+    /// With all of these entries of metadata. Numbers are equal as `serde_json` has it: 1 and 1.0 are not.
+    pub metadata: Vec<(String, Value)>,
+    /// At most so many, the first to register; all unless it is said.
+    pub limit: Option<usize>,
 }
 
 /// Asks for one agent.
 #[derive(Debug, Clone, Message)]
 #[rtype(result = "Option<AgentHandle>")]
 pub struct QueryAgent(pub AgentId);
+
+/// Renews the lease of an agent: the heartbeat of whoever holds it, by the word of one incarnation. Answered with when the
+/// lease ends unless it is renewed again.
+///
+/// An incarnation later than the one in the roster takes its place there, which watchers see as a replacement; an earlier one
+/// is refused with [`RosterError::Stale`], which names the present one. Whoever is not registered, or not any more, hears
+/// [`RosterError::Unknown`], and whoever has no lease [`RosterError::Unleased`].
+#[derive(Debug, Clone, Message)]
+#[rtype(result = "Result<Timestamp, RosterError>")]
+pub struct Renew {
+    /// Whose lease.
+    pub agent: AgentId,
+    /// Which incarnation says so: [`Me::generation`](crate::agent::Me::generation).
+    pub generation: u64,
+}
+
+/// Watches the roster; see [`Watching`].
+#[derive(Debug, Clone, Copy, Message)]
+#[rtype(result = "Watching")]
+pub struct WatchRoster(pub WatchFrom);
 
 /// Asks how the registrar stands.
 #[derive(Debug, Clone, Copy, Message)]
@@ -91,6 +141,10 @@ pub struct RosterStatus {
     pub mean_batch_size: f64,
     /// How many agents there are of each kind.
     pub kinds: BTreeMap<Kind, usize>,
+    /// How many agents there are of each tenant.
+    pub tenants: BTreeMap<Tenant, usize>,
+    /// How many agents have a lease.
+    pub leased: usize,
 }
 
 /// How a registrar works.
@@ -105,17 +159,20 @@ pub struct RegistrarOptions {
     pub batch_timeout: Duration,
     /// How many changes of the roster are held for readers that keep up.
     pub changes: usize,
+    /// How many agents of a kind and of a tenant may be registered.
+    pub limits: Limits,
 }
 
 impl Default for RegistrarOptions {
     /// As the batcher, but room for a million requests; 8 batches at once, 30 s for each,
-    /// and [`MAX_CHANGES`] changes.
+    /// [`MAX_CHANGES`] changes, and no limits.
     fn default() -> Self {
         Self {
             batcher: BatcherOptions { capacity: 1 << 20, ..BatcherOptions::default() },
             parallel_batches: 8,
             batch_timeout: Duration::from_secs(30),
             changes: MAX_CHANGES,
+            limits: Limits::default(),
         }
     }
 }

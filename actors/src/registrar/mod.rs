@@ -3,7 +3,7 @@
 //! ```text
 //! Request --> Batcher --> batch --> Rules --> Roster --> changes since a revision
 //!             classes,              one by     by id, kind, capability
-//!             strategies            one
+//!             strategies            one             by tenant, place, metadata
 //! ```
 //!
 //! All of this is pure: time comes in as an argument, and nothing here sends or waits. The actor around it is
@@ -15,6 +15,9 @@
 //!     |          timers +------------- Rerouted { taken } -----+
 //!     +--- answered when all have ended      events --> sink
 //! ```
+//!
+//! Who is registered with a lease leaves roster and routes when it is not renewed in time, as if it were removed; who watches
+//! the roster reads its log of changes and is unknown to the registrar.
 //!
 //! It owns the roster, the requests under way and the answers they owe. It never waits inside a handler, never touches a
 //! route but by asking the router, and calls neither rules nor the sink of events while its state is locked.
@@ -30,21 +33,32 @@
 //! Answers of the router go to the address, which outlives the instance. Lost is only the message whose handling panicked.
 
 mod actor;
+mod atlas;
 mod batching;
 mod cell;
 mod changes;
 mod event;
+mod facts;
 mod index;
 mod intern;
 mod jobs;
+mod leases;
+mod limits;
+mod lookup;
 mod memory;
 mod message;
+#[cfg(test)]
+mod model_tests;
+mod profile;
 mod request;
 mod roster;
+mod sets;
 mod state;
 mod strategy;
 mod validation;
 mod waiters;
+mod watch;
+mod watching;
 
 pub use actor::{Later, Registrar};
 pub use batching::{
@@ -53,11 +67,15 @@ pub use batching::{
 pub use cell::RegistrarCell;
 pub use changes::{Change, ChangeKind, ChangesError};
 pub use event::{AGENTS_NAMED, RegistrarEvent};
+pub use limits::{Limited, Limits, OverLimit};
 pub use message::{
     CancelRequest, Delist, Enlist, Enlistment, Lookup, QueryAgent, QueryRequest, QueryRoster,
-    RegistrarOptions, RosterStatus,
+    RegistrarOptions, Renew, RosterStatus, WatchRoster,
 };
+pub use profile::{Profile, RosterError};
 pub use request::{IllegalStep, Request, RequestId, Status};
-pub use roster::{MAX_CHANGES, Member, Profile, Roster, RosterError};
+pub use roster::{MAX_CHANGES, Member, Roster};
 pub use strategy::{LINGER, MAX_BATCH, PATIENCE, Strategy};
 pub use validation::{Bounds, Rules, Validator};
+pub use watch::{RosterUpdate, Standing, WatchFrom};
+pub use watching::Watching;

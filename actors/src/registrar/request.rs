@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::{
-    agent::{AgentId, Capability, Kind, Priority, Timestamp},
+    agent::{AgentId, Capability, Kind, Priority, Tenant, Timestamp},
     inbox::AgentHandle,
 };
 
@@ -128,9 +128,17 @@ pub struct Request {
     pub capabilities: Vec<Capability>,
     /// How urgent it is.
     pub priority: Priority,
-    /// Where the agent lives, in whatever terms the program has for it.
+    /// Where the agent lives, in whatever terms the program has for it; `latitude,longitude` in degrees is a place on Earth, by
+    /// which it is found.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub location: Option<String>,
+    /// Whom the agent works for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tenant: Option<Tenant>,
+    /// How long it stays registered unless that is renewed ([`Renew`](super::Renew)), a millisecond at least; for good
+    /// unless it is said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lease: Option<Duration>,
     /// What else there is to know.
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub metadata: Map<String, Value>,
@@ -151,6 +159,8 @@ impl Request {
             capabilities: Vec::new(),
             priority: Priority::Normal,
             location: None,
+            tenant: None,
+            lease: None,
             metadata: Map::new(),
             submitted,
             ended: None,
@@ -166,7 +176,8 @@ impl Request {
         Self {
             capabilities: listing.capabilities.clone(),
             priority,
-            location: listing.location.map(|place| format!("{},{}", place.latitude, place.longitude)),
+            location: listing.location.map(|place| place.to_string()),
+            tenant: listing.tenant.clone(),
             metadata: metadata.collect(),
             ..Self::new(id, agent.id().clone(), listing.kind.clone(), now)
         }
@@ -197,6 +208,20 @@ impl Request {
     #[must_use]
     pub fn location(mut self, location: impl Into<String>) -> Self {
         self.location = Some(location.into());
+        self
+    }
+
+    /// The same request with a tenant.
+    #[must_use]
+    pub fn tenant(mut self, tenant: Tenant) -> Self {
+        self.tenant = Some(tenant);
+        self
+    }
+
+    /// The same request with a lease.
+    #[must_use]
+    pub const fn lease(mut self, length: Duration) -> Self {
+        self.lease = Some(length);
         self
     }
 

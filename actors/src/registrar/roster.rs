@@ -1,108 +1,48 @@
-//! [`Roster`]: who exists. Agents by id, kind and capabilities, in the order in which they registered.
+//! [`Roster`]: who exists, in the order of registration: agents by id, kind, tenant, capabilities, place and metadata.
 //!
 //! ```text
-//! id --> slot     slots in the order of registration, a gap where an agent left
-//! kind --> slots  capability --> capability sets --> slots
+//! id --> slot              slots in the order of registration, a gap where an agent left
+//! kind, tenant --> slots   capability --> capability sets --> slots
+//! key and value of metadata --> slots          circle --> places --> slots
+//! id --> lease --> when the agent leaves by itself
 //! ```
 //!
-//! Kinds, locations and sets of capabilities are stored once, members as 32-bit slots; looking up by capability looks at the
-//! distinct sets of capabilities first, of which there are few, and never at agents that do not match. Gaps are closed when
-//! they outnumber the agents.
+//! Kinds, tenants, locations and sets of capabilities are stored once, members as 32-bit slots; a lookup walks the slots of
+//! its rarest criterion, see [`Lookup`](super::Lookup). Gaps are closed when they outnumber the agents.
 //!
 //! **Cost.** An agent takes about 112 bytes at a million agents, and at most 200 just after the tables have grown, beside its
 //! id's text, its handle and its metadata ([`Roster::bytes`] tells); a set of capabilities that nobody else has takes a few
-//! hundred more. The change log comes on top with at most [`MAX_CHANGES`] entries of 48 bytes. Inserting a million
+//! hundred more, a place that nobody else lives at about 250, an entry of metadata that nobody else has about 40, a tenant 4
+//! bytes for each of its agents, a lease about 120. The change log comes on top with at most [`MAX_CHANGES`] entries of 48
+//! bytes. Inserting a million
 //! agents with three capabilities each took 0.7 us an agent on two busy cores, where a plain hash map from ids to profiles
 //! took 1.0 us.
 //!
-//! **Invariant.** Every agent stands in exactly one slot, one kind and one set of capabilities. The revision rises by one
-//! with each change, and a refused change leaves no trace.
+//! **Invariant.** Every agent stands in exactly one slot, one kind and one set of capabilities; whoever has a lease is in the
+//! roster. The revision rises by one with each change, and a refused change leaves no trace.
 
-use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::{Map, Value};
 
 use super::{
-    changes::{Change, ChangeKind, ChangeLog, ChangesError},
+    atlas::Atlas,
+    changes::{ChangeKind, ChangeLog},
+    facts::Facts,
     index::{Index, hash},
-    intern::{CapabilitySets, Interner, Members},
-    request::Request,
+    intern::Named,
+    leases::Leases,
+    profile::{Profile, RosterError},
+    sets::CapabilitySets,
 };
-use crate::agent::{AgentId, Capability, Kind};
+use crate::agent::{AgentId, Kind, Tenant, Timestamp};
+
+pub use read::Member;
 
 /// How many changes are held for readers that keep up, unless told otherwise.
 pub const MAX_CHANGES: usize = 65_536;
 /// Fewer gaps than this are left open.
 const GAPS: usize = if cfg!(test) { 4 } else { 1024 };
-
-/// What is told of an agent when it registers.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Profile {
-    /// What sort of agent it is.
-    pub kind: Kind,
-    /// What it offers; order and repetition do not matter.
-    pub capabilities: Vec<Capability>,
-    /// A name for people.
-    pub name: Option<String>,
-    /// Where it lives.
-    pub location: Option<String>,
-    /// What else there is to know.
-    pub metadata: Map<String, Value>,
-}
-
-impl Profile {
-    /// An agent of a kind, with nothing else to tell.
-    pub fn new(kind: Kind) -> Self {
-        Self { kind, capabilities: Vec::new(), name: None, location: None, metadata: Map::new() }
-    }
-}
-
-impl From<&Request> for Profile {
-    fn from(request: &Request) -> Self {
-        Self {
-            kind: request.kind.clone(),
-            capabilities: request.capabilities.clone(),
-            name: request.name.clone(),
-            location: request.location.clone(),
-            metadata: request.metadata.clone(),
-        }
-    }
-}
-
-/// Why the roster did not change.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum RosterError {
-    /// The id is in use.
-    #[error(
-        "agent id {agent} is taken by generation {generation} of a {kind}: choose another id, or replace it"
-    )]
-    Duplicate {
-        /// The id.
-        agent: AgentId,
-        /// The kind of its holder.
-        kind: Kind,
-        /// The generation of its holder.
-        generation: u64,
-    },
-    /// There is no agent of this id to replace.
-    #[error("agent {0} is not registered: insert it first")]
-    Unknown(AgentId),
-    /// The generation that is to come is not younger than the present one.
-    #[error(
-        "agent {agent} is at generation {present}, and {offered} is no later one: this word of it is out of date"
-    )]
-    Stale {
-        /// The agent.
-        agent: AgentId,
-        /// The generation in the roster.
-        present: u64,
-        /// The generation that was to come.
-        offered: u64,
-    },
-    /// All slots are taken.
-    #[error("the roster is full with {0} agents: remove some")]
-    Full(usize),
-}
 
 #[derive(Debug)]
 struct Slot<H> {
@@ -114,6 +54,14 @@ struct Slot<H> {
     set: u32,
     /// Zero for none, else the number of the location plus one.
     location: u32,
+    /// Likewise.
+    tenant: u32,
+}
+
+impl<H> Slot<H> {
+    fn metadata(&self) -> Option<&Map<String, Value>> {
+        self.extra.as_ref().map(|extra| &extra.metadata).filter(|metadata| !metadata.is_empty())
+    }
 }
 
 #[derive(Debug)]
@@ -140,11 +88,15 @@ struct Extra {
 pub struct Roster<H> {
     slots: Vec<Option<Slot<H>>>,
     by_id: Index,
-    kinds: Interner<Kind>,
-    kind_members: Vec<Members>,
+    kinds: Named<Kind>,
+    tenants: Named<Tenant>,
     sets: CapabilitySets,
-    locations: Interner<Arc<str>>,
+    atlas: Atlas,
+    facts: Facts,
+    leases: Leases,
     changes: ChangeLog,
+    /// How often slots were numbered anew.
+    numbering: u64,
 }
 
 impl<H: Clone> Default for Roster<H> {
@@ -164,11 +116,14 @@ impl<H: Clone> Roster<H> {
         Self {
             slots: Vec::new(),
             by_id: Index::default(),
-            kinds: Interner::default(),
-            kind_members: Vec::new(),
+            kinds: Named::default(),
+            tenants: Named::default(),
             sets: CapabilitySets::default(),
-            locations: Interner::default(),
+            atlas: Atlas::default(),
+            facts: Facts::default(),
+            leases: Leases::default(),
             changes: ChangeLog::new(max_changes),
+            numbering: 0,
         }
     }
 
@@ -197,7 +152,7 @@ impl<H: Clone> Roster<H> {
             .filter(|slot| *slot < u32::MAX - 1)
             .ok_or(RosterError::Full(self.by_id.len()))?;
         let filled = self.fill(id.clone(), generation, profile, handle);
-        self.enter(slot, filled.kind, filled.set);
+        self.enter(slot, &filled);
         self.slots.push(Some(filled));
         self.by_id.insert(hash, slot);
         Ok(self.changes.push(id, ChangeKind::Inserted, generation))
@@ -221,13 +176,10 @@ impl<H: Clone> Roster<H> {
             return Err(RosterError::Stale { agent: id.clone(), present, offered: generation });
         }
         let filled = self.fill(id.clone(), generation, profile, handle);
-        let (kind, set) = (filled.kind, filled.set);
-        let old = self.slots[slot as usize].replace(filled).expect("the index leads to filled slots only");
-        if (old.kind, old.set) != (kind, set) {
-            self.kind_members[old.kind as usize].take_out(slot);
-            self.sets.members[old.set as usize].take_out(slot);
-            self.enter(slot, kind, set);
-        }
+        let old = self.slots[slot as usize].take().expect("the index leads to filled slots only");
+        self.take_out(slot, &old);
+        self.enter(slot, &filled);
+        self.slots[slot as usize] = Some(filled);
         self.changes.push(id.clone(), ChangeKind::Replaced, generation);
         Ok(old.handle)
     }
@@ -238,10 +190,8 @@ impl<H: Clone> Roster<H> {
         let slot = self.find(hash, id)?;
         self.by_id.remove(hash, slot);
         let gone = self.slots[slot as usize].take().expect("the index leads to filled slots only");
-        let slots = &self.slots;
-        let is_alive = |slot: u32| slots[slot as usize].is_some();
-        self.kind_members[gone.kind as usize].note_dead(is_alive);
-        self.sets.members[gone.set as usize].note_dead(is_alive);
+        self.note_dead(&gone);
+        self.leases.forget(id);
         self.changes.push(gone.id, ChangeKind::Removed, gone.generation);
         if self.slots.len() - self.by_id.len() > self.by_id.len().max(GAPS) {
             self.close_gaps();
@@ -254,50 +204,156 @@ impl<H: Clone> Roster<H> {
         (self.get(id)?.generation() == generation).then(|| self.remove(id))?
     }
 
-    fn fill(&mut self, id: AgentId, generation: u64, profile: Profile, handle: H) -> Slot<H> {
-        let (kind, is_new) = self.kinds.intern(&profile.kind);
-        if is_new {
-            self.kind_members.push(Members::default());
+    /// Lets an agent leave by itself after so long, a millisecond at least, unless it is renewed. Answers when that is; nothing
+    /// if there is no such agent.
+    pub fn lease(&mut self, id: &AgentId, length: Duration, now: Timestamp) -> Option<Timestamp> {
+        self.get(id)?;
+        Some(self.leases.grant(id.clone(), length, now))
+    }
+
+    /// Renews the lease of an agent, by the word of one of its generations, `least` being one that is known to have been
+    /// there. A later generation than the one in the roster takes its place. Answers when the lease ends now.
+    ///
+    /// # Errors
+    /// [`RosterError::Unknown`], [`RosterError::Unleased`], and [`RosterError::Stale`] when there is a later generation.
+    pub fn renew(
+        &mut self,
+        id: &AgentId,
+        generation: u64,
+        least: u64,
+        now: Timestamp,
+    ) -> Result<Timestamp, RosterError> {
+        let slot = self.find(hash(id), id).ok_or_else(|| RosterError::Unknown(id.clone()))?;
+        let held = self.at(slot).generation;
+        let present = held.max(least);
+        if generation < present {
+            return Err(RosterError::Stale { agent: id.clone(), present, offered: generation });
         }
+        let ends = self.leases.renew(id, now).ok_or_else(|| RosterError::Unleased(id.clone()))?;
+        if generation > held {
+            let slot = self.slots[slot as usize].as_mut().expect("the index leads to filled slots only");
+            slot.generation = generation;
+            self.changes.push(id.clone(), ChangeKind::Replaced, generation);
+        }
+        Ok(ends)
+    }
+
+    /// Takes out the agent whose lease ends first, if it is over at `now`. Answers who it was, its generation and how long its
+    /// lease was.
+    pub fn expire(&mut self, now: Timestamp) -> Option<(AgentId, u64, Duration)> {
+        let (agent, length) = self.leases.expire(now)?;
+        let generation = self.get(&agent).expect("whoever has a lease is in the roster").generation();
+        self.remove(&agent);
+        Some((agent, generation, length))
+    }
+
+    /// When the next lease ends.
+    pub fn next_expiry(&self) -> Option<Timestamp> {
+        self.leases.next()
+    }
+
+    /// How many agents have a lease.
+    pub fn leased(&self) -> usize {
+        self.leases.len()
+    }
+
+    fn fill(&mut self, id: AgentId, generation: u64, profile: Profile, handle: H) -> Slot<H> {
+        let kind = self.kinds.intern(&profile.kind);
         let mut capabilities = profile.capabilities;
         capabilities.sort_unstable();
         capabilities.dedup();
-        let set = self.sets.intern(&capabilities);
-        let location = profile.location.map_or(0, |text| self.locations.intern(&Arc::from(text)).0 + 1);
+        let set = self.sets.intern(&capabilities, self.end());
+        let location = profile.location.map_or(0, |text| self.atlas.intern(&text) + 1);
+        let tenant = profile.tenant.map_or(0, |tenant| self.tenants.intern(&tenant) + 1);
         let extra = (profile.name.is_some() || !profile.metadata.is_empty())
             .then(|| Box::new(Extra { name: profile.name, metadata: profile.metadata }));
-        Slot { id, handle, extra, generation, kind, set, location }
+        Slot { id, handle, extra, generation, kind, set, location, tenant }
     }
 
-    fn enter(&mut self, slot: u32, kind: u32, set: u32) {
-        self.kind_members[kind as usize].add(slot);
-        self.sets.members[set as usize].add(slot);
+    /// Puts a slot into all lists.
+    fn enter(&mut self, slot: u32, filled: &Slot<H>) {
+        self.enter_lists(slot, filled);
+        if let Some(location) = filled.location.checked_sub(1) {
+            self.atlas.enter(location, slot);
+        }
+    }
+
+    /// Puts a slot into all lists but those of places.
+    fn enter_lists(&mut self, slot: u32, filled: &Slot<H>) {
+        self.kinds.members(filled.kind).add(slot);
+        self.sets.enter(filled.set, slot);
+        if let Some(tenant) = filled.tenant.checked_sub(1) {
+            self.tenants.members(tenant).add(slot);
+        }
+        if let Some(metadata) = filled.metadata() {
+            self.facts.add(slot, metadata);
+        }
+    }
+
+    /// Takes a slot that lives on out of all lists.
+    fn take_out(&mut self, slot: u32, old: &Slot<H>) {
+        self.kinds.members(old.kind).take_out(slot);
+        self.sets.members(old.set).take_out(slot);
+        if let Some(tenant) = old.tenant.checked_sub(1) {
+            self.tenants.members(tenant).take_out(slot);
+        }
+        if let Some(metadata) = old.metadata() {
+            self.facts.take_out(slot, metadata);
+        }
+        if let Some(location) = old.location.checked_sub(1) {
+            self.atlas.take_out(location, slot);
+        }
+    }
+
+    /// Tells all lists that what was in a slot is gone from it.
+    fn note_dead(&mut self, gone: &Slot<H>) {
+        let slots = &self.slots;
+        let is_alive = |slot: u32| slots[slot as usize].is_some();
+        self.kinds.members(gone.kind).note_dead(is_alive);
+        self.sets.members(gone.set).note_dead(is_alive);
+        if let Some(tenant) = gone.tenant.checked_sub(1) {
+            self.tenants.members(tenant).note_dead(is_alive);
+        }
+        if let Some(metadata) = gone.metadata() {
+            self.facts.note_dead(metadata, is_alive);
+        }
+        if let Some(location) = gone.location.checked_sub(1) {
+            self.atlas.note_dead(location, is_alive);
+        }
     }
 
     /// Numbers the slots anew without gaps, and forgets the names that only gaps knew.
     fn close_gaps(&mut self) {
+        self.numbering += 1;
         let kinds = std::mem::take(&mut self.kinds);
+        let tenants = std::mem::take(&mut self.tenants);
         let sets = std::mem::take(&mut self.sets);
-        let locations = std::mem::take(&mut self.locations);
-        self.kind_members.clear();
+        let atlas = std::mem::take(&mut self.atlas);
+        self.facts = Facts::default();
         let old = std::mem::take(&mut self.slots);
         self.slots.reserve(self.by_id.len());
         self.by_id = Index::default();
         for mut filled in old.into_iter().flatten() {
-            let slot = u32::try_from(self.slots.len()).expect("there were no fewer slots before");
-            let (kind, is_new) = self.kinds.intern(kinds.value(filled.kind));
-            if is_new {
-                self.kind_members.push(Members::default());
+            let slot = self.end();
+            filled.kind = self.kinds.intern(kinds.name(filled.kind));
+            filled.set = self.sets.intern(sets.set(filled.set), slot);
+            if let Some(location) = filled.location.checked_sub(1) {
+                filled.location = self.atlas.intern(atlas.text(location)) + 1;
             }
-            filled.kind = kind;
-            filled.set = self.sets.intern(sets.set(filled.set));
-            if filled.location > 0 {
-                filled.location = self.locations.intern(locations.value(filled.location - 1)).0 + 1;
+            if let Some(tenant) = filled.tenant.checked_sub(1) {
+                filled.tenant = self.tenants.intern(tenants.name(tenant)) + 1;
             }
-            self.enter(slot, filled.kind, filled.set);
+            self.enter_lists(slot, &filled);
             self.by_id.insert(hash(&filled.id), slot);
             self.slots.push(Some(filled));
         }
+        let located = self.slots.iter().flatten().zip(0..);
+        self.atlas.fill(located.filter_map(|(filled, slot)| Some((slot, filled.location.checked_sub(1)?))));
+    }
+
+    /// One more than the last slot.
+    pub(super) fn end(&self) -> u32 {
+        u32::try_from(self.slots.len()).expect("more are not taken in")
     }
 
     fn at(&self, slot: u32) -> &Slot<H> {
@@ -312,158 +368,8 @@ impl<H: Clone> Roster<H> {
     pub fn get(&self, id: &AgentId) -> Option<Member<'_, H>> {
         self.find(hash(id), id).map(|slot| Member { roster: self, slot: self.at(slot) })
     }
-
-    /// All agents in the order of their registration.
-    pub fn iter(&self) -> impl Iterator<Item = Member<'_, H>> {
-        self.slots.iter().flatten().map(|slot| Member { roster: self, slot })
-    }
-
-    /// The agents of a kind in the order of their registration.
-    pub fn of_kind(&self, kind: &Kind) -> impl Iterator<Item = Member<'_, H>> {
-        let members = self.kinds.number(kind).map(|number| self.kind_members[number as usize].slots());
-        self.members(members.unwrap_or_default())
-    }
-
-    /// The agents that offer all of these capabilities, in the order of their registration; all agents for none.
-    pub fn with_all(&self, capabilities: &[Capability]) -> Vec<Member<'_, H>> {
-        if capabilities.is_empty() {
-            self.iter().collect()
-        } else {
-            self.merge(&self.sets.with_all(capabilities))
-        }
-    }
-
-    /// The agents that offer at least one of these capabilities, in the order of their registration.
-    pub fn with_any(&self, capabilities: &[Capability]) -> Vec<Member<'_, H>> {
-        self.merge(&self.sets.with_any(capabilities))
-    }
-
-    fn members<'a>(&'a self, slots: &'a [u32]) -> impl Iterator<Item = Member<'a, H>> {
-        let alive = slots.iter().filter_map(|slot| self.slots[*slot as usize].as_ref());
-        alive.map(|slot| Member { roster: self, slot })
-    }
-
-    /// The members of these sets together. Nobody has two sets, and each set's members are sorted.
-    fn merge(&self, sets: &[u32]) -> Vec<Member<'_, H>> {
-        let slots = |set: &u32| self.sets.members[*set as usize].slots();
-        if let [set] = sets {
-            return self.members(slots(set)).collect();
-        }
-        let mut all: Vec<u32> = sets.iter().flat_map(slots).copied().collect();
-        // A stable sort merges runs that are sorted already.
-        #[expect(clippy::stable_sort_primitive, reason = "it merges sorted runs, the unstable one does not")]
-        all.sort();
-        let alive = all.iter().filter_map(|slot| self.slots[*slot as usize].as_ref());
-        alive.map(|slot| Member { roster: self, slot }).collect()
-    }
-
-    /// The kinds of which there are agents, sorted, with their number.
-    pub fn kinds(&self) -> Vec<(Kind, usize)> {
-        let counts = self.kind_members.iter().map(Members::alive);
-        let mut kinds: Vec<_> =
-            self.kinds.values().iter().cloned().zip(counts).filter(|(_, count)| *count > 0).collect();
-        kinds.sort_unstable();
-        kinds
-    }
-
-    /// The capabilities that agents offer, sorted.
-    pub fn capabilities(&self) -> Vec<Capability> {
-        self.sets.capabilities()
-    }
-
-    /// How many agents there are.
-    pub fn len(&self) -> usize {
-        self.by_id.len()
-    }
-
-    /// Whether there is no agent.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
-    /// How many changes there have been.
-    pub const fn revision(&self) -> u64 {
-        self.changes.revision()
-    }
-
-    /// The changes after a revision, in order.
-    ///
-    /// # Errors
-    /// [`ChangesError`] when they cannot all be told; read the roster again and go on from [`Roster::revision`].
-    pub fn changes_since(&self, revision: u64) -> Result<impl Iterator<Item = &Change>, ChangesError> {
-        self.changes.since(revision)
-    }
-
-    /// About how many bytes of memory the roster takes, without the texts of ids and names, metadata, what handles own
-    /// elsewhere, and the change log.
-    pub fn bytes(&self) -> usize {
-        // An id's text is headed by two words.
-        let ids = self.len() * 2 * size_of::<usize>();
-        let kinds: usize = self.kind_members.iter().map(Members::bytes).sum();
-        self.slots.capacity() * size_of::<Option<Slot<H>>>()
-            + self.by_id.bytes()
-            + ids
-            + kinds
-            + self.sets.bytes()
-    }
 }
 
-/// An agent in a roster.
-#[derive(Debug)]
-pub struct Member<'a, H> {
-    roster: &'a Roster<H>,
-    slot: &'a Slot<H>,
-}
-
-impl<H> Clone for Member<'_, H> {
-    fn clone(&self) -> Self {
-        *self
-    }
-}
-
-impl<H> Copy for Member<'_, H> {}
-
-impl<'a, H> Member<'a, H> {
-    /// Its id.
-    pub const fn id(&self) -> &'a AgentId {
-        &self.slot.id
-    }
-
-    /// Which incarnation it is.
-    pub const fn generation(&self) -> u64 {
-        self.slot.generation
-    }
-
-    /// Its handle.
-    pub const fn handle(&self) -> &'a H {
-        &self.slot.handle
-    }
-
-    /// What sort of agent it is.
-    pub fn kind(&self) -> &'a Kind {
-        self.roster.kinds.value(self.slot.kind)
-    }
-
-    /// What it offers, sorted.
-    pub fn capabilities(&self) -> &'a [Capability] {
-        self.roster.sets.set(self.slot.set)
-    }
-
-    /// Where it lives.
-    pub fn location(&self) -> Option<&'a str> {
-        Some(&**self.roster.locations.value(self.slot.location.checked_sub(1)?))
-    }
-
-    /// Its name for people.
-    pub fn name(&self) -> Option<&'a str> {
-        self.slot.extra.as_ref()?.name.as_deref()
-    }
-
-    /// What else there is to know of it.
-    pub fn metadata(&self) -> Option<&'a Map<String, Value>> {
-        self.slot.extra.as_ref().map(|extra| &extra.metadata)
-    }
-}
-
+mod read;
 #[cfg(test)]
 mod tests;

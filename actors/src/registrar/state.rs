@@ -13,6 +13,7 @@ use super::{
     AGENTS_NAMED, Batcher, CancelError, Enlistment, Offered, Profile, RegistrarEvent, RegistrarOptions,
     Request, RequestId, Roster, RosterError, Stage, Status, Submission,
     jobs::{Batch, Claim, Payload, Removal, Underway, wait_once},
+    limits::Quotas,
     memory::{Barred, Finished},
     waiters::{Effects, Seat, Waiters},
 };
@@ -23,17 +24,11 @@ use crate::{
     support::micros,
 };
 
+mod lease;
 mod read;
 mod verify;
 
-#[derive(Default)]
-struct Totals {
-    completed: u64,
-    failed: u64,
-    cancelled: u64,
-    batches: u64,
-    batched: u64,
-}
+use read::Totals;
 
 /// What a registrar knows.
 pub(super) struct State {
@@ -41,6 +36,8 @@ pub(super) struct State {
     batch_timeout: Duration,
     batcher: Batcher<Payload>,
     pub(super) roster: Roster<AgentHandle>,
+    /// What the batches under way claim of the limits.
+    quotas: Quotas,
     finished: Finished,
     waiters: Waiters,
     batches: BTreeMap<u64, Batch>,
@@ -60,13 +57,14 @@ pub(super) struct State {
 
 impl State {
     pub(super) fn new(options: RegistrarOptions) -> Self {
-        let RegistrarOptions { batcher, parallel_batches, batch_timeout, changes } = options;
+        let RegistrarOptions { batcher, parallel_batches, batch_timeout, changes, limits } = options;
         Self {
             parallel_batches: parallel_batches.max(1),
             batch_timeout,
             finished: Finished::new(batcher.remember),
             batcher: Batcher::new(batcher),
             roster: Roster::with_changes(changes),
+            quotas: Quotas::new(limits),
             waiters: Waiters::default(),
             batches: BTreeMap::new(),
             claims: FxHashMap::default(),
@@ -226,7 +224,7 @@ impl State {
                 let first = claim.get().request;
                 Some(format!("agent id {agent} is being registered by {first}: choose another id"))
             } else {
-                None
+                self.quotas.claim(request, &self.roster).err().map(|over| over.to_string())
             };
             if let Some(fault) = fault {
                 request.refuse(fault, now);
@@ -306,10 +304,13 @@ impl State {
                 }
                 continue;
             }
-            self.claims.remove(&request.agent);
+            if self.claims.remove(&request.agent).is_some() {
+                self.quotas.release(request);
+            }
             match register(&mut self.roster, request, payload, &taken) {
                 Ok(()) => {
                     agents += 1;
+                    lease::grant(&mut self.roster, request, now);
                     if first.len() < AGENTS_NAMED {
                         first.push(request.agent.clone());
                     }
@@ -424,6 +425,7 @@ impl State {
         }
         let due = self.batches.iter().filter(|(_, batch)| batch.sending.is_due(now));
         effects.sends.extend(due.map(|(number, _)| *number));
+        self.end_leases(now, effects);
         let removal = self.removing.as_ref().filter(|removal| removal.sending.is_due(now));
         effects.sends.extend(removal.map(|removal| removal.number));
     }
@@ -436,7 +438,7 @@ impl State {
             [Some(batch.began.plus(self.batch_timeout)), batch.sending.retry_at()].into_iter().flatten()
         });
         let removal = self.removing.as_ref().and_then(|removal| removal.sending.retry_at());
-        batches.chain(batch).chain(removal).min()
+        batches.chain(batch).chain(removal).chain(self.roster.next_expiry()).min()
     }
 
     /// For a new incarnation: lets all that is under way be sent again, and answers the batches that are not checked.

@@ -19,6 +19,7 @@ use crate::{
 /// Kind, all of these capabilities, any of those, and the agents that fit.
 type Case = (Option<&'static str>, &'static [&'static str], &'static [&'static str], &'static str);
 
+mod leases;
 mod load;
 mod random;
 mod rebuild;
@@ -459,7 +460,7 @@ fn agents_are_looked_up_in_the_order_of_their_registration() {
         ];
         for (kind, all_of, any_of, found) in cases {
             let kind = kind.map(|kind| Kind::new(kind).unwrap());
-            let lookup = Lookup { kind, all_of: all(all_of), any_of: all(any_of) };
+            let lookup = Lookup { kind, all_of: all(all_of), any_of: all(any_of), ..Lookup::default() };
             let agents = world.asked(lookup.clone()).await.unwrap();
             let names: String = agents.iter().map(|agent| agent.id().as_str()).collect();
             assert_eq!(names, found, "{lookup:?}");

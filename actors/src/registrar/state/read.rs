@@ -3,8 +3,18 @@
 use super::State;
 use crate::{
     inbox::AgentHandle,
-    registrar::{Lookup, Member, Request, RequestId, RosterStatus, Stage},
+    registrar::{Lookup, Request, RequestId, RosterStatus, Stage},
 };
+
+/// What there was since the beginning.
+#[derive(Default)]
+pub(super) struct Totals {
+    pub(super) completed: u64,
+    pub(super) failed: u64,
+    pub(super) cancelled: u64,
+    pub(super) batches: u64,
+    pub(super) batched: u64,
+}
 
 impl State {
     pub(in crate::registrar) fn request(&self, id: RequestId) -> Option<Request> {
@@ -19,18 +29,8 @@ impl State {
         Some(request.clone())
     }
 
-    pub(in crate::registrar) fn lookup(&self, Lookup { kind, all_of, any_of }: &Lookup) -> Vec<AgentHandle> {
-        let members = match (kind, &all_of[..], &any_of[..]) {
-            (Some(kind), [], []) => return self.roster.of_kind(kind).map(|m| m.handle().clone()).collect(),
-            (_, [], [_, ..]) => self.roster.with_any(any_of),
-            _ => self.roster.with_all(all_of),
-        };
-        let is_meant = |member: &Member<'_, AgentHandle>| {
-            let offers = member.capabilities();
-            kind.as_ref().is_none_or(|kind| kind == member.kind())
-                && (any_of.is_empty() || any_of.iter().any(|one| offers.binary_search(one).is_ok()))
-        };
-        members.into_iter().filter(is_meant).map(|member| member.handle().clone()).collect()
+    pub(in crate::registrar) fn lookup(&self, lookup: &Lookup) -> Vec<AgentHandle> {
+        self.roster.lookup(lookup).map(|member| member.handle().clone()).collect()
     }
 
     pub(in crate::registrar) fn status(&self) -> RosterStatus {
@@ -47,6 +47,8 @@ impl State {
             batches: self.totals.batches,
             mean_batch_size: mean,
             kinds: self.roster.kinds().into_iter().collect(),
+            tenants: self.roster.tenants().into_iter().collect(),
+            leased: self.roster.leased(),
         }
     }
 }

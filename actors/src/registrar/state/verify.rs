@@ -46,7 +46,7 @@ impl State {
     fn verify_requests(&self) -> Result<(), String> {
         let in_batches = self.batches.values().map(|batch| batch.size).sum();
         equal("requests in flight", self.batcher.in_flight(), in_batches)?;
-        let mut claimed = 0;
+        let (mut claimed, mut counted) = (0, (0, 0));
         for (number, batch) in &self.batches {
             for (index, entry) in batch.entries.iter().enumerate() {
                 let request = &entry.request;
@@ -61,10 +61,13 @@ impl State {
                     let place = claim.map(|claim| (claim.batch, claim.index, claim.request));
                     equal(&format!("claim on {}", request.agent), place, Some((*number, index, request.id)))?;
                     claimed += 1;
+                    let (of_kind, of_tenant) = self.quotas.counts(request);
+                    counted = (counted.0 + usize::from(of_kind), counted.1 + usize::from(of_tenant));
                 }
             }
         }
         equal("claims", self.claims.len(), claimed)?;
+        equal("places claimed of kinds and tenants with a limit", self.quotas.claimed(), counted)?;
         for request in self.finished.iter() {
             let stage = match request.status() {
                 Status::Completed => Stage::Completed,

@@ -25,7 +25,6 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 pub(crate) use draw::{Draws, hash_of};
-pub(crate) use places::is_on_earth;
 pub(crate) use pool::{Choice, OneOfMany, Pool, PoolEditor, Question};
 pub use standing::AdaptiveOptions;
 

@@ -12,41 +12,11 @@ use std::sync::Arc;
 use rustc_hash::FxHashMap;
 
 use super::{chunked::Chunked, draw::Draw};
-use crate::agent::Location;
+use crate::agent::{Location, Unit, chord_of, chord_squared};
 
-/// The mean radius of the Earth \[km\] (IUGG, R1 of GRS 80).
-const EARTH_KM: f64 = 6_371.008_8;
-
-/// The great-circle distance of two points \[km\], by the haversine formula (R. W. Sinnott, "Virtues of the Haversine", Sky
-/// and Telescope 68, 1984).
+/// The great-circle distance of two points \[km\].
 pub(crate) fn distance_km(from: Location, to: Location) -> f64 {
-    let [from_lat, to_lat] = [from.latitude, to.latitude].map(f64::to_radians);
-    let half = |difference: f64| (difference / 2.0).sin().powi(2);
-    let a = half(to_lat - from_lat)
-        + from_lat.cos() * to_lat.cos() * half((to.longitude - from.longitude).to_radians());
-    2.0 * EARTH_KM * a.min(1.0).sqrt().asin()
-}
-
-/// Whether both coordinates are in their ranges.
-pub(crate) fn is_on_earth(at: Location) -> bool {
-    (-90.0..=90.0).contains(&at.latitude) && (-180.0..=180.0).contains(&at.longitude)
-}
-
-type Unit = [f64; 3];
-
-fn unit(at: Location) -> Unit {
-    let (latitude, longitude) = (at.latitude.to_radians(), at.longitude.to_radians());
-    [latitude.cos() * longitude.cos(), latitude.cos() * longitude.sin(), latitude.sin()]
-}
-
-/// The square of the straight line between two points of the unit sphere: four times the haversine of the angle.
-fn chord_squared(a: &Unit, b: &Unit) -> f64 {
-    a.iter().zip(b).map(|(a, b)| (a - b).powi(2)).sum()
-}
-
-/// The square of the straight line below a great circle of so many kilometres.
-fn chord_of(km: f64) -> f64 {
-    4.0 * (km / EARTH_KM / 2.0).min(std::f64::consts::FRAC_PI_2).sin().powi(2)
+    from.distance_m(to) / 1_000.0
 }
 
 #[derive(Debug, Clone)]
@@ -163,7 +133,7 @@ impl Places {
         draw: &mut Draw,
         usable: &impl Fn(u32) -> bool,
     ) -> Option<Nearest> {
-        let point = unit(from);
+        let point = from.unit();
         let is_usable =
             |place: u32| self.place(place).members.iter().take(ASKED).any(|member| usable(*member));
         let mut best: Option<(u32, f64)> = None;
@@ -178,7 +148,7 @@ impl Places {
         });
         let (nearest, _) = best?;
         let km = distance_km(from, self.place(nearest).at);
-        let reach = chord_of(km + TIE_KM);
+        let reach = chord_of(1_000.0 * (km + TIE_KM)).powi(2);
         let mut tied = 0;
         self.search(&point, reach, |place, _| {
             tied += self.place(place).members.len();
@@ -229,7 +199,7 @@ fn key(at: Location) -> [u64; 2] {
 impl PlacesEditor {
     /// Puts a member to its place. One that is nowhere on Earth has none.
     pub(crate) fn join(&mut self, member: u32, at: Location) -> Option<Seat> {
-        if !is_on_earth(at) {
+        if !at.is_on_earth() {
             return None;
         }
         let known = self.index.get(&key(at)).copied();
@@ -242,7 +212,7 @@ impl PlacesEditor {
     }
 
     fn open(&mut self, at: Location) -> u32 {
-        let place = Some(Place { at, unit: unit(at), members: Chunked::default() });
+        let place = Some(Place { at, unit: at.unit(), members: Chunked::default() });
         let number = if let Some(number) = self.free.pop() {
             *self.shown.all.get_mut(number as usize) = place;
             number
@@ -297,24 +267,6 @@ mod tests {
 
     fn at(latitude: f64, longitude: f64) -> Location {
         Location { latitude, longitude }
-    }
-
-    #[test]
-    fn the_distance_is_that_of_the_great_circle() {
-        // Paris to New York, 5,837 km by the usual tables; a quarter and a half of the globe; across the date line.
-        let cases = [
-            ((48.8566, 2.3522), (40.7128, -74.0060), 5_837.0),
-            ((0.0, 0.0), (0.0, 90.0), 10_007.6),
-            ((90.0, 0.0), (-90.0, 0.0), 20_015.1),
-            ((10.0, 179.5), (10.0, -179.5), 109.5),
-        ];
-        for ((a, b), (c, d), km) in cases {
-            let found = distance_km(at(a, b), at(c, d));
-            assert!((found - km).abs() < 1.0, "{found} km instead of {km}");
-        }
-        assert!(
-            is_on_earth(at(-90.0, 180.0)) && !is_on_earth(at(90.1, 0.0)) && !is_on_earth(at(f64::NAN, 0.0))
-        );
     }
 
     #[test]

@@ -13,7 +13,7 @@ use crate::{
     router::{
         Publisher,
         predicate::refuse_inside,
-        strategy::{AdaptiveOptions, Choice, Pool, Question, Strategy, hash_of, is_on_earth},
+        strategy::{AdaptiveOptions, Choice, Pool, Question, Strategy, hash_of},
     },
 };
 
@@ -158,7 +158,7 @@ impl<M: Message + Send + Sync + 'static> Publisher<M> {
         match (strategy, unicast.key, unicast.point) {
             (Strategy::Consistent, None, _) => Err(UnicastFault::NoKey),
             (Strategy::Geographic, _, None) => Err(UnicastFault::NoPoint),
-            (Strategy::Geographic, _, Some(point)) if !is_on_earth(point) => {
+            (Strategy::Geographic, _, Some(point)) if !point.is_on_earth() => {
                 Err(UnicastFault::BadPoint(point))
             }
             _ => Ok(()),

@@ -1,0 +1,88 @@
+//! [`Profile`]: what is told of an agent when it registers; [`RosterError`]: why the roster did not change.
+
+use serde_json::{Map, Value};
+
+use super::request::Request;
+use crate::agent::{AgentId, Capability, Kind, Tenant};
+
+/// What is told of an agent when it registers.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Profile {
+    /// What sort of agent it is.
+    pub kind: Kind,
+    /// What it offers; order and repetition do not matter.
+    pub capabilities: Vec<Capability>,
+    /// A name for people.
+    pub name: Option<String>,
+    /// Whom it works for.
+    pub tenant: Option<Tenant>,
+    /// Where it lives; `latitude,longitude` in degrees is a place on Earth, by which it is found.
+    pub location: Option<String>,
+    /// What else there is to know.
+    pub metadata: Map<String, Value>,
+}
+
+impl Profile {
+    /// An agent of a kind, with nothing else to tell.
+    pub fn new(kind: Kind) -> Self {
+        Self {
+            kind,
+            capabilities: Vec::new(),
+            name: None,
+            tenant: None,
+            location: None,
+            metadata: Map::new(),
+        }
+    }
+}
+
+impl From<&Request> for Profile {
+    fn from(request: &Request) -> Self {
+        Self {
+            kind: request.kind.clone(),
+            capabilities: request.capabilities.clone(),
+            name: request.name.clone(),
+            tenant: request.tenant.clone(),
+            location: request.location.clone(),
+            metadata: request.metadata.clone(),
+        }
+    }
+}
+
+/// Why the roster did not change.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum RosterError {
+    /// The id is in use.
+    #[error(
+        "agent id {agent} is taken by generation {generation} of a {kind}: choose another id, or replace it"
+    )]
+    Duplicate {
+        /// The id.
+        agent: AgentId,
+        /// The kind of its holder.
+        kind: Kind,
+        /// The generation of its holder.
+        generation: u64,
+    },
+    /// There is no agent of this id.
+    #[error("agent {0} is not registered: register it first")]
+    Unknown(AgentId),
+    /// The generation that is to come is not younger than the present one, or the one that renews its lease is older.
+    #[error(
+        "agent {agent} is at generation {present}, so this word of generation {offered} is out of date: let the present one speak"
+    )]
+    Stale {
+        /// The agent.
+        agent: AgentId,
+        /// The generation in the roster.
+        present: u64,
+        /// The generation that was to come.
+        offered: u64,
+    },
+    /// The agent has no lease to renew.
+    #[error("agent {0} has no lease: it stays until it is removed, and need not be renewed")]
+    Unleased(AgentId),
+    /// All slots are taken.
+    #[error("the roster is full with {0} agents: remove some")]
+    Full(usize),
+}

@@ -1,0 +1,47 @@
+//! Leases: renewed by whoever holds them, ended by the clock.
+
+use super::State;
+use crate::{
+    agent::{AgentId, Timestamp},
+    inbox::AgentHandle,
+    registrar::{RegistrarEvent, Renew, Request, Roster, RosterError, waiters::Effects},
+    support::micros,
+};
+
+/// Gives an agent that was registered just now the lease that its request asks for.
+pub(super) fn grant(roster: &mut Roster<AgentHandle>, request: &Request, now: Timestamp) {
+    if let Some(length) = request.lease {
+        roster.lease(&request.agent, length, now);
+    }
+}
+
+impl State {
+    /// Renews a lease. An incarnation that was followed by another in its own inbox is out of date, even if the later one
+    /// has not been heard yet.
+    pub(in crate::registrar) fn renew(
+        &mut self,
+        Renew { agent, generation }: &Renew,
+        now: Timestamp,
+        effects: &mut Effects,
+    ) -> Result<Timestamp, RosterError> {
+        // What is over is over, also when the timer comes a little late.
+        self.end_leases(now, effects);
+        let least = self.roster.get(agent).map_or(0, |member| u64::from(member.handle().generation()));
+        self.roster.renew(agent, *generation, least, now)
+    }
+
+    /// Removes those whose leases are over.
+    pub(super) fn end_leases(&mut self, now: Timestamp, effects: &mut Effects) {
+        let mut ended: Vec<AgentId> = Vec::new();
+        while let Some((agent, generation, length)) = self.roster.expire(now) {
+            effects.events.push(RegistrarEvent::LeaseExpired {
+                at: now,
+                agent: agent.clone(),
+                generation,
+                lease_us: micros(length),
+            });
+            ended.push(agent);
+        }
+        self.remove_routes(ended, Vec::new(), effects);
+    }
+}
