@@ -14,6 +14,7 @@ mod actors;
 mod deciding;
 mod direct;
 mod fanout;
+mod looking;
 mod pair;
 mod spawning;
 mod table;
@@ -59,6 +60,7 @@ fn main() {
     }
     let mut absolutes = spawned(&filter, is_quick);
     absolutes.extend(deciding::lines(&rig, &filter, if is_quick { 200 } else { 1_000 }));
+    absolutes.extend(looking::lines(&filter, if is_quick { 20 } else { 100 }));
     report(&rows, &absolutes);
 }
 

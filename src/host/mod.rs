@@ -18,6 +18,7 @@
 
 mod ask_all;
 mod builder;
+mod find;
 mod handles;
 mod process;
 mod protocols;
@@ -48,12 +49,14 @@ use phalanx_actors::{
     inbox::{AgentHandle, AgentRef, Counts, DeadLetters, Hub},
     initializer::{NotReady, StartUpError},
     monitor::Event,
+    registrar::RosterError,
     router::{Arbiters, Directory, Publisher, Selector, Subscribe, SubscribeOptions, Unsubscribe},
     supervisor::{Supervisor, Watches},
 };
 
 pub use ask_all::{Answer, Answers, AskAll, AskAllError, Gather};
 pub use builder::HostBuilder;
+pub use find::{Find, FindError};
 pub use handles::WeakHost;
 pub use protocols::Protocols;
 pub use shutdown::HostReport;
@@ -175,6 +178,9 @@ pub enum HostError {
          with start_paused(true)"
     )]
     NoVirtualTime,
+    /// The lease of an agent is not renewed.
+    #[error(transparent)]
+    Roster(RosterError),
     /// There are no threads or no clock to run on.
     #[error("the runtime cannot be started: {0}")]
     Runtime(std::io::Error),

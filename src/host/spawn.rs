@@ -7,7 +7,7 @@ use std::{
 };
 
 use phalanx_actors::{
-    agent::{Adopted, Adoption, Agent, AgentId, Capability, Card, GroupName, Me, Priority},
+    agent::{Adopted, Adoption, Agent, AgentId, Capability, Card, GroupName, Me, Priority, Tenant},
     coordinator::{Enroll, InboxWorker, Work},
     inbox::{AgentHandle, AgentRef, InboxConfig},
     registrar::{Enlist, Enlistment, Request, Status},
@@ -39,6 +39,11 @@ pub struct AgentOptions {
     pub metadata: Vec<(String, String)>,
     /// Where it is, when its card does not say: degrees north and east.
     pub location: Option<(f64, f64)>,
+    /// Whom it works for, whatever its card says.
+    pub tenant: Option<Tenant>,
+    /// How long it stays registered unless that is renewed ([`Host::renew`]); for good by default. An agent whose lease ends
+    /// lives on, but is found by nobody and on no route.
+    pub lease: Option<Duration>,
     /// How many tasks it works on at once, if it accepts [`Work`]; 1 by default.
     pub slots: Option<u32>,
 }
@@ -291,9 +296,11 @@ impl Host {
         let now = self.now();
         let enlist: Vec<Enlistment> = agents
             .iter()
-            .map(|agent| Enlistment {
-                request: Request::of(protocols.registrar_cell.next_request(), agent, options.priority, now),
-                agent: agent.clone(),
+            .map(|agent| {
+                let number = protocols.registrar_cell.next_request();
+                let mut request = Request::of(number, agent, options.priority, now);
+                request.lease = options.lease;
+                Enlistment { request, agent: agent.clone() }
             })
             .collect();
         let first = agents[0].id();
@@ -399,7 +406,7 @@ impl Drop for Unregistered<'_> {
 
 /// What the options add to a card.
 fn amendment<A: Agent>(options: &AgentOptions) -> impl Fn(Card<A>) -> Card<A> + Send + Sync + 'static {
-    let AgentOptions { capabilities, metadata, location, group, priority, .. } = options.clone();
+    let AgentOptions { capabilities, metadata, location, tenant, group, priority, .. } = options.clone();
     move |mut card| {
         for capability in &capabilities {
             card = card.offers(capability);
@@ -409,6 +416,9 @@ fn amendment<A: Agent>(options: &AgentOptions) -> impl Fn(Card<A>) -> Card<A> + 
         }
         if let Some((latitude, longitude)) = location {
             card = card.at(latitude, longitude);
+        }
+        if let Some(tenant) = &tenant {
+            card = card.tenant(tenant);
         }
         if priority != Priority::default() {
             card = card.priority(priority);

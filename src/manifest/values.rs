@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, ops::Range, path::PathBuf, time::Duration};
 
 use jsonc_parser::{ast::Value, common::Ranged};
 use phalanx_actors::agent::{
-    AgentId, Capability, GroupName, InvalidName, Kind, ResourceName, TaskId, TopicFilter, TopicName,
+    AgentId, Capability, GroupName, InvalidName, Kind, ResourceName, TaskId, Tenant, TopicFilter, TopicName,
 };
 use serde::Serializer;
 
@@ -53,7 +53,7 @@ macro_rules! names {
 
 names! {
     AgentId = "\"hasher/7\"", Capability = "\"sha256\"", GroupName = "\"pair\"", Kind = "\"hasher\"",
-    ResourceName = "\"memory_mb\"", TaskId = "\"combine\"", TopicFilter = "\"progress\"", TopicName = "\"progress\"",
+    ResourceName = "\"memory_mb\"", TaskId = "\"combine\"", Tenant = "\"acme\"", TopicFilter = "\"progress\"", TopicName = "\"progress\"",
 }
 
 impl Decode for Duration {

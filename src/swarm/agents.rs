@@ -29,7 +29,7 @@ pub(super) fn registration(manifest: &Manifest) -> RegistrarOptions {
     let agents = usize::try_from(manifest.agent_count()).unwrap_or(usize::MAX);
     let capacity = usual.batcher.capacity.max(agents);
     let batcher = BatcherOptions { strategy: manifest.registration.strategy, capacity, ..usual.batcher };
-    RegistrarOptions { batcher, ..usual }
+    RegistrarOptions { batcher, limits: manifest.registration.limits.clone(), ..usual }
 }
 
 /// Makes the groups, those that others are members of first.
@@ -114,6 +114,9 @@ fn spawned(env: &Env, entry: &AgentEntry) -> Event {
     if let Some(group) = &entry.group {
         event = event.with("group", group.as_str());
     }
+    if let Some(tenant) = &entry.tenant {
+        event = event.with("tenant", tenant.as_str());
+    }
     if let Some(location) = entry.location {
         event = event.with("location", vec![location.latitude, location.longitude]);
     }
@@ -175,6 +178,7 @@ fn options(entry: &AgentEntry) -> AgentOptions {
         priority: entry.priority.unwrap_or_default(),
         capabilities: entry.capabilities.clone(),
         metadata: entry.metadata.iter().map(|(key, value)| (key.clone(), value.clone())).collect(),
+        tenant: entry.tenant.clone(),
         location: entry.location.map(|location| (location.latitude, location.longitude)),
         ..AgentOptions::default()
     }

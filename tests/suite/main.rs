@@ -15,6 +15,7 @@ mod host_groups;
 mod host_heartbeats;
 mod host_recall;
 mod host_recall_random;
+mod host_roster;
 mod host_samples;
 mod host_startup;
 mod manifest_bad;

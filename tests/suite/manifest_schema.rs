@@ -128,7 +128,7 @@ fn the_reader_knows_exactly_the_keys_of_the_schema() {
             {"kind": "relay", "parameters": {"zzzzzzzzzzzzzzzz": 0}},
             {"kind": "ticker", "parameters": {"zzzzzzzzzzzzzzzz": 0}},
             {"kind": "logger", "parameters": {"zzzzzzzzzzzzzzzz": 0}}],
-        "groups": [{"zzzzzzzzzzzzzzzz": 0}], "registration": {"zzzzzzzzzzzzzzzz": 0},
+        "groups": [{"zzzzzzzzzzzzzzzz": 0}], "registration": {"zzzzzzzzzzzzzzzz": 0, "limits": {"zzzzzzzzzzzzzzzz": 0}},
         "topics": [{"zzzzzzzzzzzzzzzz": 0, "subscribers": [{"zzzzzzzzzzzzzzzz": 0}], "batch": {"zzzzzzzzzzzzzzzz": 0},
             "confirm": {"zzzzzzzzzzzzzzzz": 0}}], "heartbeat": {"zzzzzzzzzzzzzzzz": 0}, "coordinator": {"zzzzzzzzzzzzzzzz": 0},
         "tasks": [{"zzzzzzzzzzzzzzzz": 0}, {"do": {"run": {"zzzzzzzzzzzzzzzz": 0}}},

@@ -206,6 +206,39 @@ fn registration_forms_batches_as_the_strategy_says() {
     assert!((2_000_000..2_100_000).contains(&took), "{took} us");
 }
 
+#[test]
+fn limits_of_kinds_and_tenants_are_kept() {
+    let agents = r#""agents": [{"kind": "counter", "count": 2, "tenant": "acme"}, {"kind": "logger", "tenant": "acme"},
+        {"kind": "logger", "id": "other", "tenant": "zeta"}]"#;
+    let run = |limits: &str| {
+        let text = format!(r#"{{"name": "n", "registration": {{"limits": {limits}}}, {agents}}}"#);
+        let manifest = Manifest::parse(&text, "test.json", &Variables::default()).unwrap();
+        let options = RunOptions { simulate: true, seed: None, trace: None };
+        swarm::run(&manifest, options, |_| {}, Stop::default())
+    };
+    for enough in [
+        r#"{"kinds": {"counter": 2, "logger": 2}, "tenants": {"acme": 3}, "default_per_tenant": 1}"#,
+        r#"{"default_per_kind": 2, "default_per_tenant": 3}"#,
+    ] {
+        let report = run(enough).unwrap();
+        assert_eq!((report.outcome, report.registration.completed), (Outcome::Succeeded, 4), "{enough}");
+    }
+    for (limits, refusal) in [
+        (r#"{"kinds": {"counter": 1}}"#, "counter/1 is one too many of kind counter"),
+        (r#"{"default_per_kind": 1, "kinds": {"counter": 2}}"#, "other is one too many of kind logger"),
+        (
+            r#"{"tenants": {"acme": 2}}"#,
+            "logger is one too many of tenant acme: 2 are registered and 0 being registered",
+        ),
+        (r#"{"default_per_tenant": 2, "tenants": {"zeta": 1}}"#, "logger is one too many of tenant acme"),
+    ] {
+        let error = run(limits).unwrap_err();
+        let said = std::iter::successors(Some(&error as &dyn std::error::Error), |error| error.source());
+        let said: Vec<_> = said.map(ToString::to_string).collect();
+        assert!(said.iter().any(|text| text.contains(refusal)), "{limits}: {said:?}");
+    }
+}
+
 /// The batches of agents and when each was registered, in seconds.
 fn registered(events: &[Value]) -> Vec<(&Value, u64)> {
     named(events, "registrar.batch_registered")

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use phalanx_actors::{
-    agent::{Capability, GroupName, Priority},
+    agent::{Capability, GroupName, Priority, Tenant},
     inbox::OverflowPolicy,
     supervisor::RestartPolicy,
 };
@@ -78,6 +78,10 @@ pub struct AgentEntry {
     /// Where they are. Default: nowhere.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub location: Option<Location>,
+    /// Whom they work for, for the limits of `registration`. Default: nobody.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<NameText>")]
+    pub tenant: Option<Tenant>,
     /// Anything else to know about them, texts by name. Default: none.
     #[schemars(default)]
     pub metadata: BTreeMap<String, String>,
@@ -152,6 +156,7 @@ impl Decode for AgentEntry {
         cx.marks.priorities.extend(fields.key("priority"));
         let priority = fields.optional(cx, "priority");
         let location = fields.optional(cx, "location");
+        let tenant = fields.optional(cx, "tenant");
         let metadata = fields.or(cx, "metadata", BTreeMap::new());
         let inbox = fields.or(cx, "inbox", Inbox::default());
         let group = fields.optional::<Spanned<GroupName>>(cx, "group");
@@ -211,6 +216,7 @@ impl Decode for AgentEntry {
             capabilities: capabilities.into_iter().map(|offer| offer.value).collect(),
             priority: priority?,
             location: location?,
+            tenant: tenant?,
             metadata: metadata?,
             inbox: inbox?,
             group: group?.map(|group| group.value),

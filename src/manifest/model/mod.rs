@@ -6,6 +6,7 @@
 mod agents;
 mod body;
 mod kinds;
+mod limits;
 mod monitor;
 mod registration;
 mod startup;

@@ -2,11 +2,15 @@
 
 use std::time::Duration;
 
-use phalanx_actors::{agent::Priority, registrar::Strategy};
+use phalanx_actors::{
+    agent::Priority,
+    registrar::{Limits, Strategy},
+};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use super::limits::LimitKeys;
 use crate::manifest::{
     decode::{At, Decode, Decoder, Fields},
     fault::Code,
@@ -81,12 +85,14 @@ const ADAPTIVE: (usize, usize, Duration) = (5, 20, Duration::from_millis(5));
 pub struct Registration {
     /// When a batch is due, and how large it may be.
     pub strategy: Strategy,
+    /// How many agents may be registered.
+    pub limits: Limits,
 }
 
 impl Default for Registration {
     fn default() -> Self {
         let (min, max, target) = ADAPTIVE;
-        Self { strategy: Strategy::Adaptive { min, max, target } }
+        Self { strategy: Strategy::Adaptive { min, max, target }, limits: Limits::default() }
     }
 }
 
@@ -127,6 +133,9 @@ pub(in crate::manifest) struct Keys {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<PriorityWord>")]
     threshold: Option<Priority>,
+    /// How many agents may be registered at once; a run with more fails.
+    #[serde(skip_serializing_if = "LimitKeys::is_empty")]
+    limits: LimitKeys,
 }
 
 /// The keys that each strategy does without.
@@ -163,13 +172,13 @@ impl From<Registration> for Keys {
             }
             Strategy::Streaming => (None, None, None),
         };
-        Self { strategy: registration.word(), batch, window, threshold }
+        Self { strategy: registration.word(), batch, window, threshold, limits: registration.limits.into() }
     }
 }
 
 impl From<Keys> for Registration {
     fn from(keys: Keys) -> Self {
-        let Keys { strategy, batch, window, threshold } = keys;
+        let Keys { strategy, batch, window, threshold, limits } = keys;
         let runtimes = match strategy {
             BatchStrategy::Adaptive => Self::default().strategy,
             BatchStrategy::FixedSize => Strategy::FIXED_SIZE,
@@ -195,7 +204,7 @@ impl From<Keys> for Registration {
             },
             Strategy::Streaming => Strategy::Streaming,
         };
-        Self { strategy }
+        Self { strategy, limits: limits.into() }
     }
 }
 
@@ -217,12 +226,14 @@ impl Decode for Registration {
         let batch = fields.take("batch").map(|at| cx.integer(at, 1, 1_000_000));
         let window = fields.optional::<Positive>(cx, "window");
         let threshold = fields.optional(cx, "threshold");
+        let limits = fields.or(cx, "limits", LimitKeys::default());
         fields.close(cx);
         let keys = Keys {
             strategy: strategy?,
             batch: batch.map_or(Some(None), |batch| batch.map(Some))?,
             window: window?.map(|window| window.0),
             threshold: threshold?,
+            limits: limits?,
         };
         Some(keys.into())
     }

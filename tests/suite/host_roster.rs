@@ -1,0 +1,178 @@
+//! Who is registered on a host: found by all that is known of them, watched, and for how long.
+
+use std::time::Duration;
+
+use phalanx::{
+    agent::{AgentId, Tenant},
+    host::FindError,
+    prelude::*,
+    registrar::{ChangeKind, Limits, RegistrarOptions, RosterError, RosterUpdate, WatchFrom},
+    supervisor::SpawnError,
+};
+
+struct Shop {
+    place: (f64, f64),
+}
+
+impl Actor for Shop {
+    type Context = Context<Self>;
+}
+impl Supervised for Shop {}
+impl Agent for Shop {
+    fn card(&self) -> Card<Self> {
+        Card::new().offers("sell").tenant("acme").with("zone", "a").at(self.place.0, self.place.1)
+    }
+}
+
+async fn shop(host: &Host, name: &str, place: (f64, f64)) {
+    host.spawn(name, move || Shop { place }).await.unwrap();
+}
+
+fn names(agents: &[AgentHandle]) -> String {
+    agents.iter().map(|agent| agent.id().as_str()).collect::<Vec<_>>().join(" ")
+}
+
+#[test]
+fn agents_are_found_by_all_that_is_said_at_once_in_the_order_of_registration() {
+    simulate(7, |host| async move {
+        // On both sides of the date line, and near the pole.
+        for (name, place) in
+            [("west", (0.0, 179.9)), ("east", (0.0, -179.9)), ("north", (89.9, 10.0)), ("far", (0.0, 0.0))]
+        {
+            shop(&host, name, place).await;
+        }
+        let other = AgentOptions {
+            tenant: Some(Tenant::new("zeta").unwrap()),
+            metadata: vec![("zone".into(), "b".into())],
+            ..AgentOptions::default()
+        };
+        host.spawn_with("other", other, |_| Shop { place: (0.0, 180.0) }).await.unwrap();
+        let found = |find: phalanx::host::Find<'_>| names(&find.all().unwrap());
+        assert_eq!(found(host.find()), "west east north far other");
+        assert_eq!(found(host.find().within(0.0, 180.0, 12_000.0)), "west east other");
+        assert_eq!(names(&host.find().within(0.0, 180.0, 12_000.0).first(2).unwrap()), "west east");
+        assert_eq!(found(host.find().within(90.0, -170.0, 12_000.0)), "north");
+        assert_eq!(found(host.find().within(0.0, 180.0, 12_000.0).with("zone", "b").kind("shop")), "other");
+        assert_eq!(found(host.find().tenant("zeta").offers("sell")), "other");
+        assert_eq!(
+            found(host.find().offers_any(["sell", "buy"]).tenant("acme").with("zone", "a")),
+            "west east north far"
+        );
+        assert_eq!(found(host.find().offers("sell").offers("buy")), "");
+        let faults = [
+            host.find().kind("").all(),
+            host.find().within(91.0, 0.0, 1.0).all(),
+            host.find().within(0.0, 0.0, -1.0).first(1),
+        ];
+        assert!(
+            matches!(faults[0], Err(FindError::Name(_)))
+                && faults[1..].iter().all(|fault| matches!(fault, Err(FindError::Circle(_))))
+        );
+        host.verify().unwrap();
+        Ok::<_, HostError>(())
+    })
+    .unwrap();
+}
+
+#[test]
+fn a_lease_that_is_not_renewed_takes_an_agent_off_its_routes_and_leaves_it_alive() {
+    simulate(7, |host| async move {
+        let options = AgentOptions { lease: Some(Duration::from_secs(30)), ..AgentOptions::default() };
+        let agent = host.spawn_with("a", options, |_| Shop { place: (0.0, 0.0) }).await.unwrap();
+        let mut watching = host.watch_roster(WatchFrom::Snapshot);
+        assert_eq!(watching.next().await.unwrap().revision(), 1);
+        host.sleep(Duration::from_secs(20)).await;
+        let ends = host.renew(agent.id(), 0).await.unwrap();
+        assert_eq!(ends, host.now().plus(Duration::from_secs(30)));
+        assert!(matches!(
+            host.renew(&AgentId::new("b").unwrap(), 0).await,
+            Err(HostError::Roster(RosterError::Unknown(_)))
+        ));
+        host.sleep(Duration::from_secs(20)).await;
+        assert_eq!(names(&host.find().all().unwrap()), "a");
+        let Some(RosterUpdate::Change(change)) = watching.next().await else { panic!("it leaves") };
+        assert_eq!((change.kind, change.agent.as_str()), (ChangeKind::Removed, "a"));
+        let late = host.now().since(ends);
+        assert!(late <= Duration::from_millis(2), "{late:?}");
+        host.sleep(Duration::from_millis(1)).await;
+        assert!(host.agent("a").is_err(), "it is on no route");
+        host.verify().unwrap();
+        assert_eq!(host.agents(), 1, "it lives on");
+        let report = host.shutdown(Duration::from_secs(1)).await;
+        assert_eq!(report.blocked, 0);
+        Ok::<_, HostError>(())
+    })
+    .unwrap();
+}
+
+#[test]
+fn one_agent_too_many_of_a_tenant_is_refused_and_killed() {
+    let system = System::new();
+    system.block_on(async {
+        let limits = Limits::default().tenant(Tenant::new("acme").unwrap(), 2);
+        let options = RegistrarOptions { limits, ..RegistrarOptions::default() };
+        let host = Host::builder().arbiters(2).registration(options).start().await.unwrap();
+        shop(&host, "a", (0.0, 0.0)).await;
+        shop(&host, "b", (0.0, 0.0)).await;
+        let refused = host.spawn("c", || Shop { place: (0.0, 0.0) }).await.unwrap_err();
+        let SpawnError::Unregistered { why, .. } = refused else { panic!("{refused:?}") };
+        assert_eq!(
+            why,
+            "failed: agent c is one too many of tenant acme: 2 are registered and 0 being registered, of at most 2; remove some \
+             of them, or raise the limit"
+        );
+        host.agent("a").unwrap().kill();
+        let mut watching = host.watch_roster(WatchFrom::Revision(2));
+        assert_eq!(watching.next().await.unwrap().revision(), 3);
+        shop(&host, "d", (0.0, 0.0)).await;
+        host.shutdown(Duration::from_secs(5)).await;
+    });
+}
+
+#[test]
+fn a_watcher_on_another_thread_keeps_up_with_thousands_who_come_and_go() {
+    let system = System::new();
+    system.block_on(async {
+        let registration = RegistrarOptions { changes: 100, ..RegistrarOptions::default() };
+        let host = Host::builder().arbiters(2).registration(registration).start().await.unwrap();
+        let mut watching = host.watch_roster(WatchFrom::Snapshot);
+        let reader = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+            runtime.block_on(async {
+                let (mut known, mut revision) = (std::collections::BTreeSet::new(), None);
+                while revision != Some(4_000) {
+                    let update = watching.next().await.expect("the host lives");
+                    match update {
+                        RosterUpdate::Snapshot { agents, revision: at, .. } => {
+                            assert!(revision.is_none_or(|revision| at > revision));
+                            known = agents.into_iter().map(|one| one.agent).collect();
+                            revision = Some(at);
+                        }
+                        RosterUpdate::Change(change) => {
+                            assert_eq!(Some(change.revision), revision.map(|revision| revision + 1));
+                            revision = Some(change.revision);
+                            let changed = match change.kind {
+                                ChangeKind::Inserted => known.insert(change.agent),
+                                _ => known.remove(&change.agent),
+                            };
+                            assert!(changed, "it fits what was known");
+                        }
+                    }
+                }
+                known
+            })
+        });
+        let ids: Vec<_> = (0..3_000).map(|n| AgentId::new(format!("shop/{n}")).unwrap()).collect();
+        let agents =
+            host.spawn_many(ids, AgentOptions::default(), |_| Shop { place: (1.0, 1.0) }).await.unwrap();
+        agents[..1_000].iter().for_each(AgentRef::kill);
+        let known = reader.join().unwrap();
+        assert_eq!(known.len(), 2_000);
+        assert!(
+            known
+                .iter()
+                .eq(agents[1_000..].iter().map(AgentRef::id).collect::<std::collections::BTreeSet<_>>())
+        );
+        host.shutdown(Duration::from_secs(5)).await;
+    });
+}
