@@ -126,6 +126,11 @@ impl Cursor {
         self.revision - unread
     }
 
+    /// Whether something is ready to be told.
+    pub(super) fn is_ready(&self) -> bool {
+        !self.ready.is_empty() || matches!(self.mode, Mode::Copied(_))
+    }
+
     /// What is ready to be told.
     pub(super) fn take(&mut self) -> Option<RosterUpdate> {
         if let Mode::Copied(_) = self.mode {

@@ -38,10 +38,12 @@ impl Watching {
             }
             // Before the roster is read, so that no change falls between.
             self.revised.borrow_and_update();
-            if self.shared.upgrade()?.read(&mut self.cursor) {
-                continue;
+            if !self.shared.upgrade()?.read(&mut self.cursor) {
+                self.revised.changed().await.ok()?;
+            } else if !self.cursor.is_ready() {
+                // A large snapshot is made piece by piece, and others of this thread run in between.
+                tokio::task::yield_now().await;
             }
-            self.revised.changed().await.ok()?;
         }
     }
 
