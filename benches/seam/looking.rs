@@ -54,6 +54,9 @@ fn measure(roster: &Roster<[usize; 2]>, rounds: u32, lookup: impl Fn(u32) -> Loo
     table::median(&nanos)
 }
 
+/// By what is looked up, the lookups, and whether there is a target.
+type By<'a> = (&'static str, &'a dyn Fn(u32) -> Lookup, bool);
+
 /// The lines of the table.
 pub(crate) fn lines(filter: &str, rounds: u32) -> Vec<Absolute> {
     let work = |by: &str| format!("look up 10 of 1,000,000 by {by}");
@@ -79,7 +82,6 @@ pub(crate) fn lines(filter: &str, rounds: u32) -> Vec<Absolute> {
     };
     let by_metadata =
         |number: u32| Lookup { metadata: vec![("zone".to_owned(), (number % 1_000).into())], ..limited() };
-    type By<'a> = (&'static str, &'a dyn Fn(u32) -> Lookup, bool);
     let all: [By<'_>; 6] = [
         ("capability", &by_capability, true),
         ("three capabilities", &by_three, false),

@@ -322,10 +322,10 @@ impl World {
                         let place = watcher.mirror.iter().position(|(known, _)| *known == change.agent);
                         match (change.kind, place) {
                             (ChangeKind::Inserted, None) => {
-                                watcher.mirror.push((change.agent, change.generation))
+                                watcher.mirror.push((change.agent, change.generation));
                             }
                             (ChangeKind::Replaced, Some(place)) => {
-                                watcher.mirror[place].1 = change.generation
+                                watcher.mirror[place].1 = change.generation;
                             }
                             (ChangeKind::Removed, Some(place)) => drop(watcher.mirror.remove(place)),
                             impossible => prop_assert!(false, "{:?}", impossible),
@@ -353,7 +353,7 @@ impl World {
 
     /// All look-ups by one thing, and the counts.
     fn agree(&self) -> Result<(), TestCaseError> {
-        prop_assert_eq!(self.roster.revision() as usize + 1, self.history.len());
+        prop_assert_eq!(self.roster.revision() + 1, self.history.len() as u64);
         prop_assert_eq!(self.roster.leased(), self.rows.iter().filter(|row| row.lease.is_some()).count());
         for row in &self.rows {
             let member = self.roster.get(&id(row.agent)).unwrap();

@@ -137,7 +137,9 @@ impl CapabilitySets {
         let mut early: Vec<u32> = lists.iter().flat_map(|list| &list.early).copied().collect();
         early.sort_unstable();
         early.dedup();
-        early.into_iter().for_each(|set| merged.open(set));
+        for set in early {
+            merged.open(set);
+        }
         merged
     }
 
