@@ -6,8 +6,9 @@
 //! circle ────────> the places within it, their slots merged ┘
 //! ```
 //!
-//! **Cost.** A lookup visits the agents of its rarest criterion up to the last that it finds, so one for the first few of
-//! many takes less than a microsecond. How rare sets of capabilities are is guessed from some of them. The places of a circle
+//! **Cost.** A lookup visits the agents of its rarest criterion up to the last that it finds, so one for the first few who
+//! offer something takes less than a microsecond among a million; each set of capabilities on the way has to be looked at, and
+//! where something else is said, some to guess, which takes microseconds. How rare sets of capabilities are is guessed from some of them. The places of a circle
 //! are all visited, unless that is more than the square root of the limit times the agents: by then it is cheaper to ask
 //! agents in order until enough are found.
 

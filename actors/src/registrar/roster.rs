@@ -12,7 +12,7 @@
 //!
 //! **Cost.** An agent takes about 112 bytes at a million agents, and at most 200 just after the tables have grown, beside its
 //! id's text, its handle and its metadata ([`Roster::bytes`] tells); a set of capabilities that nobody else has takes a few
-//! hundred more, a place that nobody else lives at about 250, an entry of metadata that nobody else has about 40, a tenant 4
+//! hundred more, a place that nobody else lives at about 200, an entry of metadata that nobody else has about 40, a tenant 4
 //! bytes for each of its agents, a lease about 120. The change log comes on top with at most [`MAX_CHANGES`] entries of 48
 //! bytes. Inserting a million
 //! agents with three capabilities each took 0.7 us an agent on two busy cores, where a plain hash map from ids to profiles
