@@ -22,8 +22,6 @@ pub(super) enum Unit {
     Nanoseconds,
     /// Bytes.
     Bytes,
-    /// A number of something.
-    Count,
 }
 
 impl Unit {
@@ -34,7 +32,6 @@ impl Unit {
             Self::PerSecond => format!("{}/s", whole(figure)),
             Self::Nanoseconds => format!("{} ns", three_digits(figure)),
             Self::Bytes => format!("{} B", three_digits(figure)),
-            Self::Count => whole(figure),
         }
     }
 
@@ -45,7 +42,7 @@ impl Unit {
             Self::Percent => format!("{figure} %"),
             Self::Nanoseconds => format!("{} ns", whole(figure)),
             Self::Bytes => format!("{} B", whole(figure)),
-            Self::PerSecond | Self::Count => self.show(figure),
+            Self::PerSecond => self.show(figure),
         }
     }
 }

@@ -15,6 +15,7 @@ mod figures;
 mod goal;
 mod initialization;
 mod multicast;
+mod registration;
 mod standing;
 
 #[cfg(test)]
@@ -36,7 +37,8 @@ use crate::{
 pub const WIDTH: usize = 100;
 
 /// All benchmarks, in the order in which they are listed.
-pub const ALL: &[&dyn Bench] = &[&initialization::Initialization, &multicast::Multicast];
+pub const ALL: &[&dyn Bench] =
+    &[&initialization::Initialization, &registration::Registration, &multicast::Multicast];
 
 /// Something to measure.
 pub trait Bench: Sync {
