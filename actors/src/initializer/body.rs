@@ -26,7 +26,7 @@ pub struct BodyContext {
     pub attempt: u32,
     /// When the attempt will be given up.
     pub deadline: Option<Timestamp>,
-    /// What the completed tasks before it returned, in the order the task names them.
+    /// What the completed tasks before it returned, in the order the task names them; null is left out.
     pub inputs: Vec<(TaskId, Arc<Value>)>,
 }
 

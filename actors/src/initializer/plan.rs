@@ -24,7 +24,7 @@ use super::{
 };
 use crate::{
     agent::{ResourceName, TaskId},
-    support::{Dag, Suggester, cycles},
+    support::{Dag, Suggester, cycles, micros},
 };
 
 /// Checked start-up tasks and what can be known of them before they run.
@@ -194,16 +194,18 @@ impl Plan {
         }
         let nodes = graph.node_count();
         let mut names = FxHashMap::default();
-        let planned = tasks.into_iter().zip(dormant).enumerate().map(|(at, (task, dormant))| {
+        // Collected, they would stay where the larger tasks were that they are made from.
+        let mut planned = Vec::with_capacity(tasks.len());
+        planned.extend(tasks.into_iter().zip(dormant).enumerate().map(|(at, (task, dormant))| {
             if !task.name.is_empty() && task.name != task.id.as_str() {
                 names.insert(number(at), task.name.clone());
             }
             Planned::new(task, *dormant)
-        });
+        }));
         let mut plan = Self {
             needs,
             class,
-            tasks: planned.collect(),
+            tasks: planned,
             names,
             rank: Vec::new(),
             critical: Vec::new(),
@@ -239,23 +241,28 @@ impl Plan {
         plan
     }
 
-    /// Ranks tasks by what still hangs on them: remaining path, then steps, then priority, then id.
+    /// Ranks tasks by what still hangs on them: remaining path, then steps, then priority, then the order of the list.
     fn rank_by_remaining(&mut self, order: &[usize]) {
-        let mut remaining = vec![(Duration::ZERO, 0usize); self.graph.node_count()];
+        let mut remaining = vec![(0_u64, 0_u32); self.graph.node_count()];
         for &at in order.iter().rev() {
             let (path, steps) = self
                 .nodes_after(at)
                 .map(|next| remaining[next])
-                .fold((Duration::ZERO, 0), |most, next| (most.0.max(next.0), most.1.max(next.1 + 1)));
-            remaining[at] = (path.saturating_add(self.estimate(at)), steps);
+                .fold((0, 0), |most, next| (most.0.max(next.0), most.1.max(next.1 + 1)));
+            remaining[at] = (path.saturating_add(micros(self.estimate(at))), steps);
         }
-        let mut by_rank: Vec<usize> = (0..self.tasks.len()).collect();
-        by_rank.sort_by(|&a, &b| {
-            let urgency = |at: usize| (remaining[at], self.tasks[at].priority);
-            urgency(b).cmp(&urgency(a)).then_with(|| self.tasks[a].id.cmp(&self.tasks[b].id))
-        });
+        // The more urgent the less, and one number, so that a million are sorted quickly.
+        let urgency = |at: usize| {
+            let ((path, steps), priority) = (remaining[at], self.tasks[at].priority as u8);
+            !(u128::from(path) << 64 | u128::from(steps) << 32 | u128::from(priority))
+        };
+        let mut by_rank: Vec<(u128, u32)> =
+            (0..self.tasks.len()).map(|at| (urgency(at), number(at))).collect();
+        by_rank.sort_unstable();
         self.rank = vec![0; self.tasks.len()];
-        self.set_order(&by_rank);
+        for (rank, (_, at)) in by_rank.into_iter().enumerate() {
+            self.rank[at as usize] = number(rank);
+        }
     }
 
     /// The tasks as they were listed.

@@ -41,6 +41,9 @@ impl Needs {
         let number: FxHashMap<&ResourceName, u32> = resources.keys().zip(0..).collect();
         let mut known = FxHashMap::from_iter([(Vec::new(), 0)]);
         let classes = tasks.map(|needs| {
+            if needs.is_empty() {
+                return 0;
+            }
             let mut sums: BTreeMap<u32, u64> = BTreeMap::new();
             for (resource, amount) in needs.iter().filter(|(_, amount)| *amount > 0) {
                 let sum = sums.entry(number[resource]).or_default();

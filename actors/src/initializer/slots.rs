@@ -101,6 +101,11 @@ impl Rare {
         }
     }
 
+    /// Whether a body returned anything.
+    pub(super) fn has_results(&self) -> bool {
+        !self.results.is_empty()
+    }
+
     /// What the body of a task that completed returned.
     pub(super) fn result(&self, task: usize) -> Arc<Value> {
         self.results.get(&task).unwrap_or(&self.null).clone()

@@ -271,10 +271,14 @@ impl Startup {
         self.running
     }
 
-    /// What the completed dependencies of a task returned, in the order it names them.
+    /// What the completed dependencies of a task returned, in the order it names them, without those that returned null.
     pub fn inputs(&self, task: usize) -> Vec<(TaskId, Arc<Value>)> {
+        if !self.rare.has_results() {
+            return Vec::new();
+        }
         let completed = self.plan.dependencies(task).filter(|on| self.slots[*on].status.completed());
-        completed.map(|on| (self.plan.tasks()[on].id.clone(), self.rare.result(on))).collect()
+        let results = completed.map(|on| (self.plan.tasks()[on].id.clone(), self.rare.result(on)));
+        results.filter(|(_, result)| !result.is_null()).collect()
     }
 
     /// What the body of a task returned, if it completed.

@@ -254,7 +254,7 @@ fn independent_tasks_run_in_parallel_up_to_the_number_of_workers() {
 }
 
 #[test]
-fn the_longest_remaining_path_starts_first_then_priority_then_id() {
+fn the_longest_remaining_path_starts_first_then_priority_then_the_order_of_the_list() {
     let tasks = vec![
         task("c", &[]),
         task("b", &[]).with_priority(Priority::High),
@@ -266,7 +266,7 @@ fn the_longest_remaining_path_starts_first_then_priority_then_id() {
     let mut order: Vec<_> = report.tasks.iter().map(|t| (t.started, t.task.as_str())).collect();
     order.sort_unstable();
     let order: Vec<_> = order.into_iter().map(|started| started.1).collect();
-    assert_eq!(order, ["head", "b", "a", "c", "tail"]);
+    assert_eq!(order, ["head", "b", "c", "a", "tail"]);
 }
 
 #[test]
