@@ -33,6 +33,8 @@ pub struct AgentOptions {
     /// How urgent its registration is; and, unless it is normal, how much the agent is preferred where one of many is chosen
     /// by priority, whatever its card says.
     pub priority: Priority,
+    /// How long its registration may take before it is refused, which kills the agent; by default as long as it takes.
+    pub registered_within: Option<Duration>,
     /// Capabilities beyond those on its card.
     pub capabilities: Vec<Capability>,
     /// Metadata beyond that on its card.
@@ -294,11 +296,15 @@ impl Host {
     async fn register(&self, agents: &[AgentHandle], options: &AgentOptions) -> Result<(), SpawnError> {
         let protocols = &self.inner.protocols;
         let now = self.now();
-        let enlist: Vec<Enlistment> = agents
-            .iter()
-            .map(|agent| {
-                let number = protocols.registrar_cell.next_request();
-                let mut request = Request::of(number, agent, options.priority, now);
+        let number = || protocols.registrar_cell.next_request();
+        let requests = Request::of_all(agents, number, options.priority, now);
+        let enlist: Vec<Enlistment> = requests
+            .zip(agents)
+            .map(|(request, agent)| {
+                let mut request = match options.registered_within {
+                    Some(timeout) => request.within(timeout),
+                    None => request,
+                };
                 request.lease = options.lease;
                 Enlistment { request, agent: agent.clone() }
             })

@@ -10,7 +10,7 @@ use actix::{
     Supervised,
     dev::{MessageResponse, OneshotSender},
 };
-use tokio::sync::oneshot;
+use tokio::{sync::oneshot, task::AbortHandle};
 
 use super::{
     CancelError, CancelRequest, Delist, Enlist, Lookup, QueryAgent, QueryRequest, QueryRoster, RegistrarCell,
@@ -33,6 +33,11 @@ struct Answered {
     attempt: u32,
     result: Result<Vec<AgentId>, MailboxError>,
 }
+
+/// Verdicts wait in the cell.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub(super) struct Judged;
 
 /// An answer that comes later. Whoever asked hears that the mailbox was closed if it cannot come any more.
 #[derive(Debug)]
@@ -93,11 +98,18 @@ impl Registrar {
         for number in effects.sends {
             self.send(number, ctx);
         }
+        for trial in effects.trials {
+            let task = trial.task;
+            // Not a future of the actor: it has to outlive this incarnation.
+            let running = actix_rt::spawn(self.cell.judge(trial));
+            self.cell.lock().runs(task, running.abort_handle());
+        }
+        effects.aborts.iter().for_each(AbortHandle::abort);
         for event in effects.events {
             self.tell(event);
         }
         effects.answers.into_iter().for_each(Answer::give);
-        let due = self.cell.lock().next_deadline();
+        let due = self.cell.lock().next_deadline(now);
         self.set_timer(due, now, ctx);
     }
 
@@ -147,7 +159,8 @@ impl Actor for Registrar {
     fn started(&mut self, ctx: &mut Context<Self>) {
         let now = (self.now)();
         let mut effects = Effects::default();
-        let unchecked = self.cell.lock().resume(&mut effects);
+        self.cell.serve(ctx.address().downgrade());
+        let unchecked = self.cell.lock().resume(now, &mut effects);
         for batch in unchecked {
             self.check(batch, now, &mut effects);
         }
@@ -187,6 +200,13 @@ impl Handler<Answered> for Registrar {
         let taken =
             result.map_err(|_| if self.router.connected() { RouterLost::Retry } else { RouterLost::Gone });
         self.step(ctx, |state, now, effects| state.answered(number, attempt, taken, now, effects));
+    }
+}
+
+impl Handler<Judged> for Registrar {
+    type Result = ();
+    fn handle(&mut self, _: Judged, ctx: &mut Context<Self>) {
+        self.step(ctx, State::advance);
     }
 }
 
@@ -235,7 +255,7 @@ impl Handler<QueryAgent> for Registrar {
 impl Handler<QueryRoster> for Registrar {
     type Result = MessageResult<QueryRoster>;
     fn handle(&mut self, _: QueryRoster, _: &mut Context<Self>) -> Self::Result {
-        MessageResult(self.cell.lock().status())
+        MessageResult(self.cell.lock().status((self.now)()))
     }
 }
 

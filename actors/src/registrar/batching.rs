@@ -1,37 +1,38 @@
 //! [`Batcher`]: forms batches of the requests that wait.
 //!
 //! ```text
-//! offer --> one lane per class --> next_batch --> (validate, commit) --> settle
-//!             cancel <--+                            in flight             finished, remembered
+//! offer ------------------------------------------------> lanes --> next_batch --> (commit) --> settle
+//!                                                         ^   |                    in flight    finished, remembered
+//! offer_unvalidated --> lanes --> validate --> validated -+   |
+//!                         |           |                       |
+//!                         +-----------+-- withdraw, cancel <--+
 //! ```
 //!
 //! **When** a batch is due is up to the [`Strategy`]; **which** requests it gets is not: the most urgent class first, and
 //! within a class the one that came first. So that nobody starves, every [`FAIR_EVERY`]th place that is given out goes to
 //! whoever has waited longest, whatever its class. A request with `p` requests before it when it comes therefore leaves
-//! within the next `FAIR_EVERY * (p + 1)` places.
+//! within the next `FAIR_EVERY * (p + 1)` places. A validation is begun in the same order. Who was validated takes the place
+//! in the lane that it had by its offer, and its patience counts from there.
 //!
 //! **Idempotence.** A request number is taken once. Offered again while it waits, is in flight or is remembered as finished
 //! (the latest [`BatcherOptions::remember`]), it is answered with how far it is and given back.
 //!
-//! **Invariant.** Every request that was taken is waiting, in flight, settled or cancelled, and in exactly one of them; at
-//! most [`BatcherOptions::capacity`] wait.
+//! **Invariant.** Every request that was taken is waiting, being validated, in flight, settled, withdrawn or cancelled, and in
+//! exactly one of them; at most [`BatcherOptions::capacity`] wait or are being validated.
 
 use std::{
-    collections::{VecDeque, hash_map::Entry},
+    collections::{BTreeMap, VecDeque, hash_map::Entry},
     time::Duration,
 };
 
-use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    request::{Request, RequestId, Status},
+    lanes::{Lanes, Waiting},
+    request::{ByRequest, Request, RequestId, Status},
     strategy::{Pace, Strategy},
 };
 use crate::agent::{AgentId, Priority, Timestamp};
-
-/// Every so many places given out, one goes to the request that has waited longest.
-pub const FAIR_EVERY: u64 = 8;
 
 /// The bounds of a batcher.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -63,8 +64,10 @@ pub struct Submission<T> {
 /// How far a known request is, without its reason.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stage {
-    /// It waits for its batch.
+    /// It waits, for its validation or its batch.
     Waiting,
+    /// It is being validated, outside of any batch.
+    Validating,
     /// It is in a batch that is not settled.
     InFlight,
     /// It was registered.
@@ -128,7 +131,7 @@ pub enum CancelError {
     /// It is not known, or no longer.
     #[error("{0} is not known: it never came, or ended long ago")]
     Unknown(RequestId),
-    /// It is past waiting.
+    /// It is past waiting and validation.
     #[error("{request} is {stage:?} and no longer waits: remove the agent instead")]
     Late {
         /// The request.
@@ -139,17 +142,10 @@ pub enum CancelError {
 }
 
 #[derive(Debug)]
-struct Waiting<T> {
-    number: u64,
-    since: Timestamp,
-    submission: Submission<T>,
-}
-
-#[derive(Debug)]
 struct Known {
     agent: AgentId,
     stage: Stage,
-    /// While it waits: its class and its number in the order of offers.
+    /// Its class and its number in the order of offers.
     place: (Priority, u64),
 }
 
@@ -158,14 +154,16 @@ struct Known {
 pub struct Batcher<T> {
     options: BatcherOptions,
     pace: Pace,
-    /// Low first.
-    lanes: [VecDeque<Waiting<T>>; Priority::ALL.len()],
-    waiting: usize,
-    known: FxHashMap<RequestId, Known>,
+    /// Those that wait for their validation.
+    unvalidated: Lanes<Submission<T>>,
+    /// Those that are being validated, by their number in the order of offers.
+    validating: BTreeMap<u64, Waiting<Submission<T>>>,
+    /// Those that wait for their batch.
+    lanes: Lanes<Submission<T>>,
+    known: ByRequest<Known>,
     finished: VecDeque<RequestId>,
     in_flight: usize,
     offered: u64,
-    places: u64,
 }
 
 impl<T> Batcher<T> {
@@ -174,18 +172,28 @@ impl<T> Batcher<T> {
         Self {
             pace: Pace::new(options.strategy),
             options,
-            lanes: std::array::from_fn(|_| VecDeque::new()),
-            waiting: 0,
-            known: FxHashMap::default(),
+            unvalidated: Lanes::default(),
+            validating: BTreeMap::new(),
+            lanes: Lanes::default(),
+            known: ByRequest::default(),
             finished: VecDeque::new(),
             in_flight: 0,
             offered: 0,
-            places: 0,
         }
     }
 
-    /// Takes a pending request in at `now`.
+    /// Takes a pending request in at `now`, to wait for its batch.
     pub fn offer(&mut self, submission: Submission<T>, now: Timestamp) -> Offered<T> {
+        self.take(submission, now, false)
+    }
+
+    /// Takes a pending request in at `now`, to be validated before it waits for its batch.
+    pub fn offer_unvalidated(&mut self, submission: Submission<T>, now: Timestamp) -> Offered<T> {
+        self.take(submission, now, true)
+    }
+
+    fn take(&mut self, submission: Submission<T>, now: Timestamp, is_unvalidated: bool) -> Offered<T> {
+        let unended = self.unbatched();
         let request = &submission.request;
         let vacant = match self.known.entry(request.id) {
             Entry::Vacant(vacant) => vacant,
@@ -203,51 +211,94 @@ impl<T> Batcher<T> {
             let error = OfferError::NotPending { request: request.id, status: request.status().as_str() };
             return Offered::Refused { error, submission };
         }
-        if self.waiting >= self.options.capacity {
-            return Offered::Refused { error: OfferError::Full(self.waiting), submission };
+        if unended >= self.options.capacity {
+            return Offered::Refused { error: OfferError::Full(unended), submission };
         }
         self.offered += 1;
-        let place = (request.priority, self.offered);
-        vacant.insert(Known { agent: request.agent.clone(), stage: Stage::Waiting, place });
-        self.lanes[lane(place.0)].push_back(Waiting { number: place.1, since: now, submission });
-        self.waiting += 1;
+        let (class, number) = (request.priority, self.offered);
+        vacant.insert(Known { agent: request.agent.clone(), stage: Stage::Waiting, place: (class, number) });
+        let lanes = if is_unvalidated { &mut self.unvalidated } else { &mut self.lanes };
+        lanes.insert(class, Waiting { number, since: now, value: submission });
         Offered::Taken
     }
 
-    /// Takes a request back while it waits; it comes out cancelled.
+    /// Begins the next validation at `now`, if a request waits for one: answers with its number in the order of offers, which
+    /// counts from 1.
+    pub fn validate(&mut self, now: Timestamp) -> Option<u64> {
+        let mut waiting = self.unvalidated.pop()?;
+        let request = &mut waiting.value.request;
+        request.advance(Status::Validating, now).expect("what waits for its validation is pending");
+        self.set_stage(waiting.value.request.id, Stage::Validating);
+        let number = waiting.number;
+        self.validating.insert(number, waiting);
+        Some(number)
+    }
+
+    /// The request of this number that is being validated.
+    pub fn in_validation(&self, number: u64) -> Option<&Submission<T>> {
+        self.validating.get(&number).map(|waiting| &waiting.value)
+    }
+
+    /// Lets the request of this number wait for its batch, as its validation is through; answers with it.
+    pub fn validated(&mut self, number: u64) -> Option<&mut Submission<T>> {
+        let waiting = self.validating.remove(&number)?;
+        let (id, class) = (waiting.value.request.id, waiting.value.request.priority);
+        self.set_stage(id, Stage::Waiting);
+        Some(&mut self.lanes.insert(class, waiting).value)
+    }
+
+    fn set_stage(&mut self, id: RequestId, stage: Stage) {
+        if let Some(known) = self.known.get_mut(&id) {
+            known.stage = stage;
+        }
+    }
+
+    /// Takes a request back while it waits or is being validated; it comes out cancelled.
     ///
     /// # Errors
-    /// [`CancelError`] when it does not wait.
+    /// [`CancelError`] when it does neither.
     pub fn cancel(&mut self, id: RequestId, now: Timestamp) -> Result<Submission<T>, CancelError> {
-        let known = self.known.get_mut(&id).ok_or(CancelError::Unknown(id))?;
-        if known.stage != Stage::Waiting {
-            return Err(CancelError::Late { request: id, stage: known.stage });
-        }
-        known.stage = Stage::Cancelled;
-        let (priority, number) = known.place;
-        let lane = &mut self.lanes[lane(priority)];
-        let place = lane
-            .binary_search_by_key(&number, |waiting| waiting.number)
-            .expect("what is known as waiting stands in its lane");
-        let mut submission = lane.remove(place).expect("it was found a line ago").submission;
-        self.waiting -= 1;
-        submission.request.advance(Status::Cancelled, now).expect("what waits is pending");
-        self.remember(id);
+        let stage = self.stage(id).ok_or(CancelError::Unknown(id))?;
+        let late = CancelError::Late { request: id, stage };
+        let mut submission = self.withdraw(id, Stage::Cancelled).ok_or(late)?;
+        let cancelled = submission.request.advance(Status::Cancelled, now);
+        cancelled.expect("what waits or is being validated can be cancelled");
         Ok(submission)
     }
 
-    /// A request that waits.
-    pub fn waiting_request(&self, id: RequestId) -> Option<&Submission<T>> {
-        let known = self.known.get(&id).filter(|known| known.stage == Stage::Waiting)?;
-        let (priority, number) = known.place;
-        let lane = &self.lanes[lane(priority)];
-        let place = lane.binary_search_by_key(&number, |waiting| waiting.number).ok()?;
-        Some(&lane[place].submission)
+    /// Takes out a request that waits or is being validated, and remembers it as ended in this stage.
+    pub fn withdraw(&mut self, id: RequestId, end: Stage) -> Option<Submission<T>> {
+        let known = self.known.get_mut(&id)?;
+        let (class, number) = known.place;
+        let waiting = match known.stage {
+            Stage::Waiting => {
+                self.lanes.remove(class, number).or_else(|| self.unvalidated.remove(class, number))
+            }
+            Stage::Validating => self.validating.remove(&number),
+            Stage::InFlight | Stage::Completed | Stage::Failed | Stage::Cancelled => None,
+        }?;
+        known.stage = end;
+        self.remember(id);
+        Some(waiting.value)
     }
 
-    /// The request that has waited longest.
-    pub fn oldest_waiting(&self) -> Option<&Submission<T>> {
-        Some(&self.lanes[self.oldest()?].front()?.submission)
+    /// A request that waits or is being validated.
+    pub fn unbatched_request(&self, id: RequestId) -> Option<&Submission<T>> {
+        let known = self.known.get(&id)?;
+        let (class, number) = known.place;
+        let waiting = match known.stage {
+            Stage::Waiting => self.lanes.get(class, number).or_else(|| self.unvalidated.get(class, number)),
+            Stage::Validating => self.validating.get(&number),
+            Stage::InFlight | Stage::Completed | Stage::Failed | Stage::Cancelled => None,
+        };
+        waiting.map(|waiting| &waiting.value)
+    }
+
+    /// The number of the oldest request that is not in a batch yet, in the order of offers.
+    pub fn oldest_unbatched(&self) -> Option<u64> {
+        let lanes = [&self.lanes, &self.unvalidated].into_iter().filter_map(Lanes::oldest);
+        let validating = self.validating.first_key_value().map(|(number, _)| *number);
+        lanes.map(|waiting| waiting.number).chain(validating).min()
     }
 
     /// The next batch, if one is due at `now`; its requests are in flight until they are settled. The most urgent come first
@@ -256,21 +307,12 @@ impl<T> Batcher<T> {
         if self.next_deadline()? > now {
             return None;
         }
-        let size = self.pace.batch_size().min(self.waiting);
+        let size = self.pace.batch_size().min(self.lanes.len());
         let mut batch = Vec::with_capacity(size);
-        for _ in 0..size {
-            self.places += 1;
-            let lane =
-                if self.places.is_multiple_of(FAIR_EVERY) { self.oldest() } else { self.most_urgent() };
-            let Some(Waiting { submission, .. }) = lane.and_then(|lane| self.lanes[lane].pop_front()) else {
-                break;
-            };
-            if let Some(known) = self.known.get_mut(&submission.request.id) {
-                known.stage = Stage::InFlight;
-            }
-            batch.push(submission);
+        batch.extend(std::iter::from_fn(|| self.lanes.pop()).take(size).map(|waiting| waiting.value));
+        for submission in &batch {
+            self.set_stage(submission.request.id, Stage::InFlight);
         }
-        self.waiting -= batch.len();
         self.in_flight += batch.len();
         batch.sort_by_key(|submission| std::cmp::Reverse(submission.request.priority));
         Some(batch)
@@ -279,32 +321,32 @@ impl<T> Batcher<T> {
     /// When the next batch is due if nothing else comes: in the past if it is due already, never while nothing waits. A batch
     /// that waits for others to be settled may become due earlier.
     pub fn next_deadline(&self) -> Option<Timestamp> {
-        let oldest = self.lanes[self.oldest()?].front()?.since;
-        let most_urgent = Priority::ALL[Priority::ALL.len() - 1 - self.most_urgent()?];
-        Some(oldest.plus(self.pace.patience(self.waiting, most_urgent, self.in_flight > 0)))
+        let oldest = self.lanes.oldest()?.since;
+        let most_urgent = self.lanes.most_urgent()?;
+        Some(oldest.plus(self.pace.patience(self.lanes.len(), most_urgent, self.in_flight > 0)))
     }
 
-    /// Notes that a batch is through, `took` after it was given out, with what became of its requests. One that has not
+    /// Notes that a batch is through, after it held the line up for `took`, with what became of its requests. One that has not
     /// ended counts as failed; one that is not in flight is passed over.
     pub fn settle<'a>(&mut self, requests: impl IntoIterator<Item = &'a Request>, took: Duration) {
-        let mut settled = 0;
-        for request in requests {
-            let known = self.known.get_mut(&request.id).filter(|known| known.stage == Stage::InFlight);
-            let Some(known) = known else { continue };
-            settled += 1;
-            self.in_flight -= 1;
-            known.stage = match request.status() {
-                Status::Completed => Stage::Completed,
-                Status::Cancelled => Stage::Cancelled,
-                Status::Failed(_) | Status::Pending | Status::Validating | Status::Registering => {
-                    Stage::Failed
-                }
-            };
-            self.remember(request.id);
-        }
+        let settled = requests.into_iter().filter(|request| self.settle_one(request)).count();
         if settled > 0 {
             self.pace.observe(settled, took);
         }
+    }
+
+    /// Notes that one request of a batch has ended before the others; whether it was in flight.
+    pub fn settle_one(&mut self, request: &Request) -> bool {
+        let known = self.known.get_mut(&request.id).filter(|known| known.stage == Stage::InFlight);
+        let Some(known) = known else { return false };
+        self.in_flight -= 1;
+        known.stage = match request.status() {
+            Status::Completed => Stage::Completed,
+            Status::Cancelled => Stage::Cancelled,
+            Status::Failed(_) | Status::Pending | Status::Validating | Status::Registering => Stage::Failed,
+        };
+        self.remember(request.id);
+        true
     }
 
     fn remember(&mut self, id: RequestId) {
@@ -316,23 +358,33 @@ impl<T> Batcher<T> {
         }
     }
 
-    fn most_urgent(&self) -> Option<usize> {
-        self.lanes.iter().rposition(|lane| !lane.is_empty())
-    }
-
-    fn oldest(&self) -> Option<usize> {
-        let heads = self.lanes.iter().enumerate().filter_map(|(lane, all)| Some((all.front()?.number, lane)));
-        heads.min().map(|(_, lane)| lane)
-    }
-
     /// How far a request is, as far as it is remembered.
     pub fn stage(&self, id: RequestId) -> Option<Stage> {
         self.known.get(&id).map(|known| known.stage)
     }
 
-    /// How many requests wait.
+    /// The agent of a request, as far as it is remembered.
+    pub fn agent(&self, id: RequestId) -> Option<&AgentId> {
+        self.known.get(&id).map(|known| &known.agent)
+    }
+
+    /// How many requests wait, for their validation or their batch.
     pub const fn waiting(&self) -> usize {
-        self.waiting
+        self.lanes.len() + self.unvalidated.len()
+    }
+
+    /// How many requests wait for their batch.
+    pub const fn ready(&self) -> usize {
+        self.lanes.len()
+    }
+
+    /// How many requests are being validated.
+    pub fn validating(&self) -> usize {
+        self.validating.len()
+    }
+
+    fn unbatched(&self) -> usize {
+        self.waiting() + self.validating()
     }
 
     /// How many requests are in batches that are not settled.
@@ -344,10 +396,6 @@ impl<T> Batcher<T> {
     pub const fn batch_size(&self) -> usize {
         self.pace.batch_size()
     }
-}
-
-const fn lane(priority: Priority) -> usize {
-    priority as usize - 1
 }
 
 #[cfg(test)]

@@ -4,15 +4,21 @@ use std::{
     fmt,
     ops::{Deref, DerefMut},
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError, Weak,
         atomic::{AtomicU64, Ordering},
     },
 };
 
+use actix::WeakAddr;
 use tokio::sync::watch;
 
 use super::{
-    Lookup, RegistrarOptions, RequestId, Roster, Rules, WatchFrom, Watching, jobs::Underway, state::State,
+    Lookup, Registrar, RegistrarOptions, RequestId, Roster, Rules, Status, WatchFrom, Watching,
+    actor::Judged,
+    jobs::Underway,
+    judging::{Found, Judging, Trial},
+    state::State,
+    validation::PANICKED,
     watch::Cursor,
 };
 use crate::{agent::Timestamp, inbox::AgentHandle};
@@ -21,6 +27,8 @@ pub(super) struct Shared {
     state: Mutex<State>,
     rules: Rules,
     requests: AtomicU64,
+    /// The registrar that works on this now, if one does.
+    registrar: Mutex<Option<WeakAddr<Registrar>>>,
     /// The revision of the roster, for those who wait for the next.
     revised: watch::Sender<u64>,
 }
@@ -85,8 +93,10 @@ pub struct RegistrarCell(Arc<Shared>);
 impl RegistrarCell {
     /// An empty roster, and the rules for those who want to be in it.
     pub fn new(options: RegistrarOptions, rules: Rules) -> Self {
-        let (state, revised) = (Mutex::new(State::new(options)), watch::Sender::new(0));
-        Self(Arc::new(Shared { state, rules, requests: AtomicU64::new(0), revised }))
+        let judging = rules.may_wait().then(|| Judging::new(rules.limits()));
+        let (state, revised) = (Mutex::new(State::new(options, judging)), watch::Sender::new(0));
+        let registrar = Mutex::new(None);
+        Self(Arc::new(Shared { state, rules, requests: AtomicU64::new(0), registrar, revised }))
     }
 
     /// A number that no other call on this cell gives out, from 1 on.
@@ -126,7 +136,57 @@ impl RegistrarCell {
     pub(super) fn apply_rules(&self, batch: u64, now: Timestamp) {
         let mut out = Out { cell: self, batch, entries: self.lock().take_entries(batch) };
         for entry in &mut out.entries {
-            self.0.rules.apply(&mut entry.request, now);
+            if entry.payload.is_valid {
+                // It ended in validating when it was removed meanwhile.
+                _ = entry.request.advance(Status::Registering, now);
+            } else {
+                self.0.rules.apply(&mut entry.request, now);
+            }
+        }
+    }
+
+    /// Notes the registrar that is to hear of verdicts.
+    pub(super) fn serve(&self, registrar: WeakAddr<Registrar>) {
+        *self.0.registrar.lock().unwrap_or_else(PoisonError::into_inner) = Some(registrar);
+    }
+
+    /// Asks the rules about a request, as a task: the verdict goes to this cell, or that the task was dropped before the end. The
+    /// task does not keep the cell.
+    pub(super) fn judge(&self, trial: Trial) -> impl Future<Output = ()> + use<> {
+        let report = Report { cell: Arc::downgrade(&self.0), task: trial.task, found: None };
+        let verdict = self.0.rules.judge(trial.request);
+        async move {
+            let mut report = report;
+            report.found = Some(verdict.await);
+        }
+    }
+
+    fn report(&self, task: u64, found: Found) {
+        if !self.lock().report(task, found) {
+            return;
+        }
+        let registrar = self.0.registrar.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if let Some(registrar) = registrar.and_then(|registrar| registrar.upgrade()) {
+            registrar.do_send(Judged);
+        }
+    }
+}
+
+/// What the task of a validation says when it is dropped, at its end or before.
+struct Report {
+    cell: Weak<Shared>,
+    task: u64,
+    found: Found,
+}
+
+impl Drop for Report {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            // What the rule left behind broke; asked again, it would again.
+            self.found = Some(Err(PANICKED.to_owned()));
+        }
+        if let Some(cell) = self.cell.upgrade() {
+            RegistrarCell(cell).report(self.task, self.found.take());
         }
     }
 }

@@ -22,6 +22,10 @@ pub(super) struct Payload {
     pub(super) number: u64,
     /// Whether the agent was removed while the request was in flight.
     pub(super) is_delisted: bool,
+    /// Whether it was found valid before it joined its batch.
+    pub(super) is_valid: bool,
+    /// Whether its request has ended before its batch, and was answered.
+    pub(super) is_ended: bool,
 }
 
 /// A request on its way.

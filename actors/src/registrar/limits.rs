@@ -135,8 +135,8 @@ impl Quotas {
             Err(OverLimit { agent: request.agent.clone(), whose, registered, claimed, limit })
         };
         // Only claims that a limit asks for are counted.
-        let kind = self.limits.of_kind(&request.kind).map(|limit| (&request.kind, limit));
-        let tenant = request.tenant.as_ref();
+        let kind = self.limits.of_kind(&request.profile.kind).map(|limit| (&request.profile.kind, limit));
+        let tenant = request.profile.tenant.as_ref();
         let tenant = tenant.and_then(|tenant| Some((tenant, self.limits.of_tenant(tenant)?)));
         if let Some((kind, limit)) = kind {
             let (registered, claimed) = (roster.count_of_kind(kind), claims_on(&self.kinds, kind));
@@ -167,8 +167,8 @@ impl Quotas {
                 }
             }
         }
-        less(&mut self.kinds, &request.kind);
-        if let Some(tenant) = &request.tenant {
+        less(&mut self.kinds, &request.profile.kind);
+        if let Some(tenant) = &request.profile.tenant {
             less(&mut self.tenants, tenant);
         }
     }
@@ -180,8 +180,8 @@ impl Quotas {
 
     /// Whether claims of this request are counted: on places of its kind, and of its tenant.
     pub(super) fn counts(&self, request: &Request) -> (bool, bool) {
-        let of_tenant = request.tenant.as_ref().and_then(|tenant| self.limits.of_tenant(tenant));
-        (self.limits.of_kind(&request.kind).is_some(), of_tenant.is_some())
+        let of_tenant = request.profile.tenant.as_ref().and_then(|tenant| self.limits.of_tenant(tenant));
+        (self.limits.of_kind(&request.profile.kind).is_some(), of_tenant.is_some())
     }
 }
 

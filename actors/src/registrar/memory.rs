@@ -4,13 +4,13 @@ use std::collections::VecDeque;
 
 use rustc_hash::FxHashMap;
 
-use super::{Request, RequestId};
+use super::{Request, RequestId, request::ByRequest};
 use crate::agent::AgentId;
 
 /// The latest requests that ended, as many as the batcher remembers and in the same order.
 #[derive(Default)]
 pub(super) struct Finished {
-    requests: FxHashMap<RequestId, Request>,
+    requests: ByRequest<Request>,
     order: VecDeque<RequestId>,
     most: usize,
 }

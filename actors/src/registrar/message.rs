@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{
-    BatcherOptions, CancelError, Limits, MAX_CHANGES, Request, RequestId, RosterError, WatchFrom, Watching,
+    BatcherOptions, CancelError, Limits, MAX_CHANGES, ParallelBatches, Request, RequestId, RosterError,
+    WatchFrom, Watching,
 };
 use crate::{
     agent::{AgentId, Capability, Circle, Kind, Tenant, Timestamp},
@@ -38,12 +39,12 @@ pub struct Enlist(pub Vec<Enlistment>);
 #[rtype(result = "usize")]
 pub struct Delist(pub Vec<AgentId>);
 
-/// Takes a request back while it waits for its batch; answered with the cancelled request.
+/// Takes a request back while it waits or is being validated by async rules; answered with the cancelled request.
 #[derive(Debug, Clone, Copy, Message)]
 #[rtype(result = "Result<Request, CancelError>")]
 pub struct CancelRequest(pub RequestId);
 
-/// Asks how a request stands: one that waits, is in flight, or is among the latest that ended
+/// Asks how a request stands, and when it came to each step: one that waits, is in flight, or is among the latest that ended
 /// ([`BatcherOptions::remember`]).
 #[derive(Debug, Clone, Copy, Message)]
 #[rtype(result = "Option<Request>")]
@@ -125,8 +126,10 @@ pub struct RosterStatus {
     pub agents: usize,
     /// How many changes of the roster there have been.
     pub revision: u64,
-    /// How many requests wait for their batch.
+    /// How many requests wait, for their validation or their batch.
     pub waiting: usize,
+    /// How many requests are being validated by async rules.
+    pub validating: usize,
     /// How many requests are in batches under way.
     pub in_flight: usize,
     /// How many requests were completed.
@@ -139,6 +142,12 @@ pub struct RosterStatus {
     pub batches: u64,
     /// How many requests they had on average.
     pub mean_batch_size: f64,
+    /// How many batches may be under way at once by now, see [`ParallelBatches`].
+    pub parallel_batches: usize,
+    /// How many requests a second become ready for a batch, on average over the last time.
+    pub arrival_rate: f64,
+    /// How long a batch takes from being formed to its end, on average over the last ones.
+    pub commit_latency: Duration,
     /// How many agents there are of each kind.
     pub kinds: BTreeMap<Kind, usize>,
     /// How many agents there are of each tenant.
@@ -154,7 +163,7 @@ pub struct RegistrarOptions {
     /// How batches are formed, how many requests may wait, and how many ended ones are remembered.
     pub batcher: BatcherOptions,
     /// How many batches may be under way at once.
-    pub parallel_batches: usize,
+    pub parallel_batches: ParallelBatches,
     /// How long a batch may take; when its routes are not confirmed by then, its requests fail.
     pub batch_timeout: Duration,
     /// How many changes of the roster are held for readers that keep up.
@@ -164,12 +173,12 @@ pub struct RegistrarOptions {
 }
 
 impl Default for RegistrarOptions {
-    /// As the batcher, but room for a million requests; 8 batches at once, 30 s for each,
-    /// [`MAX_CHANGES`] changes, and no limits.
+    /// As the batcher, but room for a million requests; up to 8 batches at once, 30 s for each, [`MAX_CHANGES`] changes, and
+    /// no limits.
     fn default() -> Self {
         Self {
             batcher: BatcherOptions { capacity: 1 << 20, ..BatcherOptions::default() },
-            parallel_batches: 8,
+            parallel_batches: ParallelBatches::default(),
             batch_timeout: Duration::from_secs(30),
             changes: MAX_CHANGES,
             limits: Limits::default(),

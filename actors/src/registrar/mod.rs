@@ -2,8 +2,9 @@
 //!
 //! ```text
 //! Request --> Batcher --> batch --> Rules --> Roster --> changes since a revision
-//!             classes,              one by     by id, kind, capability
-//!             strategies            one             by tenant, place, metadata
+//!              |  ^                  one by     by id, kind, capability
+//!              v  |                  one             by tenant, place, metadata
+//!         async rules, as tasks
 //! ```
 //!
 //! All of this is pure: time comes in as an argument, and nothing here sends or waits. The actor around it is
@@ -28,7 +29,7 @@
 //! once.
 //!
 //! **Restart.** All that matters lives in the [`RegistrarCell`] that is handed to each incarnation: roster, requests that
-//! wait, batches and removals under way, answers owed, the latest requests that ended. In `started` a new incarnation sends
+//! wait, validations and their verdicts, batches and removals under way, answers owed, the latest requests that ended. In `started` a new incarnation sends
 //! what is under way to the router again, which does not mind, checks a batch that was being checked, and sets its timer.
 //! Answers of the router go to the address, which outlives the instance. Lost is only the message whose handling panicked.
 
@@ -42,8 +43,11 @@ mod facts;
 mod index;
 mod intern;
 mod jobs;
+mod judging;
+mod lanes;
 mod leases;
 mod limits;
+mod little;
 mod lookup;
 mod memory;
 mod message;
@@ -61,13 +65,13 @@ mod watch;
 mod watching;
 
 pub use actor::{Later, Registrar};
-pub use batching::{
-    Batcher, BatcherOptions, CancelError, FAIR_EVERY, OfferError, Offered, Stage, Submission,
-};
+pub use batching::{Batcher, BatcherOptions, CancelError, OfferError, Offered, Stage, Submission};
 pub use cell::RegistrarCell;
 pub use changes::{Change, ChangeKind, ChangesError};
 pub use event::{AGENTS_NAMED, RegistrarEvent};
+pub use lanes::FAIR_EVERY;
 pub use limits::{Limited, Limits, OverLimit};
+pub use little::ParallelBatches;
 pub use message::{
     CancelRequest, Delist, Enlist, Enlistment, Lookup, QueryAgent, QueryRequest, QueryRoster,
     RegistrarOptions, Renew, RosterStatus, WatchRoster,
@@ -76,6 +80,6 @@ pub use profile::{Profile, RosterError};
 pub use request::{IllegalStep, Request, RequestId, Status};
 pub use roster::{MAX_CHANGES, Member, Roster};
 pub use strategy::{LINGER, MAX_BATCH, PATIENCE, Strategy};
-pub use validation::{Bounds, Rules, Validator};
+pub use validation::{Bounds, Rules, VALIDATIONS, Validator};
 pub use watch::{RosterUpdate, Standing, WatchFrom};
 pub use watching::Watching;

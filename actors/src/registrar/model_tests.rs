@@ -71,15 +71,18 @@ impl Looks {
 
     fn request(&self, agent: u8) -> Request {
         let mut request = Request::new(RequestId(1), id(agent), kind(self.kind), Timestamp::ZERO);
-        request.capabilities = capabilities(self.bits);
-        request.tenant = self.tenant.map(tenant);
-        request.location = self.location.map(str::to_owned);
-        request.metadata = self.metadata.iter().cloned().collect();
+        request.profile = self.profile().into();
         request
     }
 
     fn profile(&self) -> Profile {
-        Profile::from(&self.request(0))
+        Profile {
+            capabilities: capabilities(self.bits),
+            tenant: self.tenant.map(tenant),
+            location: self.location.map(str::to_owned),
+            metadata: self.metadata.iter().cloned().collect(),
+            ..Profile::new(kind(self.kind))
+        }
     }
 
     fn place(&self) -> Option<Location> {

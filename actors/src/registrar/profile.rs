@@ -2,7 +2,6 @@
 
 use serde_json::{Map, Value};
 
-use super::request::Request;
 use crate::agent::{AgentId, Capability, Kind, Tenant};
 
 /// What is told of an agent when it registers.
@@ -32,19 +31,6 @@ impl Profile {
             tenant: None,
             location: None,
             metadata: Map::new(),
-        }
-    }
-}
-
-impl From<&Request> for Profile {
-    fn from(request: &Request) -> Self {
-        Self {
-            kind: request.kind.clone(),
-            capabilities: request.capabilities.clone(),
-            name: request.name.clone(),
-            tenant: request.tenant.clone(),
-            location: request.location.clone(),
-            metadata: request.metadata.clone(),
         }
     }
 }

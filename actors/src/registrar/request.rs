@@ -3,19 +3,29 @@
 //! ```text
 //! pending --> validating --> registering --> completed
 //!    |            |               |
-//!    |            +---------------+--------> failed(reason)
+//!    +------------+---------------+--------> failed(reason)
 //!    +------------+------------------------> cancelled
 //! ```
 //!
-//! **Invariant.** A request goes only along these arrows, and has ended exactly when it is completed, failed or cancelled.
+//! What it says of its agent is a [`Profile`] behind an `Arc`, which agents of one card share ([`Request::of_all`]): a request
+//! is moved and cloned on each of its steps, answers and memories included, and weighs no more than its own few words.
+//!
+//! **Invariant.** A request goes only along these arrows, and has ended exactly when it is completed, failed or cancelled. It
+//! says when it came to each step, and these times never run backwards on a clock that doesn't.
 
-use std::{fmt, time::Duration};
+use std::{
+    fmt,
+    hash::{BuildHasherDefault, Hasher},
+    sync::Arc,
+    time::Duration,
+};
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use super::Profile;
 use crate::{
-    agent::{AgentId, Capability, Kind, Priority, Tenant, Timestamp},
+    agent::{AgentId, Capability, Kind, Listing, Priority, Tenant, Timestamp},
     inbox::AgentHandle,
 };
 
@@ -23,6 +33,33 @@ use crate::{
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct RequestId(pub u64);
+
+/// From the numbers of requests to something. Numbers that follow each other lie side by side, as requests that come together
+/// are looked up together.
+pub(super) type ByRequest<V> = std::collections::HashMap<RequestId, V, BuildHasherDefault<NumberHasher>>;
+
+/// Hashes one number. Its low bits, which choose the bucket, stay in order; its high ones are mixed, for the table's tags.
+#[derive(Debug, Default, Clone, Copy)]
+pub(super) struct NumberHasher(u64);
+
+impl Hasher for NumberHasher {
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.write_u64(self.0.rotate_left(8) ^ u64::from(*byte));
+        }
+    }
+
+    fn write_u64(&mut self, number: u64) {
+        const TAG: u64 = 0x7F << 57;
+        // Numbers whose low bits are the same are told apart by the others.
+        let order = number ^ (number >> 20) ^ (number >> 40);
+        self.0 = (order & !TAG) | (number.wrapping_mul(0x9E37_79B9_7F4A_7C15) & TAG);
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}
 
 impl fmt::Display for RequestId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -34,11 +71,11 @@ impl fmt::Display for RequestId {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Status {
-    /// Waits for its batch.
+    /// Waits, for its validation or its batch.
     Pending,
-    /// Is looked at by the validators.
+    /// Is looked at by the validators, or waits for its batch afterwards.
     Validating,
-    /// Is written into the roster.
+    /// Is in a batch: its routes are made, then it is written into the roster.
     Registering,
     /// The agent is registered.
     Completed,
@@ -69,7 +106,7 @@ impl Status {
     /// Whether `next` may come right after it.
     pub const fn may_become(&self, next: &Status) -> bool {
         match self {
-            Status::Pending => matches!(next, Status::Validating | Status::Cancelled),
+            Status::Pending => matches!(next, Status::Validating | Status::Failed(_) | Status::Cancelled),
             Status::Validating => {
                 matches!(next, Status::Registering | Status::Failed(_) | Status::Cancelled)
             }
@@ -114,56 +151,151 @@ pub struct IllegalStep {
 /// # Ok::<(), phalanx_actors::agent::InvalidName>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(from = "Written", into = "Written")]
 pub struct Request {
     /// Its number.
     pub id: RequestId,
     /// The agent it is for.
     pub agent: AgentId,
-    /// A name for people; none where the id says it all.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub name: Option<String>,
-    /// What sort of agent it is.
-    pub kind: Kind,
-    /// What the agent offers.
-    pub capabilities: Vec<Capability>,
+    /// What it says of the agent.
+    pub profile: Arc<Profile>,
     /// How urgent it is.
     pub priority: Priority,
-    /// Where the agent lives, in whatever terms the program has for it; `latitude,longitude` in degrees is a place on Earth, by
-    /// which it is found.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub location: Option<String>,
-    /// Whom the agent works for.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub tenant: Option<Tenant>,
     /// How long it stays registered unless that is renewed ([`Renew`](super::Renew)), a millisecond at least; for good
     /// unless it is said.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lease: Option<Duration>,
-    /// What else there is to know.
-    #[serde(default, skip_serializing_if = "Map::is_empty")]
-    pub metadata: Map<String, Value>,
     /// When it was submitted.
     pub submitted: Timestamp,
-    ended: Option<Timestamp>,
+    validating: Point,
+    registering: Point,
+    ended: Point,
+    /// When its time is over.
+    deadline: Point,
     status: Status,
+}
+
+/// A point of the clock that may not have come, in the space of one: the last point of all stands for none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Point(Timestamp);
+
+impl Point {
+    const NONE: Self = Self(Timestamp::END);
+
+    fn get(self) -> Option<Timestamp> {
+        (self != Self::NONE).then_some(self.0)
+    }
+}
+
+impl From<Option<Timestamp>> for Point {
+    fn from(at: Option<Timestamp>) -> Self {
+        at.map_or(Self::NONE, Self)
+    }
+}
+
+/// A request as it is serialised, without depth.
+#[derive(Serialize, Deserialize)]
+struct Written {
+    id: RequestId,
+    agent: AgentId,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    name: Option<String>,
+    kind: Kind,
+    capabilities: Vec<Capability>,
+    priority: Priority,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    location: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    tenant: Option<Tenant>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    lease: Option<Duration>,
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    metadata: Map<String, Value>,
+    submitted: Timestamp,
+    #[serde(default)]
+    validating: Option<Timestamp>,
+    #[serde(default)]
+    registering: Option<Timestamp>,
+    ended: Option<Timestamp>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    deadline: Option<Timestamp>,
+    status: Status,
+}
+
+impl From<Written> for Request {
+    fn from(written: Written) -> Self {
+        let Written { id, agent, name, kind, capabilities, priority, location, tenant, metadata, .. } =
+            written;
+        Self {
+            id,
+            agent,
+            profile: Arc::new(Profile {
+                capabilities,
+                name,
+                tenant,
+                location,
+                metadata,
+                ..Profile::new(kind)
+            }),
+            priority,
+            lease: written.lease,
+            submitted: written.submitted,
+            validating: written.validating.into(),
+            registering: written.registering.into(),
+            ended: written.ended.into(),
+            deadline: written.deadline.into(),
+            status: written.status,
+        }
+    }
+}
+
+impl From<Request> for Written {
+    fn from(request: Request) -> Self {
+        let profile = Arc::unwrap_or_clone(request.profile);
+        Self {
+            id: request.id,
+            agent: request.agent,
+            name: profile.name,
+            kind: profile.kind,
+            capabilities: profile.capabilities,
+            priority: request.priority,
+            location: profile.location,
+            tenant: profile.tenant,
+            lease: request.lease,
+            metadata: profile.metadata,
+            submitted: request.submitted,
+            validating: request.validating.get(),
+            registering: request.registering.get(),
+            ended: request.ended.get(),
+            deadline: request.deadline.get(),
+            status: request.status,
+        }
+    }
 }
 
 impl Request {
     /// A pending request of normal priority.
     pub fn new(id: RequestId, agent: AgentId, kind: Kind, submitted: Timestamp) -> Self {
+        Self::with_profile(id, agent, Arc::new(Profile::new(kind)), submitted)
+    }
+
+    /// A pending request of normal priority that says this of its agent.
+    pub const fn with_profile(
+        id: RequestId,
+        agent: AgentId,
+        profile: Arc<Profile>,
+        submitted: Timestamp,
+    ) -> Self {
         Self {
             id,
             agent,
-            name: None,
-            kind,
-            capabilities: Vec::new(),
+            profile,
             priority: Priority::Normal,
-            location: None,
-            tenant: None,
             lease: None,
-            metadata: Map::new(),
             submitted,
-            ended: None,
+            validating: Point::NONE,
+            registering: Point::NONE,
+            ended: Point::NONE,
+            deadline: Point::NONE,
             status: Status::Pending,
         }
     }
@@ -171,29 +303,43 @@ impl Request {
     /// A pending request for a running agent, with what its card says of it; a place on Earth becomes
     /// `latitude,longitude` in degrees.
     pub fn of(id: RequestId, agent: &AgentHandle, priority: Priority, now: Timestamp) -> Self {
-        let listing = agent.listing();
-        let metadata = listing.metadata.iter().map(|(key, value)| (key.clone(), Value::from(value.as_str())));
-        Self {
-            capabilities: listing.capabilities.clone(),
-            priority,
-            location: listing.location.map(|place| place.to_string()),
-            tenant: listing.tenant.clone(),
-            metadata: metadata.collect(),
-            ..Self::new(id, agent.id().clone(), listing.kind.clone(), now)
-        }
+        Self::with_profile(id, agent.id().clone(), profile_of(agent.listing()), now).priority(priority)
+    }
+
+    /// A request as by [`Request::of`] for each of many agents, in their order; neighbours that were started together share
+    /// one profile.
+    pub fn of_all<'a>(
+        agents: impl IntoIterator<Item = &'a AgentHandle>,
+        mut number: impl FnMut() -> RequestId,
+        priority: Priority,
+        now: Timestamp,
+    ) -> impl Iterator<Item = Self> {
+        let mut latest: Option<(&'a Arc<Listing>, Arc<Profile>)> = None;
+        agents.into_iter().map(move |agent| {
+            let listing = agent.listing();
+            let profile = match &latest {
+                Some((known, profile)) if Arc::ptr_eq(known, listing) => profile.clone(),
+                _ => {
+                    let profile = profile_of(listing);
+                    latest = Some((listing, profile.clone()));
+                    profile
+                }
+            };
+            Self::with_profile(number(), agent.id().clone(), profile, now).priority(priority)
+        })
     }
 
     /// The same request with a name for people.
     #[must_use]
     pub fn name(mut self, name: impl Into<String>) -> Self {
-        self.name = Some(name.into());
+        Arc::make_mut(&mut self.profile).name = Some(name.into());
         self
     }
 
     /// The same request with one more capability.
     #[must_use]
     pub fn capability(mut self, capability: Capability) -> Self {
-        self.capabilities.push(capability);
+        Arc::make_mut(&mut self.profile).capabilities.push(capability);
         self
     }
 
@@ -207,14 +353,14 @@ impl Request {
     /// The same request with a location.
     #[must_use]
     pub fn location(mut self, location: impl Into<String>) -> Self {
-        self.location = Some(location.into());
+        Arc::make_mut(&mut self.profile).location = Some(location.into());
         self
     }
 
     /// The same request with a tenant.
     #[must_use]
     pub fn tenant(mut self, tenant: Tenant) -> Self {
-        self.tenant = Some(tenant);
+        Arc::make_mut(&mut self.profile).tenant = Some(tenant);
         self
     }
 
@@ -228,7 +374,15 @@ impl Request {
     /// The same request with one more entry of metadata.
     #[must_use]
     pub fn metadata(mut self, key: impl Into<String>, value: impl Into<Value>) -> Self {
-        self.metadata.insert(key.into(), value.into());
+        Arc::make_mut(&mut self.profile).metadata.insert(key.into(), value.into());
+        self
+    }
+
+    /// The same request, which fails when it has not completed within so much time of its submission: whatever it waits for is
+    /// then broken off, and nothing of it stays. A timeout beyond the end of the clock is none.
+    #[must_use]
+    pub fn within(mut self, timeout: Duration) -> Self {
+        self.deadline = Point(self.submitted.plus(timeout));
         self
     }
 
@@ -237,14 +391,34 @@ impl Request {
         &self.status
     }
 
+    /// When its validation began, if it has.
+    pub fn validating(&self) -> Option<Timestamp> {
+        self.validating.get()
+    }
+
+    /// When its batch was made and it was found valid, if it was.
+    pub fn registering(&self) -> Option<Timestamp> {
+        self.registering.get()
+    }
+
     /// When it ended, if it has.
-    pub const fn ended(&self) -> Option<Timestamp> {
-        self.ended
+    pub fn ended(&self) -> Option<Timestamp> {
+        self.ended.get()
+    }
+
+    /// When it fails unless it has completed, if it was given a time ([`Request::within`]).
+    pub fn deadline(&self) -> Option<Timestamp> {
+        self.deadline.get()
+    }
+
+    /// How long it may take, if it was given a time.
+    pub(super) fn timeout(&self) -> Option<Duration> {
+        self.deadline().map(|deadline| deadline.since(self.submitted))
     }
 
     /// How long it took from submission to its end, if it has ended.
     pub fn processing_time(&self) -> Option<Duration> {
-        self.ended.map(|ended| ended.since(self.submitted))
+        self.ended().map(|ended| ended.since(self.submitted))
     }
 
     /// Takes the next step at `now`.
@@ -260,77 +434,37 @@ impl Request {
                 to: next.as_str(),
             });
         }
-        if next.is_final() {
-            self.ended = Some(now);
-        }
-        self.status = next;
+        self.enter(next, now);
         Ok(())
     }
 
     /// Ends it as failed, whatever it says it is: one that is not taken in says nothing of what became of it here.
     pub(super) fn refuse(&mut self, reason: String, now: Timestamp) {
-        self.ended = Some(now);
-        self.status = Status::Failed(reason);
+        self.enter(Status::Failed(reason), now);
     }
+
+    fn enter(&mut self, next: Status, now: Timestamp) {
+        match next {
+            Status::Pending => {}
+            Status::Validating => self.validating = Point(now),
+            Status::Registering => self.registering = Point(now),
+            Status::Completed | Status::Failed(_) | Status::Cancelled => self.ended = Point(now),
+        }
+        self.status = next;
+    }
+}
+
+/// What a card says of its agent.
+fn profile_of(listing: &Listing) -> Arc<Profile> {
+    let metadata = listing.metadata.iter().map(|(key, value)| (key.clone(), Value::from(value.as_str())));
+    Arc::new(Profile {
+        capabilities: listing.capabilities.clone(),
+        location: listing.location.map(|place| place.to_string()),
+        tenant: listing.tenant.clone(),
+        metadata: metadata.collect(),
+        ..Profile::new(listing.kind.clone())
+    })
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn request() -> Request {
-        Request::new(RequestId(7), AgentId::new("a").unwrap(), Kind::new("k").unwrap(), Timestamp::ZERO)
-    }
-
-    fn at(millis: u64) -> Timestamp {
-        Timestamp::from_start(Duration::from_millis(millis))
-    }
-
-    #[test]
-    fn a_request_goes_from_pending_to_completed_and_says_how_long_it_took() {
-        let mut request = request();
-        for (millis, status) in [(1, Status::Validating), (2, Status::Registering), (5, Status::Completed)] {
-            assert_eq!(request.processing_time(), None);
-            request.advance(status, at(millis)).unwrap();
-        }
-        assert_eq!(request.processing_time(), Some(Duration::from_millis(5)));
-    }
-
-    #[test]
-    fn a_step_that_does_not_follow_is_refused_and_changes_nothing() {
-        let mut request = request();
-        request.advance(Status::Cancelled, at(3)).unwrap();
-        let before = request.clone();
-        assert_eq!(
-            request.advance(Status::Registering, at(4)).unwrap_err().to_string(),
-            "request 7 for agent a is cancelled and cannot become registering: start a new request"
-        );
-        assert_eq!(request, before);
-    }
-
-    #[test]
-    fn exactly_the_drawn_arrows_are_legal() {
-        let all = [
-            Status::Pending,
-            Status::Validating,
-            Status::Registering,
-            Status::Completed,
-            Status::Failed("no".into()),
-            Status::Cancelled,
-        ];
-        let mut arrows = Vec::new();
-        for from in &all {
-            let next: Vec<_> = all.iter().filter(|to| from.may_become(to)).map(Status::as_str).collect();
-            assert_eq!(next.is_empty(), from.is_final());
-            arrows.push((from.as_str(), next));
-        }
-        assert_eq!(
-            arrows[..3],
-            [
-                ("pending", vec!["validating", "cancelled"]),
-                ("validating", vec!["registering", "failed", "cancelled"]),
-                ("registering", vec!["completed", "failed"]),
-            ]
-        );
-    }
-}
+mod tests;

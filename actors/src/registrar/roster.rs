@@ -21,7 +21,7 @@
 //! **Invariant.** Every agent stands in exactly one slot, one kind and one set of capabilities; whoever has a lease is in the
 //! roster. The revision rises by one with each change, and a refused change leaves no trace.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use serde_json::{Map, Value};
 
@@ -37,6 +37,7 @@ use super::{
 };
 use crate::agent::{AgentId, Kind, Tenant, Timestamp};
 
+use fill::Parts;
 pub use read::Member;
 
 /// How many changes are held for readers that keep up, unless told otherwise.
@@ -94,6 +95,8 @@ pub struct Roster<H> {
     atlas: Atlas,
     facts: Facts,
     leases: Leases,
+    /// The profile that was shared last and where its parts stand: who comes together often shares one.
+    latest: Option<(Arc<Profile>, Parts)>,
     changes: ChangeLog,
     /// How often slots were numbered anew.
     numbering: u64,
@@ -122,6 +125,7 @@ impl<H: Clone> Roster<H> {
             atlas: Atlas::default(),
             facts: Facts::default(),
             leases: Leases::default(),
+            latest: None,
             changes: ChangeLog::new(max_changes),
             numbering: 0,
         }
@@ -138,24 +142,7 @@ impl<H: Clone> Roster<H> {
         profile: Profile,
         handle: H,
     ) -> Result<u64, RosterError> {
-        let hash = hash(&id);
-        if let Some(slot) = self.find(hash, &id) {
-            let holder = Member { roster: self, slot: self.at(slot) };
-            let (kind, generation) = (holder.kind().clone(), holder.generation());
-            return Err(RosterError::Duplicate { agent: id, kind, generation });
-        }
-        if self.slots.len() >= u32::MAX as usize - 1 {
-            self.close_gaps();
-        }
-        let slot = u32::try_from(self.slots.len())
-            .ok()
-            .filter(|slot| *slot < u32::MAX - 1)
-            .ok_or(RosterError::Full(self.by_id.len()))?;
-        let filled = self.fill(id.clone(), generation, profile, handle);
-        self.enter(slot, &filled);
-        self.slots.push(Some(filled));
-        self.by_id.insert(hash, slot);
-        Ok(self.changes.push(id, ChangeKind::Inserted, generation))
+        self.insert_filled(id, generation, handle, |roster| roster.fill(profile))
     }
 
     /// Puts the next generation of an agent in the place of the present one, and answers with the handle that was there.
@@ -175,7 +162,8 @@ impl<H: Clone> Roster<H> {
             let present = present.generation;
             return Err(RosterError::Stale { agent: id.clone(), present, offered: generation });
         }
-        let filled = self.fill(id.clone(), generation, profile, handle);
+        let (parts, extra) = self.fill(profile);
+        let filled = Slot::new(id.clone(), generation, handle, parts, extra);
         let old = self.slots[slot as usize].take().expect("the index leads to filled slots only");
         self.take_out(slot, &old);
         self.enter(slot, &filled);
@@ -257,19 +245,6 @@ impl<H: Clone> Roster<H> {
         self.leases.len()
     }
 
-    fn fill(&mut self, id: AgentId, generation: u64, profile: Profile, handle: H) -> Slot<H> {
-        let kind = self.kinds.intern(&profile.kind);
-        let mut capabilities = profile.capabilities;
-        capabilities.sort_unstable();
-        capabilities.dedup();
-        let set = self.sets.intern(&capabilities, self.end());
-        let location = profile.location.map_or(0, |text| self.atlas.intern(&text) + 1);
-        let tenant = profile.tenant.map_or(0, |tenant| self.tenants.intern(&tenant) + 1);
-        let extra = (profile.name.is_some() || !profile.metadata.is_empty())
-            .then(|| Box::new(Extra { name: profile.name, metadata: profile.metadata }));
-        Slot { id, handle, extra, generation, kind, set, location, tenant }
-    }
-
     /// Puts a slot into all lists.
     fn enter(&mut self, slot: u32, filled: &Slot<H>) {
         self.enter_lists(slot, filled);
@@ -330,6 +305,7 @@ impl<H: Clone> Roster<H> {
         let sets = std::mem::take(&mut self.sets);
         let atlas = std::mem::take(&mut self.atlas);
         self.facts = Facts::default();
+        self.latest = None;
         let old = std::mem::take(&mut self.slots);
         self.slots.reserve(self.by_id.len());
         self.by_id = Index::default();
@@ -370,6 +346,7 @@ impl<H: Clone> Roster<H> {
     }
 }
 
+mod fill;
 mod read;
 #[cfg(test)]
 mod tests;

@@ -2,7 +2,7 @@
 //! [`Effects`].
 
 use std::{
-    collections::{BTreeMap, hash_map::Entry},
+    collections::{BTreeMap, BTreeSet, hash_map::Entry},
     time::Duration,
 };
 
@@ -10,10 +10,12 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use tokio::sync::oneshot;
 
 use super::{
-    AGENTS_NAMED, Batcher, CancelError, Enlistment, Offered, Profile, RegistrarEvent, RegistrarOptions,
-    Request, RequestId, Roster, RosterError, Stage, Status, Submission,
-    jobs::{Batch, Claim, Payload, Removal, Underway, wait_once},
+    AGENTS_NAMED, Batcher, CancelError, Enlistment, Offered, RegistrarEvent, RegistrarOptions, Request,
+    RequestId, Roster, RosterError, Stage, Status, Submission,
+    jobs::{Batch, Claim, Payload, Removal, Underway},
+    judging::Judging,
     limits::Quotas,
+    little::Parallelism,
     memory::{Barred, Finished},
     waiters::{Effects, Seat, Waiters},
 };
@@ -24,17 +26,28 @@ use crate::{
     support::micros,
 };
 
+mod expiry;
 mod lease;
+#[cfg(test)]
+mod model_tests;
 mod read;
+mod removal;
+mod validation;
 mod verify;
 
 use read::Totals;
 
 /// What a registrar knows.
 pub(super) struct State {
-    parallel_batches: usize,
+    parallelism: Parallelism,
+    /// When the latest batch was through.
+    settled: Timestamp,
     batch_timeout: Duration,
     batcher: Batcher<Payload>,
+    /// Where rules may wait: those that run as tasks.
+    judging: Option<Judging>,
+    /// The requests that were given a time and have not ended, the next to be over first.
+    deadlines: BTreeSet<(Timestamp, RequestId)>,
     pub(super) roster: Roster<AgentHandle>,
     /// What the batches under way claim of the limits.
     quotas: Quotas,
@@ -56,10 +69,14 @@ pub(super) struct State {
 }
 
 impl State {
-    pub(super) fn new(options: RegistrarOptions) -> Self {
+    /// An empty state. With limits for async rules, requests are validated before they wait for their batch.
+    pub(super) fn new(options: RegistrarOptions, judging: Option<Judging>) -> Self {
         let RegistrarOptions { batcher, parallel_batches, batch_timeout, changes, limits } = options;
         Self {
-            parallel_batches: parallel_batches.max(1),
+            parallelism: Parallelism::new(parallel_batches),
+            settled: Timestamp::ZERO,
+            judging,
+            deadlines: BTreeSet::new(),
             batch_timeout,
             finished: Finished::new(batcher.remember),
             batcher: Batcher::new(batcher),
@@ -86,25 +103,40 @@ impl State {
         effects: &mut Effects,
     ) {
         let group = self.waiters.open(enlistments.len(), answer, effects);
+        let before = self.batcher.ready();
         for (index, Enlistment { request, agent }) in enlistments.into_iter().enumerate() {
             let seat = Seat { group, index };
-            if request.agent != *agent.id() {
-                let reason = format!(
-                    "{} is for agent {} but came with agent {}: pair each request with its own agent",
-                    request.id,
-                    request.agent,
-                    agent.id()
-                );
-                self.refuse(request, seat, reason, now, effects);
+            if let Some(fault) = fault_of(&request, &agent) {
+                self.refuse(request, seat, fault, now, effects);
                 continue;
             }
-            let payload = Payload { agent, seat, number: self.offers + 1, is_delisted: false };
-            match self.batcher.offer(Submission { request, payload }, now) {
-                Offered::Taken => self.offers += 1,
+            let deadline = request.deadline().map(|deadline| (deadline, request.id));
+            let payload = Payload {
+                agent,
+                seat,
+                number: self.offers + 1,
+                is_delisted: false,
+                is_valid: false,
+                is_ended: false,
+            };
+            let submission = Submission { request, payload };
+            let offered = if self.judging.is_some() {
+                self.batcher.offer_unvalidated(submission, now)
+            } else {
+                self.batcher.offer(submission, now)
+            };
+            match offered {
+                Offered::Taken => {
+                    self.offers += 1;
+                    self.deadlines.extend(deadline);
+                }
                 Offered::Refused { error, submission } => {
                     self.refuse(submission.request, seat, error.to_string(), now, effects);
                 }
-                Offered::Known { stage: Stage::Waiting | Stage::InFlight, submission } => {
+                Offered::Known {
+                    stage: Stage::Waiting | Stage::Validating | Stage::InFlight,
+                    submission,
+                } => {
                     self.waiters.join(submission.request.id, seat);
                 }
                 Offered::Known { submission, .. } => {
@@ -114,6 +146,8 @@ impl State {
                 }
             }
         }
+        self.parallelism.arrived(self.batcher.ready() - before, now);
+        self.begin_validations(now, effects);
     }
 
     /// Answers a request that was not taken in; it is not remembered, so that it may come again.
@@ -150,6 +184,9 @@ impl State {
     /// Answers a request that was taken in and has ended.
     fn end(&mut self, request: Request, seat: Seat, now: Timestamp, effects: &mut Effects) {
         self.count(&request, now, effects);
+        if let Some(deadline) = request.deadline() {
+            self.deadlines.remove(&(deadline, request.id));
+        }
         self.finished.keep(&request);
         for seat in self.waiters.joined(request.id) {
             self.waiters.fill(seat, request.clone(), effects);
@@ -164,13 +201,14 @@ impl State {
         effects: &mut Effects,
     ) -> Result<Request, CancelError> {
         let Submission { request, payload } = self.batcher.cancel(id, now)?;
+        self.stop_validation(payload.number, effects);
         self.end(request.clone(), payload.seat, now, effects);
         Ok(request)
     }
 
     /// Forms the next batch, if one is due and may be under way beside the others.
     pub(super) fn form(&mut self, now: Timestamp) -> Option<u64> {
-        if self.batches.len() >= self.parallel_batches {
+        if !self.has_room(now) {
             return None;
         }
         let mut entries = self.batcher.next_batch(now)?;
@@ -181,11 +219,16 @@ impl State {
                     request.refuse(reason, now);
                 }
             }
-            self.barred.forget(self.batcher.oldest_waiting().map(|oldest| oldest.payload.number));
+            self.barred.forget(self.batcher.oldest_unbatched());
         }
         let number = self.next_job();
         self.batches.insert(number, Batch::new(entries, now));
         Some(number)
+    }
+
+    /// Whether one more batch may be under way.
+    fn has_room(&self, now: Timestamp) -> bool {
+        self.batches.len() < self.parallelism.limit(self.batcher.ready(), now)
     }
 
     const fn next_job(&mut self) -> u64 {
@@ -325,97 +368,35 @@ impl State {
             }
         }
         let took = now.since(batch.began);
-        self.batcher.settle(batch.entries.iter().map(|entry| &entry.request), took);
+        // A batch that queued behind others held nothing up meanwhile.
+        let held_up = now.since(batch.began.max(std::mem::replace(&mut self.settled, now)));
+        self.batcher.settle(batch.entries.iter().map(|entry| &entry.request), held_up);
         self.totals.batches += 1;
         self.totals.batched += batch.size as u64;
+        self.parallelism.committed(batch.size, took);
         if agents > 0 {
             let took_us = micros(took);
             effects.events.push(RegistrarEvent::BatchRegistered { at: now, agents, first, took_us });
         }
+        let mut has_late = false;
         for Submission { request, payload } in batch.entries {
-            self.end(request, payload.seat, now, effects);
-        }
-        self.remove_routes(unwanted, batch.tickets, effects);
-    }
-
-    pub(super) fn delist(
-        &mut self,
-        agents: Vec<AgentId>,
-        answer: oneshot::Sender<usize>,
-        now: Timestamp,
-        effects: &mut Effects,
-    ) {
-        let ticket = self.waiters.ticket();
-        let mut removed = Vec::new();
-        let mut awaited = 0;
-        for agent in agents {
-            if self.batcher.waiting() > 0 {
-                self.barred.bar(agent.clone(), self.offers);
-            }
-            if self.roster.remove(&agent).is_some() {
-                removed.push(agent);
-            } else if let Some(claim) = self.claims.get(&agent) {
-                let batch = self.batches.get_mut(&claim.batch).expect("claims are of batches under way");
-                batch.entries[claim.index].payload.is_delisted = true;
-                awaited += usize::from(wait_once(&mut batch.tickets, ticket));
-            } else if let Some(number) = self.leaving.get(&agent) {
-                let removals = [&mut self.removing, &mut self.collecting].into_iter().flatten();
-                for removal in removals.filter(|removal| removal.number == *number) {
-                    awaited += usize::from(wait_once(&mut removal.tickets, ticket));
-                }
+            if payload.is_ended {
+                has_late = true;
+            } else {
+                self.end(request, payload.seat, now, effects);
             }
         }
-        let count = removed.len();
-        if count > 0 {
-            awaited += 1;
-            effects.events.push(RegistrarEvent::AgentsRemoved { at: now, count });
-        }
-        self.waiters.await_removals(ticket, awaited, count, answer, effects);
-        if count > 0 {
-            self.remove_routes(removed, vec![ticket], effects);
-        }
-    }
-
-    /// Lets routes be removed and the tickets wait for it: now, or together with others once the removal under way is
-    /// through.
-    fn remove_routes(&mut self, agents: Vec<AgentId>, tickets: Vec<u64>, effects: &mut Effects) {
-        if agents.is_empty() {
-            for ticket in tickets {
-                self.waiters.removed(ticket, effects);
-            }
-            return;
-        }
-        let number = self.next_job();
-        let removal = if self.removing.is_none() {
-            effects.sends.push(number);
-            self.removing.insert(Removal::new(number))
+        if has_late && unwanted.is_empty() {
+            self.await_removals_before(batch.tickets, effects);
         } else {
-            self.collecting.get_or_insert_with(|| Removal::new(number))
-        };
-        for agent in &agents {
-            self.leaving.insert(agent.clone(), removal.number);
+            self.remove_routes(unwanted, batch.tickets, effects);
         }
-        removal.agents.extend(agents);
-        removal.tickets.extend(tickets);
     }
 
-    /// The removal under way is through; the next one follows.
-    fn removed(&mut self, effects: &mut Effects) {
-        let Some(done) = self.removing.take() else { return };
-        for agent in &done.agents {
-            if self.leaving.get(agent) == Some(&done.number) {
-                self.leaving.remove(agent);
-            }
-        }
-        for ticket in done.tickets {
-            self.waiters.removed(ticket, effects);
-        }
-        self.removing = self.collecting.take();
-        effects.sends.extend(self.removing.as_ref().map(|next| next.number));
-    }
-
-    /// Does what is due at `now`: gives batches up, sends again.
+    /// Does what is due at `now`: takes in verdicts, gives requests and batches up, sends again.
     pub(super) fn advance(&mut self, now: Timestamp, effects: &mut Effects) {
+        self.take_verdicts(now, effects);
+        self.expire(now, effects);
         let timeout = self.batch_timeout;
         let is_late = |batch: &Batch| batch.began.plus(timeout) <= now;
         let late: Vec<u64> = self.batches.iter().filter(|(_, b)| is_late(b)).map(|(n, _)| *n).collect();
@@ -431,18 +412,22 @@ impl State {
     }
 
     /// When [`State::advance`] or [`State::form`] has something to do if nothing else comes.
-    pub(super) fn next_deadline(&self) -> Option<Timestamp> {
-        let has_room = self.batches.len() < self.parallel_batches;
-        let batch = has_room.then(|| self.batcher.next_deadline()).flatten();
+    pub(super) fn next_deadline(&self, now: Timestamp) -> Option<Timestamp> {
+        let batch = self.has_room(now).then(|| self.batcher.next_deadline()).flatten();
         let batches = self.batches.values().flat_map(|batch| {
             [Some(batch.began.plus(self.batch_timeout)), batch.sending.retry_at()].into_iter().flatten()
         });
         let removal = self.removing.as_ref().and_then(|removal| removal.sending.retry_at());
-        batches.chain(batch).chain(removal).chain(self.roster.next_expiry()).min()
+        let request = self.deadlines.first().map(|(deadline, _)| *deadline);
+        let validation = self.judging.as_ref().and_then(Judging::next_deadline);
+        let given = request.into_iter().chain(validation).chain(self.roster.next_expiry());
+        batches.chain(batch).chain(removal).chain(given).min()
     }
 
-    /// For a new incarnation: lets all that is under way be sent again, and answers the batches that are not checked.
-    pub(super) fn resume(&self, effects: &mut Effects) -> Vec<u64> {
+    /// For a new incarnation: takes in what was found meanwhile, lets all that is under way be sent and validated again where it
+    /// may not have been, and answers the batches that are not checked.
+    pub(super) fn resume(&mut self, now: Timestamp, effects: &mut Effects) -> Vec<u64> {
+        self.validate_again(now, effects);
         effects.sends.extend(self.batches.iter().filter(|(_, b)| b.is_checked).map(|(number, _)| *number));
         effects.sends.extend(self.removing.as_ref().map(|removal| removal.number));
         self.batches.iter().filter(|(_, batch)| !batch.is_checked).map(|(number, _)| *number).collect()
@@ -462,6 +447,18 @@ struct Unregistered {
     reason: String,
     /// Whether its routes may be in place nevertheless.
     is_routed: bool,
+}
+
+/// Why a request is not taken in, whatever else there is.
+fn fault_of(request: &Request, agent: &AgentHandle) -> Option<String> {
+    let id = request.id;
+    if request.agent != *agent.id() {
+        let (asked, came) = (&request.agent, agent.id());
+        return Some(format!(
+            "{id} is for agent {asked} but came with agent {came}: pair each request with its own agent"
+        ));
+    }
+    None
 }
 
 fn ended(agent: &AgentId) -> String {
@@ -494,6 +491,6 @@ fn register(
         return routed(ended(agent));
     }
     let generation = u64::from(payload.agent.generation());
-    let inserted = roster.insert(agent.clone(), generation, Profile::from(request), payload.agent.clone());
+    let inserted = roster.insert_shared(agent.clone(), generation, &request.profile, payload.agent.clone());
     inserted.map(drop).or_else(|error| routed(error.to_string()))
 }

@@ -8,9 +8,12 @@
 //! | `adaptive` | one waits and no batch is in flight, or `size` wait, or one has waited for [`LINGER`] | `size` |
 //! | `streaming` | one waits | 1 |
 //!
-//! The adaptive size starts at 20 and keeps within `min` and `max`: it grows by 8 when a full batch is through within `target`,
-//! and is halved when one takes longer (additive increase, multiplicative decrease). As a batch is due at once while nothing
-//! is in flight, batching adds no delay to a lone request, and grows by itself under load.
+//! The adaptive size starts at 20 and keeps within `min` and `max`. As congestion control does, it doubles with each full batch
+//! that is through within `target` until one takes longer. That one halves it, and from then on it grows by a sixty-fourth of
+//! `max`, at least 8, and is halved again by each that takes longer (slow start, then additive increase and multiplicative
+//! decrease). What counts is how long a batch held the line up: from when it was given out, or from when the one before was
+//! through if that is later, so that a batch is not blamed for those it queued behind. As a batch is due at once while
+//! nothing is in flight, batching adds no delay to a lone request, and grows by itself under load.
 
 use std::time::Duration;
 
@@ -22,7 +25,7 @@ use crate::agent::Priority;
 pub const LINGER: Duration = Duration::from_millis(1);
 /// How long a request of a low class waits for a more urgent one, unless the strategy says otherwise.
 pub const PATIENCE: Duration = Duration::from_secs(5);
-/// How large a batch is at most, unless the strategy says otherwise.
+/// How large a batch is at most, unless the strategy says otherwise; an adaptive one may have four times as many.
 pub const MAX_BATCH: usize = 1024;
 
 /// When a batch is due, and how large it may be.
@@ -88,7 +91,7 @@ impl Strategy {
         Strategy::PriorityBased { threshold: Priority::Normal, patience: PATIENCE, size: MAX_BATCH };
     /// Adaptive with its default.
     pub const ADAPTIVE: Strategy =
-        Strategy::Adaptive { min: 5, max: MAX_BATCH, target: Duration::from_millis(5) };
+        Strategy::Adaptive { min: 5, max: 4 * MAX_BATCH, target: Duration::from_millis(5) };
 }
 
 const fn ten() -> usize {
@@ -112,13 +115,16 @@ const fn max_batch() -> usize {
 }
 
 const FIRST_SIZE: usize = 20;
-const GROWTH: usize = 8;
+/// The least additive growth, and the part of the bound that it is otherwise.
+const GROWTH: (usize, usize) = (8, 64);
 
 /// A strategy with what it has learned.
 #[derive(Debug)]
 pub(super) struct Pace {
     strategy: Strategy,
     size: usize,
+    /// Whether no batch was late yet.
+    is_starting: bool,
 }
 
 impl Pace {
@@ -130,7 +136,7 @@ impl Pace {
             Strategy::Adaptive { min, max, .. } => FIRST_SIZE.min(max).max(min).max(1),
             Strategy::Streaming => 1,
         };
-        Self { strategy, size }
+        Self { strategy, size, is_starting: true }
     }
 
     pub(super) const fn batch_size(&self) -> usize {
@@ -159,9 +165,11 @@ impl Pace {
     pub(super) fn observe(&mut self, count: usize, took: Duration) {
         if let Strategy::Adaptive { min, max, target } = self.strategy {
             if took > target {
+                self.is_starting = false;
                 self.size = (self.size / 2).max(min).max(1);
             } else if count >= self.size {
-                self.size = (self.size + GROWTH).min(max.max(min).max(1));
+                let growth = if self.is_starting { self.size } else { GROWTH.0.max(max / GROWTH.1) };
+                self.size = self.size.saturating_add(growth).min(max.max(min).max(1));
             }
         }
     }
@@ -172,17 +180,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_adaptive_size_grows_by_steps_and_falls_by_halves_within_its_bounds() {
+    fn the_adaptive_size_doubles_at_first_then_grows_by_steps_and_falls_by_halves_within_its_bounds() {
         let target = Duration::from_millis(5);
-        let mut pace = Pace::new(Strategy::Adaptive { min: 5, max: 30, target });
-        let mut after = |count, millis| {
+        let after = |pace: &mut Pace, count, millis| {
             pace.observe(count, Duration::from_millis(millis));
             pace.batch_size()
         };
-        assert_eq!(after(20, 5), 28);
-        assert_eq!(after(3, 1), 28, "a batch that was not full tells nothing");
-        assert_eq!([after(28, 1), after(30, 1)], [30, 30]);
-        assert_eq!([after(30, 6), after(15, 6), after(7, 6), after(5, 6)], [15, 7, 5, 5]);
+        let mut pace = Pace::new(Strategy::Adaptive { min: 5, max: 90, target });
+        assert_eq!(after(&mut pace, 20, 5), 40);
+        assert_eq!(after(&mut pace, 39, 1), 40, "a batch that was not full tells nothing");
+        assert_eq!([after(&mut pace, 40, 1), after(&mut pace, 80, 1), after(&mut pace, 90, 1)], [80, 90, 90]);
+        assert_eq!([after(&mut pace, 90, 6), after(&mut pace, 45, 5), after(&mut pace, 53, 5)], [45, 53, 61]);
+        let falls = [61, 30, 15, 7, 5].map(|count| after(&mut pace, count, 6));
+        assert_eq!(falls, [30, 15, 7, 5, 5]);
+        let mut large = Pace::new(Strategy::Adaptive { min: 5, max: 6_400, target });
+        assert_eq!(
+            [after(&mut large, 20, 6), after(&mut large, 10, 1), after(&mut large, 110, 1)],
+            [10, 110, 210]
+        );
     }
 
     #[test]

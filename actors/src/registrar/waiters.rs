@@ -1,15 +1,19 @@
 //! [`Waiters`]: who waits for which requests and removals.
 
 use rustc_hash::FxHashMap;
-use tokio::sync::oneshot;
+use tokio::{sync::oneshot, task::AbortHandle};
 
-use super::{RegistrarEvent, Request, RequestId};
+use super::{RegistrarEvent, Request, RequestId, judging::Trial};
 
 /// What the actor has to do after a change of its state: first send, then tell, then answer.
 #[derive(Default)]
 pub(super) struct Effects {
     /// Numbers of the batches and removals that the router is to be sent, in this order.
     pub(super) sends: Vec<u64>,
+    /// Validations that are to be run.
+    pub(super) trials: Vec<Trial>,
+    /// Validations that are to be broken off.
+    pub(super) aborts: Vec<AbortHandle>,
     pub(super) events: Vec<RegistrarEvent>,
     pub(super) answers: Vec<Answer>,
 }

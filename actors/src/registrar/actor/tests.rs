@@ -9,8 +9,8 @@ use crate::{
     agent::{Capability, Kind, Me, Priority},
     inbox::{AgentRef, HubConfig},
     registrar::{
-        BatcherOptions, Enlistment, RegistrarOptions, RequestId, Roster, RosterStatus, Rules, Stage, Status,
-        Strategy,
+        BatcherOptions, Enlistment, ParallelBatches, RegistrarOptions, RequestId, Roster, RosterStatus,
+        Rules, Stage, Status, Strategy,
     },
     router::{Arbiters, ArbitersConfig, Directory, Publisher, Reroute, Selector},
     supervisor::{Backoff, Intensity, SpawnOptions, Supervision},
@@ -19,11 +19,14 @@ use crate::{
 /// Kind, all of these capabilities, any of those, and the agents that fit.
 type Case = (Option<&'static str>, &'static [&'static str], &'static [&'static str], &'static str);
 
+mod expiry;
+mod faults;
 mod leases;
 mod load;
 mod random;
 mod rebuild;
 mod removal;
+mod validating;
 
 #[derive(Debug, Clone, Message)]
 #[rtype(result = "()")]
@@ -92,6 +95,10 @@ fn slow() -> RegistrarOptions {
 
 impl World {
     async fn start(options: RegistrarOptions, rules: Rules) -> Self {
+        Self::over(RegistrarCell::new(options, rules)).await
+    }
+
+    async fn over(cell: RegistrarCell) -> Self {
         let arbiters = Arbiters::start(ArbitersConfig::Here, HubConfig::default()).await;
         let directory = Directory::new(arbiters.hub());
         let tables = directory.clone();
@@ -99,7 +106,6 @@ impl World {
             .spawn(id("router"), move |_| Router::new(tables.clone()), supervised(REST))
             .await
             .unwrap();
-        let cell = RegistrarCell::new(options, rules);
         let events = Arc::<Mutex<Vec<_>>>::default();
         let (kept, to, hub, told) = (cell.clone(), router.address(), arbiters.hub().clone(), events.clone());
         let factory = move |_: &Me| {
@@ -220,13 +226,17 @@ fn a_request_says_what_the_card_says() {
         let request = Request::of(RequestId(7), &agents[0], Priority::High, Timestamp::ZERO);
         let json = serde_json::json!({
             "id": 7, "agent": "a", "kind": "seller", "capabilities": ["sell"], "priority": "high",
-            "location": "1.5,-2", "metadata": {"note": "n"}, "submitted": 0, "ended": null, "status": "pending",
+            "location": "1.5,-2", "metadata": {"note": "n"}, "submitted": 0, "validating": null, "registering": null,
+            "ended": null, "status": "pending",
         });
         assert_eq!(serde_json::to_value(&request).unwrap(), json);
         world.enlist(&agents).await.unwrap();
         world.cell.with_roster(|roster| {
             let member = roster.get(&id("a")).unwrap();
-            assert_eq!((member.location(), member.metadata()), (Some("1.5,-2"), Some(&request.metadata)));
+            assert_eq!(
+                (member.location(), member.metadata()),
+                (Some("1.5,-2"), Some(&request.profile.metadata))
+            );
         });
     });
 }
@@ -413,7 +423,7 @@ fn a_full_queue_refuses_and_the_request_may_come_again() {
 fn batches_under_way_are_bounded() {
     paused(async {
         let mut options = batched_by(Strategy::Streaming);
-        options.parallel_batches = 2;
+        options.parallel_batches = ParallelBatches::Fixed(2);
         let world = World::start(options, Rules::default()).await;
         let agents = world.sellers(&["a", "b", "c", "d", "e"]).await;
         world.rest_router().await;

@@ -1,7 +1,10 @@
 use proptest::{prelude::*, strategy::Strategy as Generator};
 
 use super::*;
-use crate::{agent::Kind, registrar::Strategy};
+use crate::{
+    agent::Kind,
+    registrar::{FAIR_EVERY, Strategy},
+};
 
 fn at(millis: u64) -> Timestamp {
     Timestamp::from_start(Duration::from_millis(millis))
@@ -44,6 +47,8 @@ fn each_strategy_makes_batches_when_it_should() {
     assert_eq!(fixed.next_deadline(), Some(at(1)));
     assert_eq!(sizes(&mut fixed, at(1)), [5]);
     assert_eq!(fixed.next_deadline(), None);
+    offer_all(&mut fixed, 25..35, at(2));
+    assert_eq!(sizes(&mut fixed, at(2)), [10], "a batch that is just full waits for nothing");
 
     let mut timed = batcher(Strategy::TIME_BASED);
     offer_all(&mut timed, 0..2000, at(10));
@@ -87,6 +92,33 @@ fn an_adaptive_batch_goes_out_at_once_when_nothing_is_in_flight_and_fills_while_
     adaptive.settle(lone.iter().map(|one| &one.request), Duration::ZERO);
     assert_eq!(sizes(&mut adaptive, at(0)), [19]);
     assert_eq!(adaptive.in_flight(), 19);
+    offer_all(&mut adaptive, 20..40, at(0));
+    assert_eq!(sizes(&mut adaptive, at(0)), [20], "a full batch waits for none");
+}
+
+#[test]
+fn who_was_validated_takes_the_place_of_its_offer_and_its_patience_counts_from_there() {
+    let mut timed = batcher(Strategy::TimeBased { window: Duration::from_millis(7), size: 9 });
+    for id in 0..3 {
+        assert_eq!(timed.offer_unvalidated(submission(id, Priority::Normal), at(id)), Offered::Taken);
+    }
+    assert_eq!((timed.waiting(), timed.ready(), timed.next_deadline()), (3, 0, None));
+    assert_eq!(std::iter::from_fn(|| timed.validate(at(3))).collect::<Vec<_>>(), [1, 2, 3]);
+    assert_eq!((timed.waiting(), timed.validating(), timed.oldest_unbatched()), (0, 3, Some(1)));
+    assert_eq!(timed.stage(RequestId(0)), Some(Stage::Validating));
+    assert_eq!(timed.validated(2).map(|one| one.payload), Some(1));
+    assert_eq!(timed.next_deadline(), Some(at(8)), "1 came at 1 ms");
+    assert_eq!(timed.validated(1).map(|one| one.payload), Some(0));
+    assert_eq!((timed.next_deadline(), timed.stage(RequestId(0))), (Some(at(7)), Some(Stage::Waiting)));
+    assert!(timed.validated(1).is_none(), "it is validated once");
+    let withdrawn = timed.withdraw(RequestId(2), Stage::Failed).unwrap();
+    assert_eq!(
+        (withdrawn.payload, timed.validating(), timed.stage(RequestId(2))),
+        (2, 0, Some(Stage::Failed))
+    );
+    let batch = timed.next_batch(at(7)).unwrap();
+    assert_eq!(batch.iter().map(|one| one.payload).collect::<Vec<_>>(), [0, 1]);
+    assert!(timed.withdraw(RequestId(1), Stage::Failed).is_none(), "in flight it is left where it is");
 }
 
 #[test]

@@ -150,6 +150,7 @@ proptest! {
     fn the_roster_does_as_a_plain_list_would(steps in prop::collection::vec(step(), 0..120)) {
         let mut roster = Roster::with_changes(5);
         let mut model: Vec<Row> = Vec::new();
+        let mut shared: std::collections::BTreeMap<_, Arc<Profile>> = std::collections::BTreeMap::new();
         let mut mirror: Vec<(String, u64)> = Vec::new();
         let mut read = 0;
         let mut changes = 0;
@@ -157,7 +158,12 @@ proptest! {
             match step {
                 Step::Insert(agent, kind, bits) => {
                     let taken = model.iter().any(|row| row.0 == agent);
-                    let result = roster.insert(id(agent), 1, profile(kind, bits), number);
+                    let result = if number % 2 == 0 {
+                        roster.insert(id(agent), 1, profile(kind, bits), number)
+                    } else {
+                        let shared = shared.entry((kind, bits)).or_insert_with(|| profile(kind, bits).into());
+                        roster.insert_shared(id(agent), 1, shared, number)
+                    };
                     prop_assert_eq!(result.is_err(), taken);
                     if !taken {
                         model.push((agent, kind, bits, 1, number));

@@ -2,6 +2,7 @@
 
 use super::State;
 use crate::{
+    agent::Timestamp,
     inbox::AgentHandle,
     registrar::{Lookup, Request, RequestId, RosterStatus, Stage},
 };
@@ -19,8 +20,12 @@ pub(super) struct Totals {
 impl State {
     pub(in crate::registrar) fn request(&self, id: RequestId) -> Option<Request> {
         let request = match self.batcher.stage(id)? {
-            Stage::Waiting => &self.batcher.waiting_request(id)?.request,
+            Stage::Waiting | Stage::Validating => &self.batcher.unbatched_request(id)?.request,
             Stage::InFlight => {
+                let claim = self.batcher.agent(id).and_then(|agent| self.claims.get(agent));
+                if let Some(claim) = claim.filter(|claim| claim.request == id) {
+                    return Some(self.batches.get(&claim.batch)?.entries.get(claim.index)?.request.clone());
+                }
                 let mut entries = self.batches.values().flat_map(|batch| &batch.entries);
                 &entries.find(|entry| entry.request.id == id)?.request
             }
@@ -33,7 +38,7 @@ impl State {
         self.roster.lookup(lookup).map(|member| member.handle().clone()).collect()
     }
 
-    pub(in crate::registrar) fn status(&self) -> RosterStatus {
+    pub(in crate::registrar) fn status(&self, now: Timestamp) -> RosterStatus {
         #[expect(clippy::cast_precision_loss, reason = "counts stay far below 2^52")]
         let mean = self.totals.batched as f64 / self.totals.batches.max(1) as f64;
         RosterStatus {
@@ -46,6 +51,10 @@ impl State {
             cancelled: self.totals.cancelled,
             batches: self.totals.batches,
             mean_batch_size: mean,
+            validating: self.batcher.validating(),
+            parallel_batches: self.parallelism.limit(self.batcher.ready(), now),
+            arrival_rate: self.parallelism.rate(now),
+            commit_latency: self.parallelism.latency(),
             kinds: self.roster.kinds().into_iter().collect(),
             tenants: self.roster.tenants().into_iter().collect(),
             leased: self.roster.leased(),

@@ -44,12 +44,17 @@ impl State {
     }
 
     fn verify_requests(&self) -> Result<(), String> {
-        let in_batches = self.batches.values().map(|batch| batch.size).sum();
+        let entries = self.batches.values().flat_map(|batch| &batch.entries);
+        let in_batches = entries.filter(|entry| !entry.payload.is_ended).count();
         equal("requests in flight", self.batcher.in_flight(), in_batches)?;
         let (mut claimed, mut counted) = (0, (0, 0));
         for (number, batch) in &self.batches {
             for (index, entry) in batch.entries.iter().enumerate() {
                 let request = &entry.request;
+                if entry.payload.is_ended {
+                    equal(&format!("end of {}", request.id), request.status().is_final(), true)?;
+                    continue;
+                }
                 equal(
                     &format!("stage of {}", request.id),
                     self.batcher.stage(request.id),
@@ -67,6 +72,16 @@ impl State {
             }
         }
         equal("claims", self.claims.len(), claimed)?;
+        if let Some(judging) = &self.judging {
+            judging.verify(self.batcher.validating())?;
+        }
+        for (deadline, id) in &self.deadlines {
+            let request = self.request(*id).ok_or_else(|| format!("{id} has a deadline and is not known"))?;
+            equal(&format!("deadline of {id}"), request.deadline(), Some(*deadline))?;
+            // One that was refused in a batch is answered with it.
+            let is_unanswered = self.finished.get(*id).is_none();
+            equal(&format!("whether {id}, which has a deadline, is unanswered"), is_unanswered, true)?;
+        }
         equal("places claimed of kinds and tenants with a limit", self.quotas.claimed(), counted)?;
         for request in self.finished.iter() {
             let stage = match request.status() {
@@ -81,7 +96,7 @@ impl State {
 
     fn verify_answers(&self) -> Result<(), String> {
         let (empty, joined) = self.waiters.seats();
-        let unended = self.batcher.waiting() + self.batcher.in_flight();
+        let unended = self.batcher.waiting() + self.batcher.validating() + self.batcher.in_flight();
         equal("requests that are waited for", empty, unended + joined)?;
         let removals = || [&self.removing, &self.collecting].into_iter().flatten();
         let tickets = self.batches.values().map(|batch| batch.tickets.len()).sum::<usize>()

@@ -79,7 +79,7 @@ fn an_agent_whose_lease_is_not_renewed_leaves_roster_and_routes_on_time() {
             assert!(*took >= due && *took <= due + Duration::from_millis(3), "{took:?} instead of {due:?}");
         }
         // Nothing is left to wait for: with the clock paused, an hour is one step.
-        assert_eq!(world.cell.lock().next_deadline(), None);
+        assert_eq!(world.cell.lock().next_deadline(world.arbiters.hub().now()), None);
         // It lives on, and may come again, at once.
         assert_eq!(statuses(&world.enlist(&world.sellers(&["d"]).await).await.unwrap()), ["completed"]);
     });
@@ -137,7 +137,7 @@ fn an_agent_that_is_removed_takes_its_lease_along() {
         let world = World::fast().await;
         let agents = world.leased(&["a"]).await;
         world.asked(Delist(vec![id("a")])).await.unwrap();
-        assert_eq!(world.cell.lock().next_deadline(), None);
+        assert_eq!(world.cell.lock().next_deadline(world.arbiters.hub().now()), None);
         assert_eq!(statuses(&world.enlist(&agents).await.unwrap()), ["completed"]);
         tokio::time::sleep(LEASE * 2).await;
         world.assert_only(&["a"]);
@@ -187,7 +187,7 @@ fn a_batch_that_comes_to_nothing_gives_its_places_back() {
         let agents = world.sellers(&["a", "b", "c"]).await;
         let of = |agent: &AgentHandle, tenant: &str| {
             let mut enlistment = world.enlistment(agent);
-            enlistment.request.tenant = Some(Tenant::new(tenant).unwrap());
+            enlistment.request = enlistment.request.tenant(Tenant::new(tenant).unwrap());
             enlistment
         };
         world.rest_router().await;
@@ -264,8 +264,8 @@ fn agents_are_found_by_place_and_metadata_together_with_all_else() {
         let world = World::fast().await;
         let agents = world.sellers(&["a", "b", "c"]).await;
         let mut enlistments: Vec<_> = agents.iter().map(|agent| world.enlistment(agent)).collect();
-        enlistments[1].request.location = Some("1.5, -2.001".to_owned());
-        enlistments[2].request.metadata.insert("zone".to_owned(), 7.into());
+        Arc::make_mut(&mut enlistments[1].request.profile).location = Some("1.5, -2.001".to_owned());
+        Arc::make_mut(&mut enlistments[2].request.profile).metadata.insert("zone".to_owned(), 7.into());
         world.asked(Enlist(enlistments)).await.unwrap();
         let within = |radius| Some(Circle::new(1.5, -2.0, radius).unwrap());
         let zone = || vec![("note".to_owned(), "n".into()), ("zone".to_owned(), 7.into())];

@@ -49,7 +49,7 @@ fn strategies() -> impl Strategy<Value = Batches> {
 }
 
 async fn play(strategy: Batches, steps: Vec<Step>) {
-    let options = RegistrarOptions { parallel_batches: 3, ..batched_by(strategy) };
+    let options = RegistrarOptions { parallel_batches: ParallelBatches::Fixed(3), ..batched_by(strategy) };
     let world = World::start(options, Rules::default()).await;
     let name = |agent: u8| format!("seller/{}", agent / 2);
     let mut agents = Vec::new();
