@@ -2,15 +2,17 @@
 
 use std::{
     process::{Command, Stdio},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
 use actix_rt::Arbiter;
 use phalanx::{AgentOptions, Host};
 use phalanx_actors::{
-    agent::AgentId,
-    inbox::HubConfig,
-    router::{Arbiters, ArbitersConfig},
+    agent::{AgentId, Priority},
+    inbox::{AgentHandle, AgentRef, HubConfig},
+    registrar::{Enlist, Enlistment, Registrar, RegistrarCell, RegistrarOptions, Request, Rules, Status},
+    router::{Arbiters, ArbitersConfig, Directory, Router, Selector},
     supervisor::SpawnOptions,
 };
 
@@ -55,6 +57,7 @@ pub(crate) fn child(side: &str, agents: u64) {
         let (took, bytes) = match side {
             "phalanx" => phalanx(agents).await,
             "registered" => registered(agents).await,
+            "started" => register_started(agents).await,
             _ => actix(agents).await,
         };
         println!("{} {}", took.as_nanos() as f64 / agents as f64, bytes as f64 / agents as f64);
@@ -98,6 +101,41 @@ async fn registered(agents: u64) -> (Duration, u64) {
     let bytes = resident_bytes() - before;
     assert_eq!(spawned.expect("they have valid cards").len() as u64, agents);
     assert_eq!(host.broadcast::<Small>().recipients() as u64, agents);
+    (took, bytes)
+}
+
+/// Agents that run already, from making the requests until all are registered and a publisher reaches them.
+async fn register_started(agents: u64) -> (Duration, u64) {
+    let arbiters = Arbiters::start(ArbitersConfig::Threads(2), HubConfig::default()).await;
+    let (directory, hub) = (Directory::new(arbiters.hub()), arbiters.hub().clone());
+    let id = |name| AgentId::new(name).expect("a name");
+    let first = || SpawnOptions { arbiter: Some(0), ..SpawnOptions::default() };
+    let tables = directory.clone();
+    let router = arbiters.spawn(id("router"), move |_| Router::new(tables.clone()), first()).await;
+    let router = router.expect("it has a valid card");
+    let cell = RegistrarCell::new(RegistrarOptions::default(), Rules::default());
+    let (kept, to) = (cell.clone(), router.address());
+    let make = move |_: &_| {
+        let hub = hub.clone();
+        Registrar::new(kept.clone(), to.clone(), Arc::new(move || hub.now()), Arc::new(|_| ()))
+    };
+    let registrar = arbiters.spawn(id("registrar"), make, first()).await.expect("it has a valid card");
+    let publisher = directory.publisher::<Small>(&Selector::Everyone);
+    let spawned = arbiters.spawn_many(names(agents), |_| Counter::starting(), SpawnOptions::default()).await;
+    let spawned: Vec<AgentHandle> =
+        spawned.expect("they have valid cards").iter().map(AgentRef::handle).collect();
+    started(agents).await;
+    let before = resident_bytes();
+    let began = Instant::now();
+    let now = arbiters.hub().now();
+    let requests = Request::of_all(&spawned, || cell.next_request(), Priority::Normal, now);
+    let enlist =
+        requests.zip(&spawned).map(|(request, agent)| Enlistment { request, agent: agent.clone() }).collect();
+    let requests = registrar.address().send(Enlist(enlist)).await.expect("it runs");
+    let took = began.elapsed();
+    let bytes = resident_bytes().saturating_sub(before);
+    assert!(requests.iter().all(|request| *request.status() == Status::Completed));
+    assert_eq!(publisher.recipients() as u64, agents);
     (took, bytes)
 }
 
