@@ -82,6 +82,7 @@ fn the_pages_in_docs_are_what_the_command_writes() {
     let folder = Folder::new();
     let pages = [
         ("initialization", include_str!("../../docs/bench-initialization.md"), "1,000,000 tasks"),
+        ("registration", include_str!("../../docs/bench-registration.md"), "1,000,000"),
         ("multicast", include_str!("../../docs/bench-multicast.md"), "100,000 agents"),
     ];
     assert_eq!(pages.len(), phalanx::bench::ALL.len());

@@ -142,9 +142,12 @@ impl Handler<Hello> for Worker {
 
 impl Agent for Worker {
     fn card(&self) -> Card<Self> {
-        Card::new().offers("work").offers(format!("sort_{}", self.number % 100)).accepts::<Hello>()
+        Card::new().offers("work").offers(format!("sort_{}", self.number % SORTS)).accepts::<Hello>()
     }
 }
+
+/// How many capabilities the agents have between them, but for the one that all have.
+const SORTS: u32 = 100;
 
 /// The last agents alone offer it.
 const RARE: &str = "rare";

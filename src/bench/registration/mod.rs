@@ -258,7 +258,7 @@ mod tests {
     #[test]
     fn each_step_is_told_of_once_and_in_order_and_no_line_is_too_wide() {
         let mut told = Vec::new();
-        let size = machine::Size { agents: 300, sample: 20, lookups: 10, durable: 200, rounds: 1 };
+        let size = machine::Size { agents: 2_000, sample: 20, lookups: 10, durable: 200, rounds: 1 };
         let found = measure(Workload::ANCESTOR, Some(size), &mut |step| told.push(step)).unwrap();
         assert!(told.iter().enumerate().all(|(at, step)| step.done == at), "{told:?}");
         assert!(told.iter().all(|step| step.of == told.len()), "{told:?}");
