@@ -295,8 +295,8 @@ mod tests {
             Row {
                 label: format!("t{number}{}", "x".repeat(number % 60)),
                 phase: Phase::ALL[number * Phase::ALL.len() / rows],
-                bar: (number % 5 > 0).then_some(span),
-                planned: (number % 3 > 0).then_some((span.0 / 2, span.1 * 2)),
+                bar: (!number.is_multiple_of(5)).then_some(span),
+                planned: (!number.is_multiple_of(3)).then_some((span.0 / 2, span.1 * 2)),
                 note: "failed after much ado ".repeat(number % 4),
                 decides: number.is_multiple_of(4),
                 is_bad: number.is_multiple_of(6),

@@ -165,8 +165,8 @@ pub struct StartupTaskSection {
     pub name: String,
     /// Its phase.
     pub phase: String,
-    /// Where it stands: completed, failed, timed_out, skipped, cancelled, rolled_back, not_rolled_back, dormant, or one that
-    /// runs still.
+    /// Where it stands: `completed`, `failed`, `timed_out`, `skipped`, `cancelled`, `rolled_back`, `not_rolled_back`, `dormant`,
+    /// or what it is doing still.
     pub status: String,
     /// When it was to start by the plan \[us\]; none of a lazy one.
     pub planned_start_us: Option<u64>,

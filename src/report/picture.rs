@@ -1,6 +1,6 @@
 //! Start-up as it went, beside what was planned, as a chart.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, fmt::Write as _};
 
 use phalanx_actors::initializer::Phase;
 
@@ -28,12 +28,13 @@ pub(super) fn chart(report: &RunReport) -> Chart {
         took(planned.saturating_sub(began))
     );
     if let Some(rollback) = &startup.rollback {
-        figures.push_str(&format!(
+        _ = write!(
+            figures,
             ", of that {} to undo {} of {}",
             took(rollback.duration_us),
             rollback.undone,
             rollback.tasks
-        ));
+        );
     }
     let decisive: BTreeSet<&str> = startup.critical_path.iter().map(|step| step.task.as_str()).collect();
     let mut order: Vec<&StartupTaskSection> = tasks.iter().collect();

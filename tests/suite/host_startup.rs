@@ -53,9 +53,12 @@ fn an_agent_that_starts_as_a_start_up_task_is_there_when_it_completes_and_gone_w
         };
         let options = StartupOptions { on_failure: OnFailure::Rollback, ..StartupOptions::default() };
         let report = host.start_up(tasks(fails, &host), options.clone()).await?;
-        use StartupStatus::{Failed, RolledBack};
         let statuses: Vec<_> = report.tasks.iter().map(|task| task.status).collect();
-        assert_eq!(statuses, [RolledBack, RolledBack, Failed], "{report:?}");
+        assert_eq!(
+            statuses,
+            [StartupStatus::RolledBack, StartupStatus::RolledBack, StartupStatus::Failed],
+            "{report:?}"
+        );
         assert_eq!(report.tasks[1].result.as_deref(), Some(&serde_json::json!({"agent": "api"})));
         host.idle().await;
         assert_eq!(host.agents(), 0);

@@ -193,10 +193,12 @@ fn topics_that_close_all_at_once_leave_nothing_behind_when_what_was_published_ha
     });
 }
 
+/// How many start-up tasks are weighed.
+const TASKS: usize = 100_000;
+
 #[test]
 fn a_start_up_task_among_100_000_takes_less_than_200_bytes_and_as_much_as_it_says() {
     let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
-    const TASKS: usize = 100_000;
     let id = |at: usize| TaskId::new(format!("t{at}")).unwrap();
     let before = ALLOCATOR.current_usage();
     let tasks = (0..TASKS).map(|at| StartupTask::new(id(at)).after((at.saturating_sub(2)..at).map(id)));

@@ -57,7 +57,7 @@ pub(super) struct OfSort {
 /// How the schedules of all graphs come out.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub(super) struct Graphs {
-    pub(super) graphs: u64,
+    pub(super) count: u64,
     /// The makespan beside the lower bound.
     pub(super) median: f64,
     pub(super) ninth_decile: f64,
@@ -99,7 +99,7 @@ impl Graphs {
         });
         let bound = sorted(|outcome| outcome.beside_bound, &all);
         Self {
-            graphs: COUNT,
+            count: COUNT,
             median: bound[all.len() / 2],
             ninth_decile: bound[all.len() * 9 / 10],
             most: most(&bound),
@@ -234,7 +234,7 @@ mod tests {
     fn the_search_for_an_order_never_makes_a_schedule_longer() {
         for seed in 0..100 {
             let mut random = ChaCha8Rng::seed_from_u64(seed);
-            let plan = graph(&mut random, Sort::ALL[seed as usize % 4], 60);
+            let plan = graph(&mut random, Sort::ALL[usize::try_from(seed % 4).unwrap()], 60);
             let refined = Schedule::of(&plan.clone().refined(&options(4)), options(4)).makespan();
             assert!(refined <= Schedule::of(&plan, options(4)).makespan(), "seed {seed}");
         }

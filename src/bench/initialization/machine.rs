@@ -172,7 +172,9 @@ fn walk(graph: &[Vec<usize>]) -> (f64, f64) {
         let mut bare: DiGraph<(), ()> = DiGraph::with_capacity(graph.len(), 2 * graph.len());
         let nodes: Vec<_> = graph.iter().map(|_| bare.add_node(())).collect();
         for (at, on) in graph.iter().enumerate() {
-            on.iter().for_each(|on| _ = bare.add_edge(nodes[*on], nodes[at], ()));
+            for on in on {
+                bare.add_edge(nodes[*on], nodes[at], ());
+            }
         }
         let open: Vec<usize> =
             bare.node_indices().map(|node| bare.edges_directed(node, Direction::Incoming).count()).collect();

@@ -81,7 +81,7 @@ fn graphs(graphs: &graphs::Graphs, blocks: &mut Vec<Block>) {
         "{} graphs of 10 to 500 tasks of 10 to 1,000 ms, on 1 to 16 workers. The makespan beside the lower bound, which is the \
          longest of critical path and work shared out evenly: {} in the median, {} for nine of ten, {} at most. Graham's \
          bound is what no list schedule exceeds.",
-        count(graphs.graphs),
+        count(graphs.count),
         times(graphs.median),
         times(graphs.ninth_decile),
         times(graphs.most),

@@ -137,7 +137,7 @@ impl Bench {
                 // Of several each step says of which it is.
                 let of = if benches.len() > 1 { format!("{}: ", bench.name()) } else { String::new() };
                 bench.run(options, &mut |step| {
-                    progress.tell(&Step { doing: of.clone() + &step.doing, ..step })
+                    progress.tell(&Step { doing: of.clone() + &step.doing, ..step });
                 })
             })
             .collect();

@@ -47,12 +47,11 @@ pub(super) fn check(cx: &mut Decoder<'_>, marks: &Marks) {
     let mut wanted: Vec<NodeIndex> =
         (0..marks.startup.len()).filter(|at| !marks.startup[*at].lazy).map(NodeIndex::new).collect();
     for used in marks.tasks.iter().flat_map(|task| &task.uses) {
-        match nodes.get(used.value.as_str()) {
-            Some(node) => wanted.push(*node),
-            None => {
-                let known = marks.startup.iter().map(|task| task.id.value.as_str());
-                unknown_reference(cx, marks, section::STARTUP, used, known);
-            }
+        if let Some(node) = nodes.get(used.value.as_str()) {
+            wanted.push(*node);
+        } else {
+            let known = marks.startup.iter().map(|task| task.id.value.as_str());
+            unknown_reference(cx, marks, section::STARTUP, used, known);
         }
     }
     unused(cx, marks, &graph, wanted);
