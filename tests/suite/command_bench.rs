@@ -30,17 +30,13 @@ fn it_lists_what_there_is() {
 #[test]
 fn alone_it_measures_all_there_is_one_after_the_other() {
     let folder = Folder::new();
-    let (code, out, err) = bench(&folder, &["--exact"]);
+    let (code, out, err) = bench(&folder, &["--exact", "--format", "json"]);
     assert_eq!(code, Some(0), "{out}{err}");
     let names: Vec<_> = phalanx::bench::ALL.iter().map(|bench| bench.name()).collect();
-    let titles =
-        names.iter().map(|name| out.find(&format!("{name}: the claim of ")).expect("each has a page"));
-    assert!(titles.collect::<Vec<_>>().is_sorted(), "{out}");
     for name in &names {
         assert!(err.lines().any(|line| line.contains(&format!("] {name}: virtual time, phalanx"))), "{err}");
     }
-    let (_, json, _) = bench(&folder, &["--exact", "--json"]);
-    let found: Value = serde_json::from_str(&json).unwrap();
+    let found: Value = serde_json::from_str(&out).unwrap();
     assert_eq!(found["schema"], "phalanx-bench/1.0");
     let listed = found["benches"].as_array().unwrap().iter().map(|one| one["bench"].as_str().unwrap());
     assert_eq!(listed.collect::<Vec<_>>(), names);

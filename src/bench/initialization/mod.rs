@@ -46,7 +46,7 @@ impl Bench for Initialization {
 
     fn run(&self, options: Options, tell: &mut dyn FnMut(Step)) -> Result<Box<dyn Findings>, BenchError> {
         let million = if cfg!(debug_assertions) { 20_000 } else { 1_000_000 };
-        Ok(Box::new(measure(Workload::ANCESTOR, options.real.then_some(million), tell)?))
+        Ok(Box::new(measure(Workload::ANCESTOR, graphs::COUNT, options.real.then_some(million), tell)?))
     }
 }
 
@@ -105,6 +105,7 @@ struct Row {
 
 fn measure(
     workload: Workload,
+    graphs: u64,
     tasks: Option<usize>,
     tell: &mut dyn FnMut(Step),
 ) -> Result<Found, BenchError> {
@@ -119,8 +120,8 @@ fn measure(
         step(format!("virtual time, {}", way.name()));
         times.push((way, exact::measure(workload, way)?));
     }
-    step(format!("schedules of {} random graphs", graphs::COUNT));
-    let graphs = Graphs::measure();
+    step(format!("schedules of {graphs} random graphs"));
+    let graphs = Graphs::measure(graphs);
     let machine = tasks.map(|tasks| machine::measure(tasks, &mut step)).transpose()?;
     let bound = exact::bound(workload);
     let exact = rows(&times, bound);
@@ -276,7 +277,7 @@ mod tests {
     #[test]
     fn a_workload_that_cannot_be_shared_out_misses_the_claim_only_where_it_could_be_met() {
         // Two workers halve the time at best.
-        let found = measure(Workload { workers: 2, ..Workload::ANCESTOR }, None, &mut |_| {}).unwrap();
+        let found = measure(Workload { workers: 2, ..Workload::ANCESTOR }, 40, None, &mut |_| {}).unwrap();
         assert_eq!(found.exact[2].duration_us, 14_500_000);
         assert!(!found.missed().iter().any(|missed| missed.starts_with("over one by one")));
         // Of eight workers one is used.
@@ -296,7 +297,7 @@ mod tests {
     #[test]
     fn each_step_is_told_of_once_and_in_order_and_no_line_is_too_wide() {
         let mut told = Vec::new();
-        let found = measure(Workload::ANCESTOR, Some(3_000), &mut |step| told.push(step)).unwrap();
+        let found = measure(Workload::ANCESTOR, 40, Some(3_000), &mut |step| told.push(step)).unwrap();
         assert!(
             told.iter().enumerate().all(|(at, step)| step.done == at && step.of == told.len()),
             "{told:?}"
