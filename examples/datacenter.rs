@@ -82,10 +82,11 @@ fn body(host: &Host, task: &StartupTask, licence_server_is_up: bool) -> StartupB
     body.undone_by(move |_| {
         let service = stop.upgrade().and_then(|host| host.agent(&stopped).ok());
         async move {
-            if let Some(service) = service {
-                service.stop_within(Duration::from_secs(1)).await;
+            let Some(service) = service else { return Ok(()) };
+            match service.stop_within(Duration::from_secs(1)).await {
+                Stopped::Stuck => Err(format!("{} is still there", service.id())),
+                Stopped::Drained | Stopped::Killed => Ok(()),
             }
-            Ok(())
         }
     })
 }

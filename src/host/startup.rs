@@ -4,6 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use phalanx_actors::{
     agent::{Agent, AgentId, Me, Timestamp},
+    inbox::Stopped,
     initializer::{AwaitReady, ReadyOf, StartUp, StartupBody, StartupOptions, StartupReport, StartupTask},
 };
 use serde_json::json;
@@ -60,10 +61,13 @@ impl Host {
             // One that has ended by itself has nothing left to undo.
             let agent = undo.upgrade().and_then(|host| host.agent(&undone).ok());
             async move {
-                if let Some(agent) = agent {
-                    agent.stop_within(DRAIN).await;
+                let Some(agent) = agent else { return Ok(()) };
+                match agent.stop_within(DRAIN).await {
+                    Stopped::Stuck => {
+                        Err(format!("agent {} blocks its thread and is still there", agent.id()))
+                    }
+                    Stopped::Drained | Stopped::Killed => Ok(()),
                 }
-                Ok(())
             }
         })
     }

@@ -50,6 +50,8 @@ pub(super) struct StartupMark {
     pub(super) after_phases: Vec<Spanned<Phase>>,
     pub(super) needs: Vec<(Spanned<ResourceName>, u64)>,
     pub(super) lazy: bool,
+    /// Whether those that depend on it wait for it.
+    pub(super) waited_for: bool,
     pub(super) outside: Vec<Outside>,
 }
 

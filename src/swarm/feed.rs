@@ -15,6 +15,7 @@ use std::{
     sync::Arc,
 };
 
+use futures_util::future::join_all;
 use phalanx_actors::{
     agent::{Capability, TaskId},
     coordinator::{ForgetTasks, TaskSpec},
@@ -217,8 +218,9 @@ pub(super) async fn feed(world: &Arc<World>, host: &Host) -> Result<Fed, HostErr
 
 /// Waits until the start-up tasks that an entry uses are ready, or answers why one of them will not be.
 async fn unready(host: &Host, entry: &TaskEntry) -> Result<Option<String>, HostError> {
-    for used in &entry.uses {
-        match host.ready(ReadyOf::Task(used.clone())).await {
+    let ready = entry.uses.iter().map(|used| host.ready(ReadyOf::Task(used.clone())));
+    for ready in join_all(ready).await {
+        match ready {
             Ok(_) => {}
             Err(HostError::NotReady(why)) => return Ok(Some(why.to_string())),
             Err(error) => return Err(error),

@@ -3,7 +3,8 @@
 use std::path::Path;
 
 use phalanx_actors::initializer::{
-    self, CancelStartUp, Estimates, OnFailure, Plan, StartupOptions, StartupOutcome, StartupReport,
+    self, CancelStartUp, Estimates, OnFailure, Plan, QueryStartup, StartupOptions, StartupOutcome,
+    StartupReport,
 };
 
 use super::{
@@ -34,8 +35,12 @@ pub(super) async fn carry_out(env: &Env) -> Result<(Option<StartupReport>, Estim
         biased;
         report = &mut carried_out => report?,
         () = env.world.stop.asked() => {
-            // Without an answer there is nothing left to cancel.
-            _ = env.host.protocols().initializer.send(CancelStartUp).await;
+            let initializer = &env.host.protocols().initializer;
+            // What is being undone is undone to the end. Without an answer there is nothing left to cancel.
+            let standing = initializer.send(QueryStartup).await.ok().flatten();
+            if standing.is_none_or(|report| report.rollback.is_none()) {
+                _ = initializer.send(CancelStartUp).await;
+            }
             carried_out.await?
         }
     };

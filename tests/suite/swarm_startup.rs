@@ -187,7 +187,26 @@ fn a_server_is_asked_until_it_answers_well_as_often_as_the_body_says() {
 }
 
 #[test]
-fn a_server_that_says_nothing_or_nonsense_is_not_ready() {
+fn a_server_that_says_nothing_is_asked_again_after_a_second() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let first = listener.try_clone().unwrap();
+    thread::spawn(move || {
+        let mute = first.accept();
+        answer(first, vec![200]);
+        // It stays open and says nothing.
+        thread::sleep(std::time::Duration::from_secs(60));
+        drop(mute);
+    });
+    let report = live(&format!(
+        r#"{{"name": "n", "arbiters": 1, "startup": {{"tasks": [
+            {{"id": "web", "do": {{"wait_for_http": {{"url": "http://127.0.0.1:{port}", "every": "1ms"}}}}}}]}}}}"#
+    ));
+    assert_eq!(report.outcome, Outcome::Succeeded, "{:?}", report.failures);
+}
+
+#[test]
+fn a_server_that_says_nonsense_is_not_ready() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
     thread::spawn(move || {

@@ -62,7 +62,7 @@ struct Run {
 impl Run {
     /// Whether another run has to wait.
     fn is_open(&self) -> bool {
-        self.startup.outcome().is_none() || self.reply.is_some() || self.startup.running() > 0
+        self.startup.is_under_way() || self.reply.is_some()
     }
 
     /// Answers those who wait for what an event may have made ready, or impossible.
@@ -216,6 +216,8 @@ impl Initializer {
         ctx: &mut Context<Self>,
         change: impl FnOnce(&mut Startup, Timestamp, &mut Vec<StartupEffect>),
     ) {
+        // What has ended by now has ended before the change.
+        self.collect();
         let now = (self.now)();
         let mut effects = Vec::new();
         let mut state = self.state.borrow_mut();
@@ -438,7 +440,7 @@ impl Handler<CancelStartUp> for Initializer {
     type Result = bool;
 
     fn handle(&mut self, _: CancelStartUp, ctx: &mut Context<Self>) -> bool {
-        let open = |run: &Run| run.startup.outcome().is_none();
+        let open = |run: &Run| run.startup.is_under_way();
         let running = self.state.borrow().run.as_ref().is_some_and(open);
         self.step(ctx, Startup::cancel);
         running

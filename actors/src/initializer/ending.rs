@@ -55,11 +55,29 @@ impl Startup {
                 self.release(node, fails, &mut queue);
             }
             if first_failure && self.options.on_failure != OnFailure::Continue {
-                let open = |at: &usize| self.slots[*at].status == StartupStatus::Pending;
-                queue.extend((0..self.slots.len()).filter(open).map(|at| (at, StartupStatus::Skipped)));
+                self.leave_out_the_rest(&mut queue);
             }
         }
         self.spreading = queue;
+    }
+
+    /// Lets no task start any more: those that never did are skipped, those that wait for their next attempt end as their last
+    /// one did.
+    fn leave_out_the_rest(&mut self, queue: &mut VecDeque<(usize, StartupStatus)>) {
+        for at in 0..self.slots.len() {
+            match self.slots[at].status {
+                StartupStatus::Pending => queue.push_back((at, StartupStatus::Skipped)),
+                StartupStatus::Retrying => {
+                    self.rare.stop_timer(at);
+                    let status = match self.rare.fault(at) {
+                        Some(StartupFault::TimedOut { .. }) => StartupStatus::TimedOut,
+                        _ => StartupStatus::Failed,
+                    };
+                    queue.push_back((at, status));
+                }
+                _ => {}
+            }
+        }
     }
 
     /// Tells all that wait for a task or a phase that it has ended, and whether they cannot run because of that.
@@ -115,6 +133,7 @@ impl Startup {
         let phase = &mut self.phases[number];
         phase.holder = phase.holder.filter(|(holder, _)| *holder != task);
         if slot.late {
+            self.late_open -= 1;
             return;
         }
         self.last = slot.started().map(|_| task).or(self.last);

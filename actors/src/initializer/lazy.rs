@@ -24,12 +24,18 @@ impl Startup {
             woken.push(at);
             asked_for.extend(self.plan.dependencies(at).filter(|on| self.plan.waited_for(*on)));
         }
-        // What others wait for was woken after them.
-        for at in woken.into_iter().rev() {
-            if let Some(because_of) = self.failed_before(at) {
-                self.end_because(&because_of, at, StartupStatus::Skipped, now, effects);
-            } else if self.slots[at].open == 0 {
+        self.late_open += woken.len();
+        // Those that cannot run come last: their ends make others startable that wait for nothing else.
+        let (lost, others): (Vec<_>, Vec<_>) =
+            woken.into_iter().map(|at| (at, self.failed_before(at))).partition(|(_, lost)| lost.is_some());
+        for (at, _) in others {
+            if self.slots[at].open == 0 {
                 super::slots::make_startable(&self.plan, &mut self.phases, at);
+            }
+        }
+        for (at, because_of) in lost {
+            if let Some(because_of) = because_of {
+                self.end_because(&because_of, at, StartupStatus::Skipped, now, effects);
             }
         }
         self.pump(None, now, effects);

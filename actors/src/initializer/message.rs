@@ -33,7 +33,7 @@ pub struct QueryStartupTask(pub TaskId);
 #[rtype(result = "Result<Timestamp, NotReady>")]
 pub struct AwaitReady(pub ReadyOf);
 
-/// Ends start-up, or what undoes it; `false` if none runs.
+/// Ends start-up, or what undoes it, or after its end the lazy tasks that were asked for; `false` if nothing runs.
 #[derive(Debug, Clone, Copy, Message)]
 #[rtype(result = "bool")]
 pub struct CancelStartUp;

@@ -245,8 +245,11 @@ impl Plan {
     fn rank_by_remaining(&mut self, order: &[usize]) {
         let mut remaining = vec![(0_u64, 0_u32); self.graph.node_count()];
         for &at in order.iter().rev() {
+            // What lazy tasks have behind them delays nothing of start-up.
+            let is_lazy = |node: usize| self.tasks.get(node).is_some_and(|task| task.dormant);
             let (path, steps) = self
                 .nodes_after(at)
+                .filter(|next| is_lazy(at) || !is_lazy(*next))
                 .map(|next| remaining[next])
                 .fold((0, 0), |most, next| (most.0.max(next.0), most.1.max(next.1 + 1)));
             remaining[at] = (path.saturating_add(micros(self.estimate(at))), steps);

@@ -110,11 +110,15 @@ impl Startup {
         let has_failed = |at: &usize| {
             let status = self.slots[*at].status;
             phase.is_none_or(|phase| tasks[*at].phase == phase)
+                && !self.slots[*at].late
                 && tasks[*at].dependency_type.must_complete()
                 && status.ended()
                 && !status.completed()
         };
-        let Some(at) = (0..tasks.len()).filter(has_failed).min_by_key(|at| self.slots[*at].ended()) else {
+        let Some(at) = (0..tasks.len()).filter(has_failed).min_by_key(|at| {
+            let slot = &self.slots[*at];
+            (slot.ended(), slot.status == StartupStatus::Skipped)
+        }) else {
             return "start-up has failed".to_owned();
         };
         let why = self.rare.fault(at).map(|fault| format!(": {fault}")).unwrap_or_default();

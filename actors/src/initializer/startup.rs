@@ -69,6 +69,8 @@ pub struct Startup {
     /// What can be undone, in the order in which it completed.
     pub(super) completed: Vec<u32>,
     pub(super) unended: usize,
+    /// Lazy tasks that were asked for and have not ended.
+    pub(super) late_open: usize,
     pub(super) waited_for: usize,
     pub(super) required_failed: bool,
     pub(super) tolerated_failed: bool,
@@ -117,6 +119,7 @@ impl Startup {
         }));
         let mut startup = Self {
             unended,
+            late_open: 0,
             waited_for: phases.iter().map(|phase| phase.waited_for).sum(),
             stock: plan.needs().stock(),
             plan,
@@ -198,12 +201,11 @@ impl Startup {
     }
 
     /// Ends all that has not ended; running attempts are aborted. What is to be undone then is undone; called once more, that
-    /// is broken off as well.
+    /// is broken off as well. After start-up has ended, lazy tasks that were asked for are ended.
     pub fn cancel(&mut self, now: Timestamp, effects: &mut Vec<StartupEffect>) {
         if self.ended.is_some() {
-            return;
-        }
-        if self.rollback.is_some() {
+            self.cancel_all(|slot| slot.late, now, effects);
+        } else if self.rollback.is_some() {
             self.break_off_rollback(now, effects);
         } else {
             self.cancelled = true;
@@ -266,9 +268,9 @@ impl Startup {
             + self.completed.capacity() * size_of::<u32>()
     }
 
-    /// How many attempts run.
-    pub fn running(&self) -> usize {
-        self.running
+    /// Whether anything is under way: start-up itself, or a lazy task that was asked for.
+    pub fn is_under_way(&self) -> bool {
+        self.ended.is_none() || self.late_open > 0
     }
 
     /// What the completed dependencies of a task returned, in the order it names them, without those that returned null.

@@ -87,6 +87,50 @@ fn a_lazy_task_is_left_out_where_what_it_needs_has_failed() {
 }
 
 #[test]
+fn a_lazy_task_starts_once_though_what_it_waits_for_is_left_out() {
+    let tasks = vec![
+        task("disk", &[]),
+        task("cache", &["disk"]).depended_on_as(Optional).lazily(),
+        task("index", &["cache"]).lazily(),
+    ];
+    let mut world = world(tasks, workers(4));
+    world.scripts[0] = vec![Script::Fail];
+    world.run_until(seconds(2));
+    wake(&mut world, "index");
+    let report = world.finish();
+    assert_eq!(statuses(&report)[1..], [("cache", Skipped), ("index", Completed)]);
+    assert_eq!((report.tasks[2].attempts, world.startup.is_under_way()), (1, false));
+}
+
+#[test]
+fn a_lazy_task_can_be_cancelled_after_start_up_has_ended() {
+    let tasks = vec![task("a", &[]), task("lazy", &[]).lazily().taking(Duration::from_secs(99))];
+    let mut world = world(tasks, workers(4));
+    world.run_until(seconds(2));
+    wake(&mut world, "lazy");
+    assert!(world.startup.is_under_way());
+    world.act(Startup::cancel);
+    assert!(!world.startup.is_under_way() && world.running.is_empty());
+    let report = world.finish();
+    assert_eq!(statuses(&report), [("a", Completed), ("lazy", Cancelled)]);
+    assert_eq!(report.outcome, Some(StartupOutcome::Succeeded));
+}
+
+#[test]
+fn what_lazy_tasks_have_behind_them_does_not_change_the_order_of_start() {
+    let long = |name: &str, on: &[&str], takes| task(name, on).taking(Duration::from_secs(takes));
+    let tasks = vec![
+        long("a1", &[], 1),
+        long("a2", &[], 1),
+        long("l1", &["a1"], 100).lazily(),
+        long("l2", &["a2"], 100).lazily(),
+        long("c", &[], 1),
+        long("d", &["c"], 10),
+    ];
+    assert_eq!(world(tasks, workers(2)).finish().ended, Some(seconds(11)));
+}
+
+#[test]
 fn a_lazy_task_of_its_own_failure_harms_nobody_and_none_starts_after_start_up_was_stopped() {
     let tasks = || vec![task("a", &[]), task("lazy", &[]).lazily(), task("next", &["lazy"]).lazily()];
     let mut goes_on = world(tasks(), workers(2));
@@ -157,10 +201,15 @@ fn a_phase_is_ready_when_all_that_is_waited_for_has_ended_and_the_whole_likewise
 #[test]
 fn what_will_not_be_ready_says_why() {
     let phase = |at: usize| Phase::ALL[at];
-    let tasks =
-        vec![task("disk", &[]).in_phase(phase(1)), task("api", &["disk"]).in_phase(phase(3)), task("b", &[])];
+    let tasks = vec![
+        task("api", &["disk"]).in_phase(phase(3)),
+        task("disk", &[]).in_phase(phase(1)),
+        task("b", &[]),
+        task("lazy", &[]).lazily().taking(Duration::from_millis(1)),
+    ];
     let mut world = world(tasks, workers(4));
-    world.scripts[0] = vec![Script::Fail];
+    (world.scripts[1], world.scripts[3]) = (vec![Script::Fail], vec![Script::Fail]);
+    wake(&mut world, "lazy");
     world.run_until(seconds(1));
     let mut never = |of: ReadyOf| match world.startup.readiness(&of) {
         Readiness::Never(why) => why.to_string(),

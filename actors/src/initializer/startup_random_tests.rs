@@ -126,6 +126,7 @@ proptest! {
         let report = world.finish();
         prop_assert!(report.outcome.is_some(), "it never ended: {:#?}", report);
         prop_assert!(world.running.is_empty() && world.most_running <= count);
+        prop_assert!(!world.startup.is_under_way());
         let plan = world.startup.plan();
         for (at, task) in report.tasks.iter().enumerate() {
             prop_assert!(task.status.ended() || plan.tasks()[at].dormant, "{} is {:?}", task.task, task.status);

@@ -57,6 +57,22 @@ fn what_completed_is_undone_in_reverse_order_once_the_last_task_has_ended() {
 }
 
 #[test]
+fn what_waits_for_its_next_attempt_is_not_tried_again_once_start_up_has_failed() {
+    for on in [Abort, Rollback] {
+        let tasks = vec![
+            task("port", &[]).within(Duration::from_secs(9)).retrying(100),
+            task("bad", &[]).taking(Duration::from_millis(1_050)),
+        ];
+        let mut world = world(tasks, 1, on_failure(on, 2));
+        world.scripts = vec![vec![Script::Fail], vec![Script::Fail]];
+        let report = world.finish();
+        assert_eq!(statuses(&report), [("port", Failed), ("bad", Failed)]);
+        assert_eq!(report.tasks[0].attempts, 1);
+        assert_eq!(report.ended, Some(Timestamp::from_start(Duration::from_millis(1_050))), "{on:?}");
+    }
+}
+
+#[test]
 fn what_cannot_be_undone_is_told_and_does_not_keep_the_others_from_it() {
     let tasks = vec![
         task("a", &[]),

@@ -66,7 +66,8 @@ fn unused(cx: &mut Decoder<'_>, marks: &Marks, graph: &Graph<'_>, mut wanted: Ve
     let mut is_used = vec![false; marks.startup.len()];
     while let Some(node) = wanted.pop() {
         if !std::mem::replace(&mut is_used[node.index()], true) {
-            wanted.extend(graph.neighbors(node));
+            let waited_for = |on: &NodeIndex| marks.startup[on.index()].waited_for;
+            wanted.extend(graph.neighbors(node).filter(waited_for));
         }
     }
     // An entry that cannot be read may use it.

@@ -195,6 +195,7 @@ impl Decode for StartupTask {
                 after_phases: after_phases.clone(),
                 needs: needs.0.clone(),
                 lazy: lazy.unwrap_or_default(),
+                waited_for: dependency.is_none_or(DependencyType::waited_for),
                 outside: body.as_ref().map(|(_, outside)| outside.clone()).unwrap_or_default(),
             }),
             None => cx.marks.incomplete.push(section::STARTUP),
