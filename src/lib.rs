@@ -3,6 +3,8 @@
 pub mod bench;
 pub mod cli;
 pub mod host;
+#[cfg(feature = "journal")]
+pub mod journal;
 pub mod manifest;
 pub mod plan;
 pub mod prelude;

@@ -16,6 +16,8 @@ mod direct;
 mod fanout;
 mod looking;
 mod pair;
+#[cfg(feature = "journal")]
+mod registering;
 mod spawning;
 mod table;
 
@@ -60,6 +62,8 @@ fn main() {
     }
     let mut absolutes = spawned(&filter, is_quick);
     absolutes.extend(deciding::lines(&rig, &filter, if is_quick { 200 } else { 1_000 }));
+    #[cfg(feature = "journal")]
+    absolutes.extend(registering::lines(&rig, &filter, if is_quick { 1 } else { 5 }));
     absolutes.extend(looking::lines(&filter, if is_quick { 20 } else { 100 }));
     report(&rows, &absolutes);
 }

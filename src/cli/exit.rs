@@ -12,7 +12,7 @@ pub enum Exit {
     Failed = 1,
     /// The command line is wrong.
     Usage = 2,
-    /// The manifest is faulty.
+    /// The manifest is faulty, or the journal is damaged.
     Faulty = 3,
     /// A file could not be read or written.
     Io = 4,
@@ -28,7 +28,7 @@ impl Exit {
         (Exit::Well, "all well"),
         (Exit::Failed, "the run ended, but a start-up task or a task failed, or the ledger does not balance"),
         (Exit::Usage, "the command line is wrong"),
-        (Exit::Faulty, "the manifest is faulty"),
+        (Exit::Faulty, "the manifest is faulty, or the journal is damaged"),
         (Exit::Io, "a file could not be read or written"),
         (Exit::Missed, "a benchmark misses a claim"),
         (Exit::Interrupted, "the run was interrupted by ctrl-C"),

@@ -1,7 +1,7 @@
 //! The command `phalanx`: its subcommands, a file each, and what they have in common.
 //!
 //! ```text
-//! arguments --clap--> Cli --> Command::{Run, Check, Plan, Schema, Bench} --> Exit
+//! arguments --clap--> Cli --> Command::{Run, Check, Plan, Journal, Schema, Bench} --> Exit
 //! ```
 //!
 //! A subcommand is a struct of clap arguments with `run(self, Output, &mut Console) -> Exit`; it writes results to
@@ -11,6 +11,8 @@ mod bench;
 mod check;
 mod console;
 mod exit;
+#[cfg(feature = "journal")]
+mod journal;
 mod log;
 mod plan;
 mod run;
@@ -40,6 +42,8 @@ enum Command {
     /// Reads a manifest and names all of its faults.
     Check(check::Check),
     Plan(plan::Plan),
+    #[cfg(feature = "journal")]
+    Journal(journal::Show),
     /// Prints the JSON Schema of the manifest, or of the report.
     Schema(Schema),
     Bench(bench::Bench),
@@ -78,6 +82,8 @@ impl Command {
         match self {
             Self::Check(check) => check.run(output, console),
             Self::Plan(plan) => plan.run(output, console),
+            #[cfg(feature = "journal")]
+            Self::Journal(show) => show.run(output, console),
             Self::Run(run) => run.run(output, console),
             Self::Bench(bench) => bench.run(output, console),
             Self::Schema(Schema { report: true, .. }) => console.result(&format!("{:#}\n", report::schema())),

@@ -36,6 +36,8 @@ pub struct HostBuilder {
     hub: HubConfig,
     protocols: ProtocolOptions,
     simulated: bool,
+    #[cfg(feature = "journal")]
+    journal: Option<super::journal::Wanted>,
 }
 
 impl HostBuilder {
@@ -83,6 +85,30 @@ impl HostBuilder {
         self
     }
 
+    /// Keeps a journal of registration in a file: who is registered, and how requests end, is durable before anybody is told
+    /// of it, and what earlier processes wrote counts.
+    ///
+    /// Requests that ended then are answered as they were. Agents that were registered then are not there by themselves: whoever
+    /// spawns them again gives them a later generation, and [`RegistrarCell::unreturned`] lists the others.
+    ///
+    /// [`RegistrarCell::unreturned`]: phalanx_actors::registrar::RegistrarCell::unreturned
+    #[cfg(feature = "journal")]
+    pub fn journal(mut self, path: impl Into<std::path::PathBuf>) -> Self {
+        self.journal = Some(super::journal::Wanted { path: path.into(), options: None });
+        self
+    }
+
+    /// The same with other options.
+    #[cfg(feature = "journal")]
+    pub fn journal_with(
+        mut self,
+        path: impl Into<std::path::PathBuf>,
+        options: crate::journal::JournalOptions,
+    ) -> Self {
+        self.journal = Some(super::journal::Wanted { path: path.into(), options: Some(options) });
+        self
+    }
+
     /// What a registration request must fulfil.
     pub fn rules(mut self, rules: Rules) -> Self {
         self.protocols.rules = rules;
@@ -106,11 +132,23 @@ impl HostBuilder {
     ///
     /// # Errors
     /// [`HostError::NoVirtualTime`] when virtual time was asked for and the clock runs, [`HostError::NoAnswer`] when a protocol actor did not
-    /// start.
-    pub async fn start(self) -> Result<Host, HostError> {
+    /// start, and those of the journal when one is kept that cannot be opened, or is damaged.
+    #[cfg_attr(not(feature = "journal"), expect(unused_mut, reason = "only a journal is taken out of it"))]
+    pub async fn start(mut self) -> Result<Host, HostError> {
         if self.simulated && !clock_is_paused() {
             return Err(HostError::NoVirtualTime);
         }
+        #[cfg(feature = "journal")]
+        let opened = match self.journal.take() {
+            Some(_) if self.simulated => return Err(HostError::JournalInVirtualTime),
+            Some(wanted) => {
+                let (opened, recorder, recovered) =
+                    wanted.open(self.protocols.registration.batcher.remember)?;
+                self.protocols.recorder = Some((recorder, recovered));
+                Some(opened)
+            }
+            None => None,
+        };
         let arbiters = Arbiters::start(self.arbiters, self.hub).await;
         let directory = Directory::new(arbiters.hub());
         let spec = GroupSpec {
@@ -130,6 +168,8 @@ impl HostBuilder {
         )
         .await
         .map_err(|_| HostError::NoAnswer("protocol actors"))?;
+        #[cfg(feature = "journal")]
+        let kept = opened.map(|opened| opened.keep(protocols.registrar_cell.clone()));
         let (watches, alive, names) =
             (Watches::default(), Arc::new(Alive::default()), Arc::new(Names::default()));
         arbiters.hub().observe_with(protocols::observers(&protocols, &watches, &alive, &names));
@@ -149,6 +189,8 @@ impl HostBuilder {
                 groups: Groups::default(),
                 names,
                 alive,
+                #[cfg(feature = "journal")]
+                journal: kept,
                 closing: AtomicBool::new(false),
                 ended: AtomicBool::new(false),
                 simulated: self.simulated,

@@ -20,6 +20,7 @@ mod ask_all;
 mod builder;
 mod find;
 mod handles;
+mod journal;
 mod process;
 mod protocols;
 mod sample;
@@ -58,6 +59,7 @@ pub use ask_all::{Answer, Answers, AskAll, AskAllError, Gather};
 pub use builder::HostBuilder;
 pub use find::{Find, FindError};
 pub use handles::WeakHost;
+pub use journal::JournalReport;
 pub use protocols::Protocols;
 pub use shutdown::HostReport;
 pub(crate) use simulate::paused_runtime;
@@ -82,6 +84,8 @@ struct Inner {
     groups: Groups,
     names: Arc<Names>,
     alive: Arc<Alive>,
+    #[cfg(feature = "journal")]
+    journal: Option<journal::Kept>,
     sampling: Option<Sampling>,
     closing: AtomicBool,
     /// It was shut down to the end.
@@ -178,6 +182,18 @@ pub enum HostError {
          with start_paused(true)"
     )]
     NoVirtualTime,
+    /// A host in virtual time was to keep a journal, whose writes take real time.
+    #[error("a host in virtual time keeps no journal: leave it out, or run in real time")]
+    JournalInVirtualTime,
+    /// This program was built without journals.
+    #[error(
+        "this program keeps no journals: build it with the feature `journal` of phalanx, or leave the journal out"
+    )]
+    NoJournals,
+    /// The journal cannot be used.
+    #[cfg(feature = "journal")]
+    #[error(transparent)]
+    Journal(#[from] crate::journal::JournalError),
     /// The lease of an agent is not renewed.
     #[error(transparent)]
     Roster(RosterError),

@@ -16,7 +16,9 @@ use phalanx_actors::{
     inbox::{AgentHandle, Hub, Observer},
     initializer::{Initializer, StartupEvent, StartupState},
     monitor::{Event, Monitor, MonitorCell, MonitorOptions, Tap, Teller},
-    registrar::{Delist, Registrar, RegistrarCell, RegistrarEvent, RegistrarOptions, Rules},
+    registrar::{
+        Delist, Recorder, Recovered, Registrar, RegistrarCell, RegistrarEvent, RegistrarOptions, Rules,
+    },
     router::{Arbiters, Directory, Heartbeat, Router, RouterSink},
     supervisor::{SpawnError, Supervision, Supervisor, Watches},
 };
@@ -69,6 +71,8 @@ pub(super) struct ProtocolOptions {
     pub(super) rules: Rules,
     pub(super) tasks: GraphOptions,
     pub(super) heartbeat: Option<Heartbeat>,
+    /// Where the registrar's records go, and what is recovered from there.
+    pub(super) recorder: Option<(Arc<dyn Recorder>, Recovered)>,
 }
 
 /// How many agents are alive.
@@ -158,7 +162,12 @@ pub(super) async fn start(
     };
     let router = arbiters.spawn_local(own("router"), make, lasting, root).await?;
 
-    let registrar_cell = RegistrarCell::new(options.registration, options.rules);
+    let registrar_cell = match options.recorder {
+        None => RegistrarCell::new(options.registration, options.rules),
+        Some((recorder, recovered)) => {
+            RegistrarCell::recording(options.registration, options.rules, recorder, recovered)
+        }
+    };
     let make = {
         let (cell, router, now, tell) = (registrar_cell.clone(), router.address(), clock(&hub), tell.clone());
         let now = Arc::new(now);

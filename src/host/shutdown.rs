@@ -2,6 +2,8 @@
 
 use std::{collections::BTreeMap, sync::atomic::Ordering, time::Duration};
 
+#[cfg(feature = "journal")]
+use phalanx_actors::registrar::QueryRoster;
 use phalanx_actors::{
     agent::{Reason, Timestamp},
     coordinator::{CancelAll, QueryTasks, TaskMetrics},
@@ -15,7 +17,7 @@ use phalanx_actors::{
 use serde::Serialize;
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::{Host, Inner, protocols::OWN};
+use super::{Host, Inner, JournalReport, protocols::OWN};
 
 /// What a host did, taken when it is quiet.
 #[derive(Debug, Clone, Serialize)]
@@ -43,6 +45,8 @@ pub struct HostReport {
     /// How the agents are doing, those of the host itself not counted; in the report of a shutdown, how they did before they
     /// were told to stop.
     pub health: Option<HealthSummary>,
+    /// How the journal stands, when there is one; in the report of a shutdown, after its last record.
+    pub journal: Option<JournalReport>,
     /// How many agents had to be stopped before they had handled what they held.
     pub killed: usize,
     /// How many arbiters' threads had not ended a second after they were told to, because an agent blocks them; they end
@@ -74,6 +78,7 @@ impl Host {
             monitor,
             metrics,
             health,
+            journal: self.journal(),
             killed: 0,
             blocked: 0,
         }
@@ -131,10 +136,26 @@ impl Host {
         }
         let _ = timeout(GRACE, self.idle()).await;
         let report = HostReport { health, killed, ..self.report().await };
+        let journal = self.close_journal().await.or(report.journal);
         self.inner.stop_protocols().await;
         let blocked = self.inner.arbiters.stop_within(GRACE).await;
         self.inner.ended.store(true, Ordering::Release);
-        HostReport { blocked, ..report }
+        HostReport { journal, blocked, ..report }
+    }
+
+    /// Closes the journal when the registrar has handled that the agents are gone. Answers how it stands then.
+    #[cfg_attr(
+        not(feature = "journal"),
+        expect(clippy::unused_async, reason = "it waits where there are journals")
+    )]
+    async fn close_journal(&self) -> Option<JournalReport> {
+        #[cfg(feature = "journal")]
+        if let Some(journal) = &self.inner.journal {
+            // Behind all removals in its mailbox.
+            let _ = soon(self.protocols().registrar.send(QueryRoster)).await;
+            return timeout(GRACE, journal.close()).await.ok()?;
+        }
+        None
     }
 }
 

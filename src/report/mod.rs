@@ -230,6 +230,32 @@ pub struct RegistrationSection {
     pub batches: u64,
     /// How long it took from the first request to the last answer \[us\].
     pub duration_us: u64,
+    /// How the journal stands at the end, when one is kept.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub journal: Option<JournalSection>,
+}
+
+/// The journal of registration.
+#[derive(Debug, Clone, Default, Serialize, JsonSchema)]
+pub struct JournalSection {
+    /// The file.
+    pub file: String,
+    /// How often it had been opened before this run.
+    pub runs: u64,
+    /// How many agents were registered when the last of these runs was broken off.
+    pub recovered_agents: usize,
+    /// How many requests that had ended were still known by their numbers.
+    pub recovered_requests: usize,
+    /// How many of the recovered agents were not registered again.
+    pub unreturned: usize,
+    /// The first 20 of them, by id.
+    pub unreturned_first: Vec<String>,
+    /// How many records this run wrote.
+    pub records: u64,
+    /// How many groups they made, each a transaction and a sync of its own.
+    pub groups: u64,
+    /// How many records could not be written.
+    pub refused: u64,
 }
 
 /// The agents.

@@ -8,7 +8,7 @@ use phalanx_actors::inbox::Counts;
 use serde_json::Value;
 
 use super::{
-    FailedTask, LostAgent, Outcome, RollbackSection, RunReport, routes,
+    FailedTask, JournalSection, LostAgent, Outcome, RollbackSection, RunReport, routes,
     units::{brief, count, many, took},
 };
 
@@ -180,6 +180,9 @@ fn agents(report: &RunReport, blocks: &mut Vec<Block>) {
         many(registration.batches, "batch", "batches"),
         took(registration.duration_us),
     )));
+    if let Some(journal) = &registration.journal {
+        self::journal(journal, blocks);
+    }
     let kinds = agents.by_kind.iter();
     let kinds = kinds.map(|(kind, agents)| (vec![kind.clone(), count(number(*agents))], Tone::Plain));
     table(blocks, columns("kind", ["agents"]), kinds.collect());
@@ -191,6 +194,32 @@ fn agents(report: &RunReport, blocks: &mut Vec<Block>) {
     }
     blocks.push(Block::Line(happened.join(", ")));
     lost(blocks, &agents.abandoned);
+}
+
+/// What the journal held before, and what was written.
+fn journal(journal: &JournalSection, blocks: &mut Vec<Block>) {
+    let agents = |agents| many(number(agents), "agent", "agents");
+    blocks.push(Block::Line(format!(
+        "the journal {} held {} and {} of {}",
+        journal.file,
+        agents(journal.recovered_agents),
+        many(number(journal.recovered_requests), "request", "requests"),
+        many(journal.runs, "earlier run", "earlier runs"),
+    )));
+    let mut wrote = format!(
+        "{} in {} were written to it",
+        many(journal.records, "record", "records"),
+        many(journal.groups, "group", "groups")
+    );
+    if journal.refused > 0 {
+        wrote = format!("{wrote}, {} could not be", count(journal.refused));
+    }
+    blocks.push(Block::Line(wrote));
+    if journal.unreturned > 0 {
+        let more = if journal.unreturned > journal.unreturned_first.len() { ", .." } else { "" };
+        let first = journal.unreturned_first.join(", ");
+        blocks.push(Block::Line(format!("{} did not return: {first}{more}", agents(journal.unreturned))));
+    }
 }
 
 /// How the agents did; nothing where none was there.

@@ -6,10 +6,35 @@ use phalanx_actors::{agent::Timestamp, coordinator::TaskMetrics, inbox::Counts};
 use serde_json::json;
 
 use super::{
-    AgentsSection, BatchSection, FailedTask, HandlerSection, HealthSection, LostAgent, Outcome, PhaseSection,
-    RegistrationSection, RollbackSection, RouteSection, RunReport, SCHEMA, SizeSection, StartupSection,
-    StartupTaskSection, StepSection, TasksSection, TroubledAgent,
+    AgentsSection, BatchSection, FailedTask, HandlerSection, HealthSection, JournalSection, LostAgent,
+    Outcome, PhaseSection, RegistrationSection, RollbackSection, RouteSection, RunReport, SCHEMA,
+    SizeSection, StartupSection, StartupTaskSection, StepSection, TasksSection, TroubledAgent,
 };
+
+fn registration() -> RegistrationSection {
+    RegistrationSection {
+        requested: 52,
+        completed: 51,
+        failed: 1,
+        batches: 6,
+        duration_us: 30_200,
+        journal: Some(journal()),
+    }
+}
+
+fn journal() -> JournalSection {
+    JournalSection {
+        file: "swarm.journal".to_owned(),
+        runs: 3,
+        recovered_agents: 52,
+        recovered_requests: 1_204,
+        unreturned: 1,
+        unreturned_first: vec!["hasher/49".to_owned()],
+        records: 105,
+        groups: 9,
+        refused: 0,
+    }
+}
 
 fn not_completed(task: &str, reason: &str) -> FailedTask {
     FailedTask { task: task.to_owned(), reason: reason.to_owned() }
@@ -141,13 +166,7 @@ pub(crate) fn full() -> RunReport {
         arbiters: 2,
         duration_us: 12_345_678,
         startup: Some(startup()),
-        registration: RegistrationSection {
-            requested: 52,
-            completed: 51,
-            failed: 1,
-            batches: 6,
-            duration_us: 30_200,
-        },
+        registration: registration(),
         agents: AgentsSection {
             by_kind: [("hasher".to_owned(), 50), ("logger".to_owned(), 1)].into(),
             crashes: 4,

@@ -62,7 +62,7 @@ pub(super) async fn conduct(
     trace: Trace,
     listener: Listener,
 ) -> Result<RunReport, RunError> {
-    let host = builder(&world, seed, arbiters, trace.clone()).start().await?;
+    let host = journaled(&world, builder(&world, seed, arbiters, trace.clone()))?.start().await?;
     let env = Env { world, host };
     let reporter = Reporter::start(env.clone(), listener);
     let course = course(&env).await;
@@ -117,6 +117,21 @@ fn builder(world: &Arc<World>, seed: u64, arbiters: usize, trace: Trace) -> Host
         None => builder,
     };
     if world.simulated { builder.simulated(seed) } else { builder.arbiters(arbiters).seed(seed) }
+}
+
+/// The host keeps the journal that the manifest names, but not in virtual time, in which nothing outside is touched.
+#[cfg_attr(
+    feature = "journal",
+    expect(clippy::unnecessary_wraps, reason = "without the feature it is refused")
+)]
+fn journaled(world: &World, builder: HostBuilder) -> Result<HostBuilder, HostError> {
+    match world.manifest.registration.journal.as_deref().filter(|_| !world.simulated) {
+        None => Ok(builder),
+        #[cfg(feature = "journal")]
+        Some(path) => Ok(builder.journal(path)),
+        #[cfg(not(feature = "journal"))]
+        Some(_) => Err(HostError::NoJournals),
+    }
 }
 
 async fn course(env: &Env) -> Result<Course, RunError> {
@@ -203,6 +218,7 @@ async fn registration(host: &Host, began: Timestamp) -> Result<RegistrationSecti
         failed: roster.failed,
         batches: roster.batches,
         duration_us: u64::try_from(host.now().since(began).as_micros()).unwrap_or(u64::MAX),
+        journal: None,
     })
 }
 

@@ -15,10 +15,11 @@ use super::{
     world::World,
 };
 use crate::{
-    host::HostReport,
+    host::{HostReport, JournalReport},
     report::{
-        AgentsSection, FailedTask, HealthSection, Outcome, PhaseSection, RollbackSection, RouteSection,
-        RunReport, SCHEMA, StartupSection, StartupTaskSection, StepSection, TasksSection, TroubledAgent,
+        AgentsSection, FailedTask, HealthSection, JournalSection, Outcome, PhaseSection, RollbackSection,
+        RouteSection, RunReport, SCHEMA, StartupSection, StartupTaskSection, StepSection, TasksSection,
+        TroubledAgent,
     },
 };
 
@@ -30,7 +31,7 @@ pub(super) fn report(
     host: HostReport,
     (seed, arbiters): (u64, usize),
 ) -> RunReport {
-    let Course { startup, estimates, registration, fed, interrupted, handlers } = course;
+    let Course { startup, estimates, mut registration, fed, interrupted, handlers } = course;
     // Lazy tasks may have run since.
     let startup = startup.map(|then| host.startup.clone().unwrap_or(then));
     let mut failures = Vec::new();
@@ -71,6 +72,7 @@ pub(super) fn report(
         (false, true) => Outcome::Succeeded,
         (false, false) => Outcome::Failed,
     };
+    registration.journal = host.journal.map(journal_section);
     let mut by_kind = BTreeMap::new();
     if registration.completed > 0 {
         for entry in &world.manifest.agents {
@@ -105,6 +107,20 @@ pub(super) fn report(
         tasks,
         handlers,
         notes: figures.notes,
+    }
+}
+
+fn journal_section(journal: JournalReport) -> JournalSection {
+    JournalSection {
+        file: journal.file.display().to_string(),
+        runs: journal.runs,
+        recovered_agents: journal.recovered_agents,
+        recovered_requests: journal.recovered_requests,
+        unreturned: journal.unreturned,
+        unreturned_first: journal.unreturned_first.iter().map(ToString::to_string).collect(),
+        records: journal.records,
+        groups: journal.groups,
+        refused: journal.refused,
     }
 }
 

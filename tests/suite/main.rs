@@ -18,6 +18,8 @@ mod host_recall_random;
 mod host_roster;
 mod host_samples;
 mod host_startup;
+#[cfg(feature = "journal")]
+mod journal;
 mod manifest_bad;
 mod manifest_command;
 mod manifest_limits;

@@ -77,6 +77,7 @@ const EFFECTS: &[(&str, &str)] = &[
     ("monitor.sample_every", "a_manifest_can_do_without_samples"),
     ("name", "a_report_and_a_trace_are_called_after_the_manifest"),
     ("registration.batch", "registration_forms_batches_as_the_strategy_says"),
+    ("registration.journal", "a_journal_is_kept_and_says_what_earlier_runs_left"),
     ("registration.limits.default_per_kind", "limits_of_kinds_and_tenants_are_kept"),
     ("registration.limits.default_per_tenant", "limits_of_kinds_and_tenants_are_kept"),
     ("registration.limits.kinds", "limits_of_kinds_and_tenants_are_kept"),

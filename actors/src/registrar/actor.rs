@@ -34,6 +34,11 @@ struct Answered {
     result: Result<Vec<AgentId>, MailboxError>,
 }
 
+/// The recorder has said something.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+struct Nudge;
+
 /// Verdicts wait in the cell.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
@@ -91,6 +96,7 @@ impl Registrar {
     }
 
     fn go_on(&mut self, now: Timestamp, mut effects: Effects, ctx: &mut Context<Self>) {
+        self.cell.hear(now, &mut effects);
         loop {
             let Some(batch) = self.cell.lock().form(now) else { break };
             self.check(batch, now, &mut effects);
@@ -98,6 +104,10 @@ impl Registrar {
         for number in effects.sends {
             self.send(number, ctx);
         }
+        self.cell.hand_over(now, || {
+            let me = ctx.address();
+            move || me.do_send(Nudge)
+        });
         for trial in effects.trials {
             let task = trial.task;
             // Not a future of the actor: it has to outlive this incarnation.
@@ -200,6 +210,13 @@ impl Handler<Answered> for Registrar {
         let taken =
             result.map_err(|_| if self.router.connected() { RouterLost::Retry } else { RouterLost::Gone });
         self.step(ctx, |state, now, effects| state.answered(number, attempt, taken, now, effects));
+    }
+}
+
+impl Handler<Nudge> for Registrar {
+    type Result = ();
+    fn handle(&mut self, _: Nudge, ctx: &mut Context<Self>) {
+        self.step(ctx, |_, _, _| ());
     }
 }
 

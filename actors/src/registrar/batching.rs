@@ -78,6 +78,17 @@ pub enum Stage {
     Cancelled,
 }
 
+impl Stage {
+    /// How far a request came that is through; one that has not ended counts as failed.
+    const fn at_the_end(request: &Request) -> Self {
+        match request.status() {
+            Status::Completed => Self::Completed,
+            Status::Cancelled => Self::Cancelled,
+            Status::Failed(_) | Status::Pending | Status::Validating | Status::Registering => Self::Failed,
+        }
+    }
+}
+
 /// What became of an offer.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Offered<T> {
@@ -340,13 +351,18 @@ impl<T> Batcher<T> {
         let known = self.known.get_mut(&request.id).filter(|known| known.stage == Stage::InFlight);
         let Some(known) = known else { return false };
         self.in_flight -= 1;
-        known.stage = match request.status() {
-            Status::Completed => Stage::Completed,
-            Status::Cancelled => Stage::Cancelled,
-            Status::Failed(_) | Status::Pending | Status::Validating | Status::Registering => Stage::Failed,
-        };
+        known.stage = Stage::at_the_end(request);
         self.remember(request.id);
         true
+    }
+
+    /// Remembers a request that ended before this batcher was made, so that its number is not taken again.
+    pub fn recall(&mut self, request: &Request) {
+        if let Entry::Vacant(vacant) = self.known.entry(request.id) {
+            let (agent, stage) = (request.agent.clone(), Stage::at_the_end(request));
+            vacant.insert(Known { agent, stage, place: (request.priority, 0) });
+            self.remember(request.id);
+        }
     }
 
     fn remember(&mut self, id: RequestId) {

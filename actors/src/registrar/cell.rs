@@ -3,6 +3,7 @@
 use std::{
     fmt,
     ops::{Deref, DerefMut},
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError, Weak,
         atomic::{AtomicU64, Ordering},
@@ -13,15 +14,23 @@ use actix::WeakAddr;
 use tokio::sync::watch;
 
 use super::{
-    Lookup, Registrar, RegistrarOptions, RequestId, Roster, Rules, Status, WatchFrom, Watching,
+    Lookup, Recorded, Recorder, Recovered, RecoveredMember, Registrar, RegistrarOptions, RequestId, Roster,
+    Rules, Status, Unrecorded, WatchFrom, Watching,
     actor::Judged,
     jobs::Underway,
     judging::{Found, Judging, Trial},
     state::State,
     validation::PANICKED,
+    waiters::Effects,
     watch::Cursor,
 };
 use crate::{agent::Timestamp, inbox::AgentHandle};
+
+/// Request numbers from here on are never given out, so that a recovered one of a program's own does not use them up.
+const OWN_NUMBERS: u64 = 1 << 63;
+
+/// What the recorder said of a write.
+type Word = (u64, Result<(), Unrecorded>);
 
 pub(super) struct Shared {
     state: Mutex<State>,
@@ -31,6 +40,9 @@ pub(super) struct Shared {
     registrar: Mutex<Option<WeakAddr<Registrar>>>,
     /// The revision of the roster, for those who wait for the next.
     revised: watch::Sender<u64>,
+    recorder: Option<Arc<dyn Recorder>>,
+    /// What the recorder said and no registrar has read yet.
+    words: Mutex<Vec<Word>>,
 }
 
 impl Shared {
@@ -93,10 +105,43 @@ pub struct RegistrarCell(Arc<Shared>);
 impl RegistrarCell {
     /// An empty roster, and the rules for those who want to be in it.
     pub fn new(options: RegistrarOptions, rules: Rules) -> Self {
-        let judging = rules.may_wait().then(|| Judging::new(rules.limits()));
-        let (state, revised) = (Mutex::new(State::new(options, judging)), watch::Sender::new(0));
-        let registrar = Mutex::new(None);
-        Self(Arc::new(Shared { state, rules, requests: AtomicU64::new(0), registrar, revised }))
+        let judging = judging_of(&rules);
+        Self::with(State::new(options, judging), rules, 0, None)
+    }
+
+    /// An empty roster whose changes, and how requests ended, are made durable by `recorder` before anybody is told of
+    /// them.
+    ///
+    /// What the recorder has `recovered` of earlier processes counts: its requests are answered as they were then, and its
+    /// agents, once they are registered again, have a generation above the one they had.
+    pub fn recording(
+        options: RegistrarOptions,
+        rules: Rules,
+        recorder: Arc<dyn Recorder>,
+        recovered: Recovered,
+    ) -> Self {
+        let numbers = recovered.requests.iter().map(|logged| logged.request.id.0);
+        let latest = numbers.filter(|number| *number < OWN_NUMBERS).max().unwrap_or(0);
+        let mut state = State::new(options, judging_of(&rules));
+        state.record(recovered);
+        Self::with(state, rules, latest, Some(recorder))
+    }
+
+    fn with(state: State, rules: Rules, requests: u64, recorder: Option<Arc<dyn Recorder>>) -> Self {
+        Self(Arc::new(Shared {
+            state: Mutex::new(state),
+            rules,
+            requests: AtomicU64::new(requests),
+            registrar: Mutex::new(None),
+            revised: watch::Sender::new(0),
+            recorder,
+            words: Mutex::default(),
+        }))
+    }
+
+    /// The agents that were registered when an earlier process ended and have not been since, by id.
+    pub fn unreturned(&self) -> Vec<RecoveredMember> {
+        self.lock().unreturned().cloned().collect()
     }
 
     /// A number that no other call on this cell gives out, from 1 on.
@@ -130,6 +175,45 @@ impl RegistrarCell {
 
     pub(super) fn lock(&self) -> Held<'_> {
         self.0.lock()
+    }
+
+    /// Takes in what the recorder said.
+    pub(super) fn hear(&self, now: Timestamp, effects: &mut Effects) {
+        if self.0.recorder.is_none() {
+            return;
+        }
+        let words = std::mem::take(&mut *self.words());
+        let mut state = self.lock();
+        for (number, result) in words {
+            state.recorded(number, result, now, effects);
+        }
+    }
+
+    /// Hands over to the recorder what is to be written; `nudge` is called when it has said something.
+    pub(super) fn hand_over<N: FnOnce() + Send + 'static>(&self, now: Timestamp, nudge: impl Fn() -> N) {
+        let Some(recorder) = &self.0.recorder else { return };
+        loop {
+            let Some((number, records)) = self.lock().next_append(now) else { break };
+            let (cell, nudge) = (self.clone(), nudge());
+            let promise = Recorded::new(move |result| {
+                let mut words = cell.words();
+                words.push((number, result));
+                // Whoever wakes for the first finds the others, too.
+                let is_first = words.len() == 1;
+                drop(words);
+                if is_first {
+                    nudge();
+                }
+            });
+            // A panic drops the promise, which tells that the recorder is broken.
+            if catch_unwind(AssertUnwindSafe(|| recorder.append(records, promise))).is_err() {
+                tracing::warn!("the recorder of the registrar panicked");
+            }
+        }
+    }
+
+    fn words(&self) -> MutexGuard<'_, Vec<Word>> {
+        self.0.words.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Asks the rules about a batch, without keeping the state locked: a rule may read the roster.
@@ -170,6 +254,10 @@ impl RegistrarCell {
             registrar.do_send(Judged);
         }
     }
+}
+
+fn judging_of(rules: &Rules) -> Option<Judging> {
+    rules.may_wait().then(|| Judging::new(rules.limits()))
 }
 
 /// What the task of a validation says when it is dropped, at its end or before.

@@ -37,6 +37,15 @@ pub enum RegistrarEvent {
         /// Why.
         reason: String,
     },
+    /// Records could not be made durable, or it is not known whether they are.
+    Unrecorded {
+        /// When.
+        at: Timestamp,
+        /// How many.
+        records: usize,
+        /// Why.
+        reason: String,
+    },
     /// Agents were taken out of the roster.
     AgentsRemoved {
         /// When.
@@ -81,6 +90,11 @@ impl From<RegistrarEvent> for Event {
                     .with("request", request.0)
                     .with("reason", reason)
             }
+            RegistrarEvent::Unrecorded { at, records, reason } => {
+                told(EventKind::ErrorAlert, Severity::Error, "registrar.unrecorded", at)
+                    .with("records", records)
+                    .with("reason", reason)
+            }
             RegistrarEvent::AgentsRemoved { at, count } => {
                 told(EventKind::SystemEvent, Severity::Info, "registrar.agents_removed", at)
                     .with("count", count)
@@ -114,6 +128,10 @@ mod tests {
         let failed = RegistrarEvent::RequestFailed { at, request: RequestId(7), agent, reason };
         let how = (EventKind::ErrorAlert, Severity::Error);
         assert_told("registrar", &failed, &failed.clone().into(), how, &[]);
+
+        let unrecorded = RegistrarEvent::Unrecorded { at, records: 3, reason: "the disk is full".to_owned() };
+        let how = (EventKind::ErrorAlert, Severity::Error);
+        assert_told("registrar", &unrecorded, &unrecorded.clone().into(), how, &[]);
 
         let removed = RegistrarEvent::AgentsRemoved { at, count: 2 };
         let how = (EventKind::SystemEvent, Severity::Info);

@@ -17,6 +17,12 @@
 //!     +--- answered when all have ended      events --> sink
 //! ```
 //!
+//! Where a [`Recorder`] makes changes durable, the way goes on:
+//!
+//! ```text
+//!  Rerouted --> judged --records--> Recorder --word--> cell --> concluded: roster, answers
+//! ```
+//!
 //! Who is registered with a lease leaves roster and routes when it is not renewed in time, as if it were removed; who watches
 //! the roster reads its log of changes and is unknown to the registrar.
 //!
@@ -24,14 +30,15 @@
 //! route but by asking the router, and calls neither rules nor the sink of events while its state is locked.
 //!
 //! **Invariant.** One bad request never fails its batch; a request number is registered at most once; an agent id has at
-//! most one holder. An agent's routes are in place before its request completes. A removal wins over every request that
-//! was there before it: when it is answered, the agent is neither in the roster nor on a route. Whoever asked is answered
-//! once.
+//! most one holder. An agent's routes are in place, and with a recorder its record is durable, before its request completes.
+//! A removal wins over every request that was there before it: when it is answered, the agent is neither in the roster nor
+//! on a route. Whoever asked is answered once.
 //!
 //! **Restart.** All that matters lives in the [`RegistrarCell`] that is handed to each incarnation: roster, requests that
-//! wait, validations and their verdicts, batches and removals under way, answers owed, the latest requests that ended. In `started` a new incarnation sends
-//! what is under way to the router again, which does not mind, checks a batch that was being checked, and sets its timer.
-//! Answers of the router go to the address, which outlives the instance. Lost is only the message whose handling panicked.
+//! wait, validations and their verdicts, batches and removals under way, what is being written, answers owed, the latest
+//! requests that ended. In `started` a new incarnation sends what is under way to the router again, which does not mind,
+//! checks a batch that was being checked, and sets its timer. Answers of the router go to the address, which outlives the
+//! instance. Lost is only the message whose handling panicked.
 
 mod actor;
 mod atlas;
@@ -54,6 +61,9 @@ mod message;
 #[cfg(test)]
 mod model_tests;
 mod profile;
+mod record;
+mod recorder;
+mod recovery;
 mod request;
 mod roster;
 mod sets;
@@ -77,6 +87,9 @@ pub use message::{
     RegistrarOptions, Renew, RosterStatus, WatchRoster,
 };
 pub use profile::{Profile, RosterError};
+pub use record::{Record, RecordFault};
+pub use recorder::{Recorded, Recorder, Unrecorded};
+pub use recovery::{LoggedRequest, OutOfSequence, Recovered, RecoveredMember, Recovery};
 pub use request::{IllegalStep, Request, RequestId, Status};
 pub use roster::{MAX_CHANGES, Member, Roster};
 pub use strategy::{LINGER, MAX_BATCH, PATIENCE, Strategy};

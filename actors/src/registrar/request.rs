@@ -438,6 +438,26 @@ impl Request {
         Ok(())
     }
 
+    /// The same request, ended so at `at`, as a record of it says.
+    pub(super) fn concluded(mut self, status: Status, at: Timestamp) -> Self {
+        self.ended = Point(at);
+        self.status = status;
+        self
+    }
+
+    /// The same request with these times, as a record of it says.
+    pub(super) fn with_times(
+        mut self,
+        validating: Option<Timestamp>,
+        registering: Option<Timestamp>,
+        deadline: Option<Timestamp>,
+    ) -> Self {
+        self.validating = validating.into();
+        self.registering = registering.into();
+        self.deadline = deadline.into();
+        self
+    }
+
     /// Ends it as failed, whatever it says it is: one that is not taken in says nothing of what became of it here.
     pub(super) fn refuse(&mut self, reason: String, now: Timestamp) {
         self.enter(Status::Failed(reason), now);

@@ -6,12 +6,12 @@ use std::{
     time::Duration,
 };
 
-use rustc_hash::{FxHashMap, FxHashSet};
+use rustc_hash::FxHashMap;
 use tokio::sync::oneshot;
 
 use super::{
-    AGENTS_NAMED, Batcher, CancelError, Enlistment, Offered, RegistrarEvent, RegistrarOptions, Request,
-    RequestId, Roster, RosterError, Stage, Status, Submission,
+    Batcher, CancelError, Enlistment, Offered, RegistrarEvent, RegistrarOptions, Request, RequestId, Roster,
+    RosterError, Stage, Status, Submission,
     jobs::{Batch, Claim, Payload, Removal, Underway},
     judging::Judging,
     limits::Quotas,
@@ -23,7 +23,6 @@ use crate::{
     agent::{AgentId, Timestamp},
     inbox::AgentHandle,
     router::Reroute,
-    support::micros,
 };
 
 mod expiry;
@@ -31,11 +30,14 @@ mod lease;
 #[cfg(test)]
 mod model_tests;
 mod read;
+mod recording;
 mod removal;
+mod settle;
 mod validation;
 mod verify;
 
 use read::Totals;
+use recording::Writes;
 
 /// What a registrar knows.
 pub(super) struct State {
@@ -66,6 +68,7 @@ pub(super) struct State {
     jobs: u64,
     offers: u64,
     totals: Totals,
+    writes: Writes,
 }
 
 impl State {
@@ -92,6 +95,7 @@ impl State {
             jobs: 0,
             offers: 0,
             totals: Totals::default(),
+            writes: Writes::default(),
         }
     }
 
@@ -203,6 +207,7 @@ impl State {
         let Submission { request, payload } = self.batcher.cancel(id, now)?;
         self.stop_validation(payload.number, effects);
         self.end(request.clone(), payload.seat, now, effects);
+        self.write_ended(&request, now);
         Ok(request)
     }
 
@@ -226,9 +231,9 @@ impl State {
         Some(number)
     }
 
-    /// Whether one more batch may be under way.
+    /// Whether one more batch may be under way: as many as there may be, unless too much is being written.
     fn has_room(&self, now: Timestamp) -> bool {
-        self.batches.len() < self.parallelism.limit(self.batcher.ready(), now)
+        !self.writes.are_many() && self.batches.len() < self.parallelism.limit(self.batcher.ready(), now)
     }
 
     const fn next_job(&mut self) -> u64 {
@@ -329,70 +334,6 @@ impl State {
         }
     }
 
-    /// Ends a batch: its routes are in place but for those `taken`, or they are not for a reason.
-    fn settle(
-        &mut self,
-        number: u64,
-        taken: Result<Vec<AgentId>, String>,
-        now: Timestamp,
-        effects: &mut Effects,
-    ) {
-        let Some(mut batch) = self.batches.remove(&number) else { return };
-        let taken = taken.map(|taken| taken.into_iter().collect::<FxHashSet<_>>());
-        let (mut agents, mut first, mut unwanted) = (0, Vec::new(), Vec::new());
-        for Submission { request, payload } in &mut batch.entries {
-            if *request.status() != Status::Registering {
-                if !request.status().is_final() {
-                    request.refuse("its validation was broken off: start a new request".to_owned(), now);
-                }
-                continue;
-            }
-            if self.claims.remove(&request.agent).is_some() {
-                self.quotas.release(request);
-            }
-            match register(&mut self.roster, request, payload, &taken) {
-                Ok(()) => {
-                    agents += 1;
-                    lease::grant(&mut self.roster, request, now);
-                    if first.len() < AGENTS_NAMED {
-                        first.push(request.agent.clone());
-                    }
-                    request.advance(Status::Completed, now).expect("registering ends in completed or failed");
-                }
-                Err(Unregistered { reason, is_routed }) => {
-                    if is_routed {
-                        unwanted.push(request.agent.clone());
-                    }
-                    request.refuse(reason, now);
-                }
-            }
-        }
-        let took = now.since(batch.began);
-        // A batch that queued behind others held nothing up meanwhile.
-        let held_up = now.since(batch.began.max(std::mem::replace(&mut self.settled, now)));
-        self.batcher.settle(batch.entries.iter().map(|entry| &entry.request), held_up);
-        self.totals.batches += 1;
-        self.totals.batched += batch.size as u64;
-        self.parallelism.committed(batch.size, took);
-        if agents > 0 {
-            let took_us = micros(took);
-            effects.events.push(RegistrarEvent::BatchRegistered { at: now, agents, first, took_us });
-        }
-        let mut has_late = false;
-        for Submission { request, payload } in batch.entries {
-            if payload.is_ended {
-                has_late = true;
-            } else {
-                self.end(request, payload.seat, now, effects);
-            }
-        }
-        if has_late && unwanted.is_empty() {
-            self.await_removals_before(batch.tickets, effects);
-        } else {
-            self.remove_routes(unwanted, batch.tickets, effects);
-        }
-    }
-
     /// Does what is due at `now`: takes in verdicts, gives requests and batches up, sends again.
     pub(super) fn advance(&mut self, now: Timestamp, effects: &mut Effects) {
         self.take_verdicts(now, effects);
@@ -409,6 +350,7 @@ impl State {
         self.end_leases(now, effects);
         let removal = self.removing.as_ref().filter(|removal| removal.sending.is_due(now));
         effects.sends.extend(removal.map(|removal| removal.number));
+        self.advance_writes(now, effects);
     }
 
     /// When [`State::advance`] or [`State::form`] has something to do if nothing else comes.
@@ -421,7 +363,7 @@ impl State {
         let request = self.deadlines.first().map(|(deadline, _)| *deadline);
         let validation = self.judging.as_ref().and_then(Judging::next_deadline);
         let given = request.into_iter().chain(validation).chain(self.roster.next_expiry());
-        batches.chain(batch).chain(removal).chain(given).min()
+        batches.chain(batch).chain(removal).chain(given).chain(self.next_write_deadline()).min()
     }
 
     /// For a new incarnation: takes in what was found meanwhile, lets all that is under way be sent and validated again where it
@@ -443,12 +385,6 @@ pub(super) enum RouterLost {
     Gone,
 }
 
-struct Unregistered {
-    reason: String,
-    /// Whether its routes may be in place nevertheless.
-    is_routed: bool,
-}
-
 /// Why a request is not taken in, whatever else there is.
 fn fault_of(request: &Request, agent: &AgentHandle) -> Option<String> {
     let id = request.id;
@@ -463,34 +399,4 @@ fn fault_of(request: &Request, agent: &AgentHandle) -> Option<String> {
 
 fn ended(agent: &AgentId) -> String {
     format!("agent {agent} ended before it was registered")
-}
-
-/// Puts an agent whose routes are in place into the roster.
-fn register(
-    roster: &mut Roster<AgentHandle>,
-    request: &Request,
-    payload: &Payload,
-    taken: &Result<FxHashSet<AgentId>, String>,
-) -> Result<(), Unregistered> {
-    let agent = &request.agent;
-    let routed = |reason| Err(Unregistered { reason, is_routed: true });
-    match taken {
-        Err(reason) => return routed(reason.clone()),
-        Ok(taken) if !taken.is_empty() && taken.contains(agent) => {
-            let reason = format!(
-                "agent id {agent} is taken in the router's tables, or the agent lives on another host: choose another id"
-            );
-            return Err(Unregistered { reason, is_routed: false });
-        }
-        Ok(_) => {}
-    }
-    if payload.is_delisted {
-        return routed(format!("agent {agent} was removed while it was being registered"));
-    }
-    if payload.agent.has_ended() {
-        return routed(ended(agent));
-    }
-    let generation = u64::from(payload.agent.generation());
-    let inserted = roster.insert_shared(agent.clone(), generation, &request.profile, payload.agent.clone());
-    inserted.map(drop).or_else(|error| routed(error.to_string()))
 }

@@ -122,9 +122,27 @@ impl Waiters {
         }
     }
 
-    /// Notes that one of the removals that a ticket waits for is done.
+    /// Lets a ticket wait for one thing more.
+    pub(super) fn await_more(&mut self, ticket: u64) {
+        if let Some(waiting) = self.removals.get_mut(&ticket) {
+            waiting.missing += 1;
+        }
+    }
+
+    /// Lets whoever holds one of these tickets hear that there is no answer.
+    pub(super) fn abandon(&mut self, tickets: impl IntoIterator<Item = u64>) {
+        for ticket in tickets {
+            self.removals.remove(&ticket);
+        }
+    }
+
+    pub(super) fn is_waiting(&self, ticket: u64) -> bool {
+        self.removals.contains_key(&ticket)
+    }
+
+    /// Notes that one of the removals that a ticket waits for is done. One that was abandoned waits for nothing.
     pub(super) fn removed(&mut self, ticket: u64, effects: &mut Effects) {
-        let waiting = self.removals.get_mut(&ticket).expect("a ticket lasts until its removals are done");
+        let Some(waiting) = self.removals.get_mut(&ticket) else { return };
         waiting.missing -= 1;
         if waiting.missing == 0 {
             let Removing { count, answer, .. } = self.removals.remove(&ticket).expect("found above");

@@ -291,11 +291,77 @@ fn per_lookup(lookups: u32, lookup: impl Fn() -> usize) -> Result<f64, BenchErro
     Ok(took.as_secs_f64() * 1e9 / f64::from(lookups))
 }
 
+#[cfg(not(feature = "journal"))]
 mod durable {
     use super::{BenchError, Durable, Size};
 
     /// Without a journal there is nothing durable.
-    pub(super) fn measure(_: Size) -> Result<Option<Durable>, BenchError> {
+    #[expect(clippy::unnecessary_wraps, reason = "the measure fails where there is one")]
+    pub(super) const fn measure(_: Size) -> Result<Option<Durable>, BenchError> {
         Ok(None)
+    }
+}
+
+#[cfg(feature = "journal")]
+mod durable {
+    use super::{AgentOptions, BenchError, Durable, Host, Instant, Size, started, system};
+
+    /// How many are registered one by one at most.
+    const ONE_BY_ONE: u32 = 300;
+
+    /// Registers agents that run already: with a journal in the folder for temporary files all at once and one by one, and
+    /// without a journal. What comes out is a figure of the disk below that folder.
+    pub(super) fn measure(size: Size) -> Result<Option<Durable>, BenchError> {
+        let (volatile, _, _) = system(round(size.durable, 0, None))?;
+        let folder = tempfile::tempdir()?;
+        let (took, one_by_one, journal) =
+            system(round(size.durable, ONE_BY_ONE.min(size.sample), Some(folder.path())))?;
+        let (groups, records) = journal.unwrap_or_default();
+        Ok(Some(Durable {
+            agents: size.durable,
+            per_s: took,
+            volatile_per_s: volatile,
+            one_by_one_per_s: one_by_one,
+            groups,
+            records,
+        }))
+    }
+
+    /// How many a second are registered all at once and one by one, and the groups and records of the former.
+    async fn round(
+        agents: u32,
+        few: u32,
+        folder: Option<&std::path::Path>,
+    ) -> Result<(f64, f64, Option<(u64, u64)>), BenchError> {
+        let mut builder = Host::builder();
+        if let Some(folder) = folder {
+            builder = builder.journal(folder.join("journal"));
+        }
+        let host = builder.start().await?;
+        let few = started(&host, "one", few).await?;
+        let all = started(&host, "all", agents).await?;
+        host.idle().await;
+        let written =
+            |host: &Host| host.journal().map(|report| (report.groups, report.records, report.refused));
+        let before = written(&host);
+        let began = Instant::now();
+        host.register_spawned(&all, &AgentOptions::default()).await?;
+        let took = f64::from(agents) / began.elapsed().as_secs_f64();
+        let after = written(&host);
+        let journal = before.zip(after).map(|(before, after)| (after.0 - before.0, after.1 - before.1));
+        if let Some((_, records, refused)) = after
+            && (records < u64::from(agents) || refused > 0)
+        {
+            let why = format!("of {agents} agents {records} records were written and {refused} refused");
+            return Err(BenchError::Unequal { way: "journal".to_owned(), why });
+        }
+        let began = Instant::now();
+        for agent in &few {
+            host.register_spawned(std::slice::from_ref(agent), &AgentOptions::default()).await?;
+        }
+        #[expect(clippy::cast_precision_loss, reason = "a few hundred")]
+        let one_by_one = few.len() as f64 / began.elapsed().as_secs_f64();
+        host.shutdown(std::time::Duration::from_secs(10)).await;
+        Ok((took, one_by_one, journal))
     }
 }

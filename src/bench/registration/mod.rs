@@ -266,5 +266,6 @@ mod tests {
         let text = findings.to_text(Palette::Plain);
         assert!(text.lines().all(|line| line.chars().count() <= super::super::WIDTH), "{text}");
         assert!(text.contains("look-up of 10 by capability"), "{text}");
+        assert_eq!(text.contains("durable, one by one"), cfg!(feature = "journal"), "{text}");
     }
 }

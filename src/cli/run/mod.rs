@@ -98,6 +98,13 @@ impl Run {
             let text = format!("the file {file} keeps the estimates of start-up; write to another one");
             return Err(sorry(console, &text, Exit::Usage));
         }
+        if let Some(kept) = manifest.registration.journal.as_deref()
+            && let Some(file) = self.files().find(|file| same_place(kept, file))
+        {
+            let text =
+                format!("the file {} is the journal of registration; write to another one", file.display());
+            return Err(sorry(console, &text, Exit::Usage));
+        }
         for report in &self.reports {
             report.probe().map_err(|error| sorry(console, &error, Exit::Io))?;
         }

@@ -1,6 +1,6 @@
 //! [`Registration`]: how the agents are registered. The runtime's own strategy, written with flat keys.
 
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
 use phalanx_actors::{
     agent::Priority,
@@ -85,6 +85,8 @@ const ADAPTIVE: (usize, usize, Duration) = (5, 20, Duration::from_millis(5));
 pub struct Registration {
     /// When a batch is due, and how large it may be.
     pub strategy: Strategy,
+    /// The file of the journal, if one is kept.
+    pub journal: Option<PathBuf>,
     /// How many agents may be registered.
     pub limits: Limits,
 }
@@ -92,7 +94,7 @@ pub struct Registration {
 impl Default for Registration {
     fn default() -> Self {
         let (min, max, target) = ADAPTIVE;
-        Self { strategy: Strategy::Adaptive { min, max, target }, limits: Limits::default() }
+        Self { strategy: Strategy::Adaptive { min, max, target }, journal: None, limits: Limits::default() }
     }
 }
 
@@ -133,6 +135,10 @@ pub(in crate::manifest) struct Keys {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<PriorityWord>")]
     threshold: Option<Priority>,
+    /// A file in which it is kept durably who is registered and how requests end, before anybody is told of it; what earlier runs
+    /// left there counts. In simulated time it is left alone. Default: none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    journal: Option<PathBuf>,
     /// How many agents may be registered at once; a run with more fails.
     #[serde(skip_serializing_if = "LimitKeys::is_empty")]
     limits: LimitKeys,
@@ -172,13 +178,20 @@ impl From<Registration> for Keys {
             }
             Strategy::Streaming => (None, None, None),
         };
-        Self { strategy: registration.word(), batch, window, threshold, limits: registration.limits.into() }
+        Self {
+            strategy: registration.word(),
+            batch,
+            window,
+            threshold,
+            journal: registration.journal,
+            limits: registration.limits.into(),
+        }
     }
 }
 
 impl From<Keys> for Registration {
     fn from(keys: Keys) -> Self {
-        let Keys { strategy, batch, window, threshold, limits } = keys;
+        let Keys { strategy, batch, window, threshold, journal, limits } = keys;
         let runtimes = match strategy {
             BatchStrategy::Adaptive => Self::default().strategy,
             BatchStrategy::FixedSize => Strategy::FIXED_SIZE,
@@ -204,7 +217,7 @@ impl From<Keys> for Registration {
             },
             Strategy::Streaming => Strategy::Streaming,
         };
-        Self { strategy, limits: limits.into() }
+        Self { strategy, journal, limits: limits.into() }
     }
 }
 
@@ -226,6 +239,7 @@ impl Decode for Registration {
         let batch = fields.take("batch").map(|at| cx.integer(at, 1, 1_000_000));
         let window = fields.optional::<Positive>(cx, "window");
         let threshold = fields.optional(cx, "threshold");
+        let journal = fields.optional(cx, "journal");
         let limits = fields.or(cx, "limits", LimitKeys::default());
         fields.close(cx);
         let keys = Keys {
@@ -233,6 +247,7 @@ impl Decode for Registration {
             batch: batch.map_or(Some(None), |batch| batch.map(Some))?,
             window: window?.map(|window| window.0),
             threshold: threshold?,
+            journal: journal?,
             limits: limits?,
         };
         Some(keys.into())

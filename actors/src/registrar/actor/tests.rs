@@ -25,6 +25,7 @@ mod leases;
 mod load;
 mod random;
 mod rebuild;
+mod recording;
 mod removal;
 mod validating;
 

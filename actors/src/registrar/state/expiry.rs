@@ -44,15 +44,23 @@ impl State {
             let Some(claim) = self.batcher.agent(id).and_then(|agent| self.claims.get(agent)).copied() else {
                 return;
             };
-            let Some(batch) = self.batches.get_mut(&claim.batch).filter(|_| claim.request == id) else {
+            if claim.request != id {
                 return;
-            };
+            }
+            let is_written = !self.batches.contains_key(&claim.batch);
+            let batch = self.batches.get_mut(&claim.batch).or_else(|| self.writes.batch_mut(claim.batch));
+            let Some(batch) = batch else { return };
             let Submission { request, payload } = &mut batch.entries[claim.index];
-            request.refuse(late(request, "its routes were not confirmed"), now);
+            let place =
+                if is_written { "its record was not durable" } else { "its routes were not confirmed" };
+            request.refuse(late(request, place), now);
             payload.is_ended = true;
             let (request, seat) = (request.clone(), payload.seat);
             // Who has the id next must not lose its routes to this batch.
             batch.remove_first.retain(|agent| *agent != request.agent);
+            if !self.writes.hold_ended(claim.batch, claim.index) {
+                self.write_ended(&request, now);
+            }
             self.claims.remove(&request.agent);
             self.quotas.release(&request);
             self.batcher.settle_one(&request);

@@ -27,21 +27,31 @@ impl State {
         // What is over is over, also when the timer comes a little late.
         self.end_leases(now, effects);
         let least = self.roster.get(agent).map_or(0, |member| u64::from(member.handle().generation()));
-        self.roster.renew(agent, *generation, least, now)
+        // Whoever holds the lease counts its own incarnations; the roster goes on from what is written of earlier ones.
+        let base = self.writes.base(agent);
+        let renewed = self.roster.renew(agent, generation.saturating_add(base), least + base, now);
+        renewed.map_err(|error| match error {
+            RosterError::Stale { agent, present, .. } => {
+                RosterError::Stale { agent, present: present - base, offered: *generation }
+            }
+            other => other,
+        })
     }
 
     /// Removes those whose leases are over.
     pub(super) fn end_leases(&mut self, now: Timestamp, effects: &mut Effects) {
-        let mut ended: Vec<AgentId> = Vec::new();
-        while let Some((agent, generation, length)) = self.roster.expire(now) {
+        let (mut ended, mut gone): (Vec<AgentId>, _) = (Vec::new(), Vec::new());
+        while let Some((agent, generation, length)) = self.take_expired(now) {
             effects.events.push(RegistrarEvent::LeaseExpired {
                 at: now,
                 agent: agent.clone(),
                 generation,
                 lease_us: micros(length),
             });
+            gone.extend(self.writes.is_on().then(|| (agent.clone(), generation)));
             ended.push(agent);
         }
+        self.write_removed(gone, Vec::new(), now);
         self.remove_routes(ended, Vec::new(), effects);
     }
 }

@@ -24,9 +24,11 @@ impl State {
             Stage::InFlight => {
                 let claim = self.batcher.agent(id).and_then(|agent| self.claims.get(agent));
                 if let Some(claim) = claim.filter(|claim| claim.request == id) {
-                    return Some(self.batches.get(&claim.batch)?.entries.get(claim.index)?.request.clone());
+                    let batch = self.batches.get(&claim.batch).or_else(|| self.writes.batch(claim.batch))?;
+                    return Some(batch.entries.get(claim.index)?.request.clone());
                 }
-                let mut entries = self.batches.values().flat_map(|batch| &batch.entries);
+                let writing = self.writes.batches().map(|(_, batch)| batch);
+                let mut entries = self.batches.values().chain(writing).flat_map(|batch| &batch.entries);
                 &entries.find(|entry| entry.request.id == id)?.request
             }
             Stage::Completed | Stage::Failed | Stage::Cancelled => self.finished.get(id)?,

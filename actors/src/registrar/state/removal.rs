@@ -21,16 +21,18 @@ impl State {
         effects: &mut Effects,
     ) {
         let ticket = self.waiters.ticket();
-        let mut removed = Vec::new();
+        let (mut removed, mut gone) = (Vec::new(), Vec::new());
         let mut awaited = 0;
         for agent in agents {
             if self.batcher.oldest_unbatched().is_some() {
                 self.barred.bar(agent.clone(), self.offers);
             }
-            if self.roster.remove(&agent).is_some() {
+            if let Some(generation) = self.take_out(&agent) {
+                gone.extend(self.writes.is_on().then(|| (agent.clone(), generation)));
                 removed.push(agent);
             } else if let Some(claim) = self.claims.get(&agent) {
-                let batch = self.batches.get_mut(&claim.batch).expect("claims are of batches under way");
+                let batch = self.batches.get_mut(&claim.batch).or_else(|| self.writes.batch_mut(claim.batch));
+                let batch = batch.expect("claims are of batches under way");
                 batch.entries[claim.index].payload.is_delisted = true;
                 awaited += usize::from(wait_once(&mut batch.tickets, ticket));
             } else if let Some(number) = self.leaving.get(&agent) {
@@ -38,6 +40,9 @@ impl State {
                 for removal in removals.filter(|removal| removal.number == *number) {
                     awaited += usize::from(wait_once(&mut removal.tickets, ticket));
                 }
+                awaited += self.await_write(&agent, ticket);
+            } else {
+                awaited += self.await_write(&agent, ticket);
             }
         }
         let count = removed.len();
@@ -45,7 +50,9 @@ impl State {
             awaited += 1;
             effects.events.push(RegistrarEvent::AgentsRemoved { at: now, count });
         }
+        awaited += usize::from(!gone.is_empty());
         self.waiters.await_removals(ticket, awaited, count, answer, effects);
+        self.write_removed(gone, vec![ticket], now);
         if count > 0 {
             self.remove_routes(removed, vec![ticket], effects);
         }

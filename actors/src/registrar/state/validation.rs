@@ -83,6 +83,7 @@ impl State {
     ) {
         self.stop_validation(payload.number, effects);
         request.refuse(reason, now);
+        self.write_ended(&request, now);
         self.end(request, payload.seat, now, effects);
     }
 

@@ -14,6 +14,7 @@ impl State {
     pub(in crate::registrar) fn verify(&self) -> Result<(), String> {
         self.verify_roster()?;
         self.verify_requests()?;
+        self.writes.verify()?;
         self.verify_answers()
     }
 
@@ -44,11 +45,12 @@ impl State {
     }
 
     fn verify_requests(&self) -> Result<(), String> {
-        let entries = self.batches.values().flat_map(|batch| &batch.entries);
+        let batches = || self.batches.iter().chain(self.writes.batches());
+        let entries = batches().flat_map(|(_, batch)| &batch.entries);
         let in_batches = entries.filter(|entry| !entry.payload.is_ended).count();
         equal("requests in flight", self.batcher.in_flight(), in_batches)?;
         let (mut claimed, mut counted) = (0, (0, 0));
-        for (number, batch) in &self.batches {
+        for (number, batch) in batches() {
             for (index, entry) in batch.entries.iter().enumerate() {
                 let request = &entry.request;
                 if entry.payload.is_ended {
@@ -99,8 +101,12 @@ impl State {
         let unended = self.batcher.waiting() + self.batcher.validating() + self.batcher.in_flight();
         equal("requests that are waited for", empty, unended + joined)?;
         let removals = || [&self.removing, &self.collecting].into_iter().flatten();
-        let tickets = self.batches.values().map(|batch| batch.tickets.len()).sum::<usize>()
-            + removals().map(|removal| removal.tickets.len()).sum::<usize>();
+        let batches = self.batches.iter().chain(self.writes.batches());
+        let tickets = batches.flat_map(|(_, batch)| &batch.tickets);
+        let tickets =
+            tickets.chain(removals().flat_map(|removal| &removal.tickets)).chain(self.writes.tickets());
+        // Some of them were told already that the recorder fails.
+        let tickets = tickets.filter(|ticket| self.waiters.is_waiting(**ticket)).count();
         equal("removals that are waited for", self.waiters.removals(), tickets)?;
         if self.removing.is_none() && self.collecting.is_some() {
             return Err("a removal waits for none".to_owned());

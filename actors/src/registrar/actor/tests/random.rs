@@ -3,12 +3,17 @@
 
 use proptest::prelude::{Just, ProptestConfig, Strategy, any, prop, prop_oneof, proptest};
 
-use super::{Strategy as Batches, *};
+use super::{
+    Strategy as Batches,
+    recording::{Conduct, Memory, recording},
+    *,
+};
+use crate::registrar::{Record, Recovered};
 
 #[derive(Debug, Clone)]
 enum Step {
-    /// Enlists these agents with fresh numbers.
-    Enlist(Vec<u8>),
+    /// Enlists these agents with fresh numbers, all with so many milliseconds of time if it is said.
+    Enlist(Vec<u8>, Option<u64>),
     /// Enlists what was enlisted as the so many-eth again.
     Again(u8),
     Delist(Vec<u8>),
@@ -26,7 +31,7 @@ const AGENTS: u8 = 12;
 fn steps() -> impl Strategy<Value = Vec<Step>> {
     let agents = || prop::collection::vec(0..AGENTS, 0..5);
     let step = prop_oneof![
-        4 => agents().prop_map(Step::Enlist),
+        4 => (agents(), prop::option::weighted(0.3, 0..300_u64)).prop_map(|(which, millis)| Step::Enlist(which, millis)),
         1 => any::<u8>().prop_map(Step::Again),
         2 => agents().prop_map(Step::Delist),
         1 => any::<u8>().prop_map(Step::Cancel),
@@ -48,9 +53,21 @@ fn strategies() -> impl Strategy<Value = Batches> {
     ]
 }
 
-async fn play(strategy: Batches, steps: Vec<Step>) {
+/// Plays the steps, with a recorder that conducts itself so, or with none. Answers with what was written and told.
+async fn play(
+    strategy: Batches,
+    steps: Vec<Step>,
+    conduct: Option<Vec<Conduct>>,
+) -> (Vec<Record>, Vec<RegistrarEvent>) {
     let options = RegistrarOptions { parallel_batches: ParallelBatches::Fixed(3), ..batched_by(strategy) };
-    let world = World::start(options, Rules::default()).await;
+    let (world, memory) = match conduct {
+        None => (World::start(options, Rules::default()).await, None),
+        Some(conduct) => {
+            let (cell, memory) = recording(options, Recovered::default());
+            memory.conduct(conduct);
+            (World::over(cell).await, Some(memory))
+        }
+    };
     let name = |agent: u8| format!("seller/{}", agent / 2);
     let mut agents = Vec::new();
     for agent in 0..AGENTS {
@@ -61,9 +78,18 @@ async fn play(strategy: Batches, steps: Vec<Step>) {
     let pick = |made: &Vec<Enlistment>, nth: u8| made.get(usize::from(nth) % made.len().max(1)).cloned();
     for step in steps {
         match step {
-            Step::Enlist(which) => {
-                let new: Vec<_> =
-                    which.iter().map(|agent| world.enlistment(&agents[usize::from(*agent)])).collect();
+            Step::Enlist(which, millis) => {
+                let new: Vec<_> = which
+                    .iter()
+                    .map(|agent| {
+                        let Enlistment { request, agent } = world.enlistment(&agents[usize::from(*agent)]);
+                        let request = match millis {
+                            Some(millis) => request.within(Duration::from_millis(millis)),
+                            None => request,
+                        };
+                        Enlistment { request, agent }
+                    })
+                    .collect();
                 made.extend(new.iter().cloned());
                 enlisted.push((new.clone(), world.asked(Enlist(new))));
             }
@@ -119,9 +145,43 @@ async fn play(strategy: Batches, steps: Vec<Step>) {
     assert_eq!(world.registered(), world.routed());
     let status = world.status().await;
     assert_eq!((status.waiting, status.in_flight, status.revision), (0, 0, (completed + removed) as u64));
+    if let Some(memory) = &memory {
+        assert_written(&world, memory, &ended);
+    }
     let all: Vec<_> = world.registered().into_iter().collect();
     assert_eq!(world.asked(Delist(all.clone())).await.unwrap(), all.len());
     world.assert_only(&[]);
+    let written = memory.map(|memory| std::mem::take(&mut *memory.log.lock().unwrap()));
+    let told = std::mem::take(&mut *world.events.lock().unwrap());
+    (written.unwrap_or_default(), told)
+}
+
+/// What is written is the roster, and what was answered.
+fn assert_written(world: &World, memory: &Memory, ended: &std::collections::BTreeMap<RequestId, Request>) {
+    let recovered = memory.recovered();
+    let written = recovered.members.iter().map(|one| (one.request.agent.clone(), one.generation));
+    let held = world.cell.with_roster(|roster| {
+        roster.iter().map(|member| (member.id().clone(), member.generation())).collect::<BTreeSet<_>>()
+    });
+    assert_eq!(written.collect::<BTreeSet<_>>(), held, "what is written is the roster");
+    let mut logged: std::collections::BTreeMap<_, _> =
+        recovered.requests.into_iter().map(|one| (one.request.id, one.request)).collect();
+    for (number, request) in ended {
+        let is_logged = logged.remove(number).map(|logged| logged == *request);
+        let may_miss = matches!(request.status(), Status::Failed(_) | Status::Cancelled);
+        assert!(is_logged == Some(true) || is_logged.is_none() && may_miss, "{request:?}");
+    }
+    assert!(logged.is_empty(), "{logged:?} ended and nobody was told");
+}
+
+/// Mostly a recorder writes at once or soon; sometimes it refuses.
+fn conducts() -> impl Strategy<Value = Vec<Conduct>> {
+    let conduct = prop_oneof![
+        3 => (0..4_u64).prop_map(Conduct::Write),
+        1 => (0..200_u64).prop_map(Conduct::Write),
+        1 => (0..4_u64).prop_map(Conduct::Refuse),
+    ];
+    prop::collection::vec(conduct, 0..30)
 }
 
 proptest! {
@@ -132,6 +192,16 @@ proptest! {
         strategy in strategies(),
         steps in steps(),
     ) {
-        paused(play(strategy, steps));
+        paused(play(strategy, steps, None));
+    }
+
+    #[test]
+    fn whatever_happens_what_is_written_is_what_was_answered_and_the_same_a_second_time(
+        strategy in strategies(),
+        steps in steps(),
+        conduct in conducts(),
+    ) {
+        let first = paused(play(strategy, steps.clone(), Some(conduct.clone())));
+        assert_eq!(paused(play(strategy, steps, Some(conduct))), first);
     }
 }

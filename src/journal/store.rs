@@ -1,0 +1,317 @@
+//! [`Store`]: the database of a journal, with SQLite's hands on it.
+//!
+//! **Invariant.** A group of records is in the database whole or not at all, and the numbers of records have no gaps.
+
+use std::{fs, path::Path};
+
+use phalanx_actors::registrar::{Record, Unrecorded};
+use rusqlite::{Connection, ErrorCode};
+
+use super::{
+    JournalError, JournalOptions,
+    contents::{Intake, read_tables},
+    format::{APPLICATION, SCHEMA, SnapshotHead, VERSION},
+    lock::beside,
+};
+
+/// From how many bytes on the log is carried over into the database \[bytes\].
+const LOG: u64 = 4 << 20;
+
+/// The database of a journal.
+pub(super) struct Store {
+    connection: Connection,
+    log: std::path::PathBuf,
+    /// The length of the log at which it is carried over.
+    carried_at: u64,
+    pub(super) sequence: u64,
+    remember: usize,
+    spare: u64,
+    /// How many records there are, and how many agents they leave registered.
+    rows: u64,
+    live: u64,
+    pub(super) checkpoints: u64,
+    pub(super) compactions: u64,
+}
+
+/// Why a group was not written.
+pub(super) enum WriteFault {
+    /// It was taken back; the next one may succeed.
+    Passing(String),
+    /// What is on disk is not known any more.
+    Lasting(String),
+}
+
+impl WriteFault {
+    pub(super) fn told(&self) -> Unrecorded {
+        match self {
+            Self::Passing(reason) => Unrecorded::Refused(reason.clone()),
+            Self::Lasting(reason) => Unrecorded::Broken(reason.clone()),
+        }
+    }
+}
+
+impl From<rusqlite::Error> for WriteFault {
+    fn from(error: rusqlite::Error) -> Self {
+        match error.sqlite_error_code() {
+            Some(ErrorCode::DiskFull) => {
+                Self::Passing("the journal has no room to grow: make room on its disk".to_owned())
+            }
+            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
+                Self::Passing("another program holds the journal: let go of it".to_owned())
+            }
+            Some(ErrorCode::TooBig) => {
+                Self::Passing(format!("a record is too large for the journal: {error}"))
+            }
+            _ => Self::Lasting(format!(
+                "the journal cannot be written any more: {error}; start again to see what it holds"
+            )),
+        }
+    }
+}
+
+/// Makes a journal that is there whole or not at all.
+pub(super) fn create(path: &Path, options: &JournalOptions, records: &[Vec<u8>]) -> Result<(), JournalError> {
+    let fresh = beside(path, "-new");
+    write_new(&fresh, options, records, None)?;
+    rename(&fresh, path)
+}
+
+/// Writes a journal of its own, carried over into one file.
+pub(super) fn write_new(
+    fresh: &Path,
+    options: &JournalOptions,
+    records: &[Vec<u8>],
+    snapshot: Option<SnapshotHead>,
+) -> Result<(), JournalError> {
+    let fault = |source| JournalError::Sqlite { path: fresh.to_owned(), source };
+    for end in ["", "-wal", "-shm"] {
+        let left = if end.is_empty() { fresh.to_owned() } else { beside(fresh, end) };
+        match fs::remove_file(&left) {
+            Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
+                return Err(JournalError::Io { path: left, source });
+            }
+            _ => {}
+        }
+    }
+    let connection = Connection::open(fresh).map_err(fault)?;
+    connection.pragma_update(None, "page_size", options.page_size).map_err(fault)?;
+    connection.pragma_update(None, "journal_mode", "WAL").map_err(fault)?;
+    connection.pragma_update(None, "synchronous", "FULL").map_err(fault)?;
+    let write = || {
+        connection.execute_batch("BEGIN IMMEDIATE")?;
+        connection.pragma_update(None, "application_id", APPLICATION)?;
+        connection.pragma_update(None, "user_version", VERSION)?;
+        for table in &SCHEMA {
+            connection.execute_batch(table.sql)?;
+        }
+        match snapshot {
+            None => insert(&connection, &SCHEMA[0], records.iter().map(Vec::as_slice))?,
+            Some(head) => {
+                let head = head.encode();
+                insert(
+                    &connection,
+                    &SCHEMA[1],
+                    [&head[..]].into_iter().chain(records.iter().map(Vec::as_slice)),
+                )?;
+            }
+        }
+        connection.execute_batch("COMMIT")
+    };
+    write().map_err(fault)?;
+    // The last handle carries the log over and removes it.
+    connection.close().map_err(|(_, source)| fault(source))
+}
+
+/// Puts a file in its place, so that it is there after a power cut.
+pub(super) fn rename(from: &Path, to: &Path) -> Result<(), JournalError> {
+    let folder = to.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let sync = || fs::File::open(folder)?.sync_all();
+    fs::rename(from, to)
+        .and_then(|()| sync())
+        .map_err(|source| JournalError::Io { path: to.to_owned(), source })
+}
+
+/// Appends rows with the next keys, from 1 on.
+fn insert<'a>(
+    connection: &Connection,
+    table: &super::format::Table,
+    rows: impl Iterator<Item = &'a [u8]>,
+) -> rusqlite::Result<()> {
+    let sql = format!("INSERT INTO {} ({}) VALUES (?1, ?2)", table.name, table.columns);
+    let mut statement = connection.prepare_cached(&sql)?;
+    for (before, row) in (0_i64..).zip(rows) {
+        statement.execute((before + 1, row))?;
+    }
+    Ok(())
+}
+
+impl Store {
+    /// Opens a journal whose files are whole, of which `intake` has taken what SQLite reads in them.
+    pub(super) fn open(path: &Path, options: &JournalOptions, sequence: u64) -> Result<Self, JournalError> {
+        let fault = |source| JournalError::Sqlite { path: path.to_owned(), source };
+        let connection = Connection::open(path).map_err(fault)?;
+        let set_up = || {
+            connection.pragma_update(None, "synchronous", "FULL")?;
+            connection.pragma_update(None, "wal_autocheckpoint", 0)?;
+            // The log is cut whenever it begins anew, so that nothing old stands behind what is new.
+            connection.pragma_update(None, "journal_size_limit", 0)?;
+            connection.set_prepared_statement_cache_capacity(8);
+            if let Some(pages) = options.max_pages {
+                connection.pragma_update(None, "max_page_count", pages)?;
+            }
+            Ok(())
+        };
+        set_up().map_err(fault)?;
+        let mut store = Self {
+            log: beside(path, "-wal"),
+            carried_at: LOG,
+            connection,
+            sequence,
+            remember: options.remember,
+            spare: options.spare,
+            rows: 0,
+            live: 0,
+            checkpoints: 0,
+            compactions: 0,
+        };
+        store.checkpoint().map_err(fault)?;
+        Ok(store)
+    }
+
+    /// Counts what there is.
+    pub(super) fn counted(mut self, rows: u64, live: u64) -> Self {
+        (self.rows, self.live) = (rows, live);
+        self
+    }
+
+    /// Writes records as one transaction, the first with the next number. `bytes` is room to write them in.
+    pub(super) fn write<'a>(
+        &mut self,
+        records: impl Iterator<Item = &'a Record>,
+        bytes: &mut Vec<u8>,
+    ) -> Result<(), WriteFault> {
+        let result = self.try_write(records, bytes);
+        match result {
+            Ok((sequence, rows, live)) => {
+                self.rows += rows;
+                self.live = self.live.saturating_add_signed(live);
+                self.sequence = sequence;
+                Ok(())
+            }
+            Err(error) => {
+                let mut fault = WriteFault::from(error);
+                if !self.connection.is_autocommit()
+                    && let Err(error) = self.connection.execute_batch("ROLLBACK")
+                {
+                    fault = WriteFault::Lasting(format!("the journal cannot take a group back: {error}"));
+                }
+                Err(fault)
+            }
+        }
+    }
+
+    fn try_write<'a>(
+        &self,
+        records: impl Iterator<Item = &'a Record>,
+        bytes: &mut Vec<u8>,
+    ) -> rusqlite::Result<(u64, u64, i64)> {
+        self.connection.prepare_cached("BEGIN IMMEDIATE")?.execute(())?;
+        let (mut sequence, mut live) = (self.sequence, 0);
+        {
+            let mut insert = self.connection.prepare_cached("INSERT INTO records VALUES (?1, ?2)")?;
+            for record in records {
+                sequence += 1;
+                bytes.clear();
+                record.encode(sequence, bytes);
+                insert.execute((sequence.cast_signed(), &bytes[..]))?;
+                live += match record {
+                    Record::Registered { .. } => 1,
+                    Record::Removed { .. } | Record::Undone { .. } => -1,
+                    Record::Opened { .. } | Record::Replaced { .. } | Record::Ended { .. } => 0,
+                };
+            }
+        }
+        self.connection.prepare_cached("COMMIT")?.execute(())?;
+        Ok((sequence, sequence - self.sequence, live))
+    }
+
+    /// Does what keeps the files small, if it is time.
+    pub(super) fn keep_small(&mut self) -> Result<(), WriteFault> {
+        let log = fs::metadata(&self.log).map_or(0, |log| log.len());
+        if log >= self.carried_at {
+            match self.checkpoint() {
+                Ok(()) => self.carried_at = LOG,
+                Err(error) => {
+                    // What it could not carry over is still in the log.
+                    self.carried_at = log + LOG;
+                    tracing::warn!(%error, "the log of the journal could not be carried over");
+                }
+            }
+        }
+        let matter = self.live + 2 * self.remember as u64;
+        if self.rows > 2 * matter + self.spare {
+            match self.compact() {
+                Err(WriteFault::Passing(reason)) => {
+                    // It is tried again when as much has come again.
+                    self.spare += self.rows;
+                    tracing::warn!(reason, "the journal could not be compacted");
+                }
+                result => return result,
+            }
+        }
+        Ok(())
+    }
+
+    /// Carries the log over into the database and cuts it.
+    fn checkpoint(&mut self) -> rusqlite::Result<()> {
+        self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", (), |_| Ok(()))?;
+        self.checkpoints += 1;
+        Ok(())
+    }
+
+    /// Replaces all records by a snapshot of those that matter, with their numbers.
+    pub(super) fn compact(&mut self) -> Result<(), WriteFault> {
+        let mut intake = Intake::new(self.remember, true);
+        if let Err(what) = read_tables(&self.connection, &mut intake)? {
+            return Err(WriteFault::Lasting(format!("the journal is damaged: {what}")));
+        }
+        let (recovery, taken) = intake.into_parts();
+        let kept = recovery.kept();
+        let records = taken.into_iter().filter(|(sequence, _)| kept.contains(sequence));
+        let rows: Vec<Vec<u8>> = records.map(|(sequence, record)| encoded(sequence, &record)).collect();
+        let head = SnapshotHead { through: recovery.sequence(), rows: rows.len() as u64 };
+        let replace = || {
+            self.connection.execute_batch("BEGIN IMMEDIATE; DELETE FROM snapshot; DELETE FROM records")?;
+            let head = head.encode();
+            insert(
+                &self.connection,
+                &SCHEMA[1],
+                [&head[..]].into_iter().chain(rows.iter().map(Vec::as_slice)),
+            )?;
+            self.connection.execute_batch("COMMIT")
+        };
+        if let Err(error) = replace() {
+            if !self.connection.is_autocommit() {
+                self.connection.execute_batch("ROLLBACK")?;
+            }
+            return Err(error.into());
+        }
+        (self.rows, self.live) = (head.rows, recovery.members() as u64);
+        self.compactions += 1;
+        Ok(self.checkpoint()?)
+    }
+
+    /// Carries the log over and lets go of the files.
+    pub(super) fn close(self) {
+        if let Err((_, error)) = self.connection.close() {
+            tracing::warn!(%error, "the journal was not closed in order; nothing is lost");
+        }
+    }
+}
+
+/// A record as bytes.
+pub(super) fn encoded(sequence: u64, record: &Record) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    record.encode(sequence, &mut bytes);
+    bytes
+}
