@@ -458,8 +458,9 @@ async fn behave(how: Behaves, millis: u64) -> Result<(), String> {
         Behaves::Panics => panic!("at once"),
         Behaves::Hangs => std::future::pending().await,
         Behaves::PanicsWhenDropped => {
-            let _grudge = Grudge;
-            std::future::pending().await
+            let grudge = Grudge;
+            std::future::pending::<()>().await;
+            drop(grudge);
         }
         _ => sleep(Duration::from_millis(millis)).await,
     }
@@ -517,7 +518,7 @@ fn whatever_breaks_start_up_ends_in_a_stated_result_and_nothing_is_done_or_undon
             let told = Rc::new(RefCell::new(0));
             let sink: Rc<dyn Fn(StartupEvent)> = Rc::new(move |_| {
                 *told.borrow_mut() += 1;
-                assert!(*told.borrow() % every != 0, "the sink breaks");
+                assert!(!u32::is_multiple_of(*told.borrow(), every), "the sink breaks");
             });
             let initializer = rebuilt(move || Initializer::new(state.clone(), now.clone(), sink.clone()));
             let report = actix_rt::spawn(initializer.send(StartUp { tasks, options }));
