@@ -79,7 +79,8 @@ fn each_mistake_gets_its_message_and_its_exit_code() {
         ("bench-unknown", "bench multicats"),
         ("bench-format", "bench multicast --format xml"),
         ("bench-json-and-table", "bench multicast --json --format table"),
-        ("bench-real-of-nothing", "bench --real"),
+        ("bench-real-and-exact", "bench --real --exact"),
+        ("bench-list-of-one", "bench multicast --list"),
         ("bench-out-nowhere", "bench multicast --out no/such/page.md"),
         ("trace-over-the-manifest", "run naps.json --trace naps.json"),
     ] {
