@@ -3,7 +3,9 @@
 use serde::Serialize;
 
 use super::{
+    Findings, Page,
     figures::{three_digits, times, whole},
+    json,
     standing::Standing,
 };
 use crate::report::outline::{Block, columns};
@@ -109,6 +111,29 @@ impl Goal {
     /// Whether it is something that phalanx cannot be without: a claim, or what is the same on every machine.
     const fn counts(&self) -> bool {
         self.exact || matches!(self.origin, Origin::Claim)
+    }
+}
+
+/// Findings that are goals and a page.
+pub(super) trait Judged: Serialize {
+    /// What is reached beside what is wanted.
+    fn goals(&self) -> &[Goal];
+
+    /// The page, block by block.
+    fn page(&self) -> Vec<Block>;
+}
+
+impl<T: Judged> Findings for T {
+    fn to_json(&self) -> String {
+        json(self)
+    }
+
+    fn blocks(&self) -> Page {
+        Page(self.page())
+    }
+
+    fn missed(&self) -> Vec<String> {
+        missed(self.goals())
     }
 }
 

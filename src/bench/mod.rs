@@ -17,6 +17,7 @@ mod initialization;
 mod multicast;
 mod registration;
 mod standing;
+mod ways;
 
 #[cfg(test)]
 pub(crate) use multicast::tests::with_rest;
@@ -26,6 +27,8 @@ use phalanx_actors::{
     initializer::StartUpError,
     supervisor::SpawnError,
 };
+
+use serde::Serialize;
 
 use crate::{
     host::HostError,
@@ -100,6 +103,12 @@ impl dyn Findings + '_ {
     pub fn to_markdown(&self) -> String {
         markdown::render(&self.blocks().0)
     }
+}
+
+/// Figures as JSON, indented, with a line break at the end.
+fn json(figures: &impl Serialize) -> String {
+    let text = serde_json::to_string_pretty(figures).expect("numbers and texts have a JSON form");
+    format!("{text}\n")
 }
 
 fn lost(ledger: &Counts) -> u64 {

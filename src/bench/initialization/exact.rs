@@ -15,7 +15,10 @@ use serde_json::Value;
 
 use super::Workload;
 use crate::{
-    bench::BenchError,
+    bench::{
+        BenchError,
+        ways::{self, Way as _},
+    },
     host::{Host, simulate},
 };
 
@@ -41,14 +44,22 @@ pub(super) enum Way {
 impl Way {
     /// All of them, in the order of the page.
     pub(super) const ALL: [Way; 3] = [Way::OneByOne, Way::Pool, Way::Phalanx];
+}
 
-    /// As the page calls it.
-    pub(super) const fn name(self) -> &'static str {
+impl ways::Way for Way {
+    const ONE_BY_ONE: Self = Self::OneByOne;
+    const PHALANX: Self = Self::Phalanx;
+
+    fn name(self) -> &'static str {
         match self {
             Self::OneByOne => "one by one",
             Self::Pool => "the ancestor's pool",
             Self::Phalanx => "phalanx",
         }
+    }
+
+    fn is_ancestors(self) -> bool {
+        self == Self::Pool
     }
 }
 

@@ -21,9 +21,11 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::{
-    Bench, BenchError, Findings, Options, Page, Step,
-    goal::{self, Aim, Goal, Origin, Unit},
+    Bench, BenchError, Findings, Options, Step,
+    goal::{self, Aim, Goal, Judged, Origin, Unit},
+    ways::{self, Claim, Row, Way as _},
 };
+use crate::report::outline::Block;
 use exact::Way;
 use graphs::Graphs;
 use machine::Machine;
@@ -84,24 +86,14 @@ struct Found {
     bound_us: u64,
     goals: Vec<Goal>,
     /// In virtual time: the same on every machine.
-    exact: Vec<Row>,
+    exact: Vec<Row<Way>>,
     graphs: Graphs,
     /// In real time, of the machine that it was measured on.
     machine: Option<Machine>,
 }
 
-/// What one way took.
-#[derive(Debug, Serialize)]
-struct Row {
-    way: Way,
-    duration_us: u64,
-    over_one_by_one: f64,
-    over_pool: f64,
-    /// How much less time than one by one \[%\].
-    less_percent: f64,
-    /// 1 is all that is possible.
-    share_of_bound: f64,
-}
+/// What the ancestor claims.
+const CLAIM: Claim = Claim { speed_up: 4.04, less_percent: 75.2 };
 
 fn measure(
     workload: Workload,
@@ -124,14 +116,14 @@ fn measure(
     let graphs = Graphs::measure(graphs);
     let machine = tasks.map(|tasks| machine::measure(tasks, &mut step)).transpose()?;
     let bound = exact::bound(workload);
-    let exact = rows(&times, bound);
-    let goals = goals(&exact, bound, &times, &graphs, machine.as_ref());
+    let exact = ways::rows(&times, bound);
+    let goals = goals(&exact, &times, &graphs, machine.as_ref());
     Ok(Found {
         schema: SCHEMA,
         bench: Initialization.name(),
         met: goal::missed(&goals).is_empty(),
         workload,
-        bound_us: micros(bound),
+        bound_us: ways::micros(bound),
         goals,
         exact,
         graphs,
@@ -139,125 +131,55 @@ fn measure(
     })
 }
 
-fn micros(duration: Duration) -> u64 {
-    u64::try_from(duration.as_micros()).expect("no workload takes that long")
-}
-
-fn rows(times: &[(Way, Duration)], bound: Duration) -> Vec<Row> {
-    let (one_by_one, pool) = (of(times, Way::OneByOne), of(times, Way::Pool));
-    let row = |(way, time): &(Way, Duration)| Row {
-        way: *way,
-        duration_us: micros(*time),
-        over_one_by_one: one_by_one / time.as_secs_f64(),
-        over_pool: pool / time.as_secs_f64(),
-        less_percent: 100.0 * (1.0 - time.as_secs_f64() / one_by_one),
-        share_of_bound: bound.as_secs_f64() / time.as_secs_f64(),
-    };
-    times.iter().map(row).collect()
-}
-
-fn of(times: &[(Way, Duration)], way: Way) -> f64 {
-    times.iter().find(|(other, _)| *other == way).expect("all ways are measured").1.as_secs_f64()
-}
-
 fn goals(
-    exact: &[Row],
-    bound: Duration,
+    exact: &[Row<Way>],
     times: &[(Way, Duration)],
     graphs: &Graphs,
     machine: Option<&Machine>,
 ) -> Vec<Goal> {
-    use {
-        Aim::{AtLeast, AtMost},
-        Origin::{Claim, Target},
+    let at_most = |what, unit, wanted, reached, possible| {
+        Goal::new(Origin::Target, what, unit, (Aim::AtMost, wanted), reached, possible)
     };
-    let phalanx = exact.iter().find(|row| row.way == Way::Phalanx).expect("phalanx is measured");
-    let one_by_one = of(times, Way::OneByOne);
-    let most = one_by_one / bound.as_secs_f64();
-    let less = 100.0 * (1.0 - 1.0 / most);
-    let optimum = exact::OPTIMUM.as_secs_f64();
-    let mut goals = vec![
-        Goal::new(
-            Claim,
-            "over one by one",
-            Unit::Times,
-            (AtLeast, 4.04),
-            phalanx.over_one_by_one,
-            Some(most),
-        ),
-        Goal::new(
-            Claim,
-            "less time than one by one",
-            Unit::Percent,
-            (AtLeast, 75.2),
-            phalanx.less_percent,
-            Some(less),
-        ),
-        Goal::new(
-            Target,
-            "time beside the optimum",
-            Unit::Times,
-            (AtMost, 1.02),
-            of(times, Way::Phalanx) / optimum,
-            Some(1.0),
-        ),
-        Goal::new(
-            Target,
+    let phalanx = times.iter().find(|(way, _)| *way == Way::Phalanx).expect("phalanx is measured").1;
+    let beside_optimum = phalanx.as_secs_f64() / exact::OPTIMUM.as_secs_f64();
+    let mut goals = Vec::from(ways::claims(exact, CLAIM));
+    goals.extend([
+        at_most("time beside the optimum", Unit::Times, 1.02, beside_optimum, Some(1.0)),
+        at_most(
             "graphs: makespan beside the lower bound, median",
             Unit::Times,
-            (AtMost, 1.05),
+            1.05,
             graphs.median,
             Some(1.0),
         ),
-        Goal::new(
-            Target,
+        at_most(
             "graphs: makespan beside Graham's bound, at most",
             Unit::Times,
-            (AtMost, 1.0),
+            1.0,
             graphs.beside_graham,
             None,
         ),
-    ];
+    ]);
     if let Some(machine) = machine {
         let initializer = machine.row(machine::Way::Initializer);
         let floor = machine.row(machine::Way::Walk);
-        goals.extend(
-            [
-                Goal::new(
-                    Target,
-                    "overhead of a task, planned and carried out",
-                    Unit::Nanoseconds,
-                    (AtMost, 1_000.0),
-                    initializer.total_ns,
-                    Some(floor.total_ns),
-                ),
-                Goal::new(
-                    Target,
-                    "memory of a task",
-                    Unit::Bytes,
-                    (AtMost, 200.0),
-                    machine.bytes_per_task,
-                    None,
-                ),
-            ]
-            .map(Goal::of_this_machine),
-        );
+        let overhead = "overhead of a task, planned and carried out";
+        let measured = [
+            at_most(overhead, Unit::Nanoseconds, 1_000.0, initializer.total_ns, Some(floor.total_ns)),
+            at_most("memory of a task", Unit::Bytes, 200.0, machine.bytes_per_task, None),
+        ];
+        goals.extend(measured.map(Goal::of_this_machine));
     }
     goals
 }
 
-impl Findings for Found {
-    fn to_json(&self) -> String {
-        let text = serde_json::to_string_pretty(self).expect("numbers and texts have a JSON form");
-        format!("{text}\n")
+impl Judged for Found {
+    fn goals(&self) -> &[Goal] {
+        &self.goals
     }
 
-    fn blocks(&self) -> Page {
-        Page(page::blocks(self))
-    }
-
-    fn missed(&self) -> Vec<String> {
-        goal::missed(&self.goals)
+    fn page(&self) -> Vec<Block> {
+        page::blocks(self)
     }
 }
 
@@ -278,20 +200,13 @@ mod tests {
     fn a_workload_that_cannot_be_shared_out_misses_the_claim_only_where_it_could_be_met() {
         // Two workers halve the time at best.
         let found = measure(Workload { workers: 2, ..Workload::ANCESTOR }, 40, None, &mut |_| {}).unwrap();
-        assert_eq!(found.exact[2].duration_us, 14_500_000);
+        assert_eq!(found.exact.len(), 3);
         assert!(!found.missed().iter().any(|missed| missed.starts_with("over one by one")));
         // Of eight workers one is used.
-        let lonely = Row {
-            way: Way::Phalanx,
-            duration_us: 1,
-            over_one_by_one: 1.0,
-            over_pool: 1.0,
-            less_percent: 0.0,
-            share_of_bound: 0.1,
-        };
-        let times = Way::ALL.map(|way| (way, Duration::from_secs(29)));
-        let goals = goals(&[lonely], Duration::from_millis(3_625), &times, &found.graphs, None);
-        assert_eq!(goal::missed(&goals)[0], "over one by one 1.00x, claimed are 4.04x");
+        let slow = Way::ALL.map(|way| (way, Duration::from_secs(29)));
+        let rows = ways::rows(&slow, Duration::from_millis(3_625));
+        let missed = goal::missed(&goals(&rows, &slow, &found.graphs, None));
+        assert_eq!(missed[0], "over one by one 1.00x, claimed are 4.04x");
     }
 
     #[test]

@@ -1,10 +1,10 @@
 //! The page of what was found: the same blocks for a terminal and for Markdown.
 
-use super::{Found, Row, Way, graphs, machine};
+use super::{CLAIM, Found, graphs, machine};
 use crate::{
     bench::{
         figures::{seconds, three_digits, times},
-        goal,
+        goal, ways,
     },
     report::{
         outline::{Block, Tone, columns},
@@ -37,9 +37,7 @@ fn number(number: usize) -> String {
 }
 
 fn title(found: &Found, blocks: &mut Vec<Block>) {
-    let (verdict, tone) = if found.met { ("met", Tone::Good) } else { ("MISSED", Tone::Bad) };
-    let text = format!("{}: the claim of 4.04x is {verdict}", found.bench);
-    blocks.push(Block::Title { text, tone });
+    blocks.push(ways::title(found.bench, CLAIM, found.met));
     let workload = found.workload;
     blocks.push(Block::Line(format!(
         "The ancestor claims that start-up became 4.04x as fast, from 21.0 to 5.2 s, which is 75.2 % less time; its target \
@@ -59,20 +57,7 @@ fn exact(found: &Found, blocks: &mut Vec<Block>) {
          tasks in the order in which they are listed.",
         seconds(found.bound_us),
     )));
-    let figures = ["total time", "less time", "over one by one", "over the pool", "of the bound"];
-    let row = |row: &Row| {
-        let cells = [
-            seconds(row.duration_us),
-            format!("{} %", three_digits(row.less_percent)),
-            times(row.over_one_by_one),
-            times(row.over_pool),
-            format!("{} %", three_digits(100.0 * row.share_of_bound)),
-        ];
-        let tone = if row.way == Way::Phalanx { Tone::Good } else { Tone::Plain };
-        (std::iter::once(row.way.name().to_owned()).chain(cells).collect(), tone)
-    };
-    let rows = found.exact.iter().map(row).collect();
-    blocks.push(Block::Table { columns: columns("way", figures), rows });
+    blocks.push(ways::table(&found.exact, "over the pool"));
 }
 
 fn graphs(graphs: &graphs::Graphs, blocks: &mut Vec<Block>) {
@@ -105,10 +90,7 @@ fn measured(found: &Found, machine: &machine::Machine, blocks: &mut Vec<Block>) 
         number(machine.edges),
         three_digits(machine.bytes_per_task),
     )));
-    if machine.debug {
-        let text = "Built without optimisation: the figures mean little, build with --release.";
-        blocks.push(Block::List { items: vec![text.to_owned()], tone: Tone::Bad });
-    }
+    blocks.extend(ways::debug_warning(machine.debug));
     let row = |row: &machine::Row| {
         let times = [row.plan_ns, row.run_ns, row.total_ns].map(|ns| format!("{} ns", three_digits(ns)));
         let tone = if row.way == machine::Way::Initializer { Tone::Good } else { Tone::Plain };

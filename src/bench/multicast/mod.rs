@@ -25,7 +25,7 @@ use std::time::Duration;
 use phalanx_actors::inbox::Counts;
 use serde::Serialize;
 
-use super::{Bench, BenchError, Findings, Options, Page, Step, standing::Standing};
+use super::{Bench, BenchError, Findings, Options, Page, Step, json, standing::Standing, ways::micros};
 use claims::{Claim, Judged, Measure};
 use exact::Way;
 use machine::{Plan, Size};
@@ -172,10 +172,6 @@ fn measure(
     })
 }
 
-fn micros(duration: Duration) -> u64 {
-    u64::try_from(duration.as_micros()).expect("no workload takes that long")
-}
-
 fn setting(workload: &Workload, nodes: Nodes, times: &[(Way, exact::Taken)]) -> Setting {
     let bound = workload.bound(nodes).as_secs_f64();
     let least = |ways: &[Way]| {
@@ -243,8 +239,7 @@ fn judge(claim: &Claim, workload: &Workload, exact: &[Setting], machine: Option<
 
 impl Findings for Found {
     fn to_json(&self) -> String {
-        let text = serde_json::to_string_pretty(self).expect("numbers and texts have a JSON form");
-        format!("{text}\n")
+        json(self)
     }
 
     fn blocks(&self) -> Page {

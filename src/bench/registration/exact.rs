@@ -20,7 +20,10 @@ use serde::Serialize;
 
 use super::Workload;
 use crate::{
-    bench::BenchError,
+    bench::{
+        BenchError,
+        ways::{self, Way as _},
+    },
     host::{AgentOptions, Host, paused_runtime},
 };
 
@@ -47,15 +50,23 @@ pub(super) enum Way {
 impl Way {
     /// All of them, in the order of the page.
     pub(super) const ALL: [Way; 4] = [Way::OneByOne, Way::LoopFixed, Way::LoopAdaptive, Way::Phalanx];
+}
 
-    /// As the page calls it.
-    pub(super) const fn name(self) -> &'static str {
+impl ways::Way for Way {
+    const ONE_BY_ONE: Self = Self::OneByOne;
+    const PHALANX: Self = Self::Phalanx;
+
+    fn name(self) -> &'static str {
         match self {
             Self::OneByOne => "one by one",
             Self::LoopFixed => "the loop, fixed",
             Self::LoopAdaptive => "the loop, adaptive",
             Self::Phalanx => "phalanx",
         }
+    }
+
+    fn is_ancestors(self) -> bool {
+        matches!(self, Self::LoopFixed | Self::LoopAdaptive)
     }
 }
 

@@ -20,9 +20,11 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::{
-    Bench, BenchError, Findings, Options, Page, Step,
-    goal::{self, Aim, Goal, Origin, Unit},
+    Bench, BenchError, Findings, Options, Step,
+    goal::{self, Aim, Goal, Judged, Origin, Unit},
+    ways::{self, Claim, Row, Way as _},
 };
+use crate::report::outline::Block;
 use exact::Way;
 use machine::Machine;
 
@@ -92,23 +94,13 @@ struct Found {
     bound_us: u64,
     goals: Vec<Goal>,
     /// In virtual time: the same on every machine.
-    exact: Vec<Row>,
+    exact: Vec<Row<Way>>,
     /// In real time, of the machine that it was measured on.
     machine: Option<Machine>,
 }
 
-/// What one way took.
-#[derive(Debug, Serialize)]
-struct Row {
-    way: Way,
-    duration_us: u64,
-    over_one_by_one: f64,
-    over_loop: f64,
-    /// How much less time than one by one \[%\].
-    less_percent: f64,
-    /// 1 is all that is possible.
-    share_of_bound: f64,
-}
+/// What the ancestor claims.
+const CLAIM: Claim = Claim { speed_up: 3.2, less_percent: 68.7 };
 
 fn measure(
     workload: Workload,
@@ -127,110 +119,59 @@ fn measure(
         times.push((way, exact::measure(workload, way)?));
     }
     let machine = size.map(|size| machine::measure(size, &mut step)).transpose()?;
-    let exact = rows(&times, workload.bound());
+    let exact = ways::rows(&times, workload.bound());
     let goals = goals(&exact, machine.as_ref());
     Ok(Found {
         schema: SCHEMA,
         bench: Registration.name(),
         met: goal::missed(&goals).is_empty(),
         workload,
-        bound_us: micros(workload.bound()),
+        bound_us: ways::micros(workload.bound()),
         goals,
         exact,
         machine,
     })
 }
 
-fn micros(duration: Duration) -> u64 {
-    u64::try_from(duration.as_micros()).expect("no workload takes that long")
-}
-
-fn rows(times: &[(Way, Duration)], bound: Duration) -> Vec<Row> {
-    let least = |ways: &[Way]| {
-        let of_these = times.iter().filter(|(way, _)| ways.contains(way));
-        of_these.map(|(_, time)| time.as_secs_f64()).fold(f64::INFINITY, f64::min)
+fn goals(exact: &[Row<Way>], machine: Option<&Machine>) -> Vec<Goal> {
+    use Aim::{AtLeast, AtMost};
+    let target = |what, unit, wanted, reached, possible| {
+        Goal::new(Origin::Target, what, unit, wanted, reached, possible).of_this_machine()
     };
-    let one_by_one = least(&[Way::OneByOne]);
-    let by_loop = least(&[Way::LoopFixed, Way::LoopAdaptive]);
-    let row = |(way, time): &(Way, Duration)| Row {
-        way: *way,
-        duration_us: micros(*time),
-        over_one_by_one: one_by_one / time.as_secs_f64(),
-        over_loop: by_loop / time.as_secs_f64(),
-        less_percent: 100.0 * (1.0 - time.as_secs_f64() / one_by_one),
-        share_of_bound: bound.as_secs_f64() / time.as_secs_f64(),
-    };
-    times.iter().map(row).collect()
-}
-
-fn goals(exact: &[Row], machine: Option<&Machine>) -> Vec<Goal> {
-    use {
-        Aim::{AtLeast, AtMost},
-        Origin::{Claim, Target},
-    };
-    let row = exact.iter().find(|row| row.way == Way::Phalanx).expect("phalanx is measured");
-    // Who reaches the bound is faster than phalanx by what phalanx lacks of it.
-    let most = row.over_one_by_one / row.share_of_bound;
-    let less = 100.0 * (1.0 - 1.0 / most);
-    let mut goals = vec![
-        Goal::new(Claim, "over one by one", Unit::Times, (AtLeast, 3.2), row.over_one_by_one, Some(most)),
-        Goal::new(
-            Claim,
-            "less time than one by one",
-            Unit::Percent,
-            (AtLeast, 68.7),
-            row.less_percent,
-            Some(less),
-        ),
-    ];
+    let mut goals = Vec::from(ways::claims(exact, CLAIM));
     if let Some(machine) = machine {
         let registered = machine.registering(machine::Way::Phalanx);
         let floor = machine.registering(machine::Way::Map);
-        let mut measured = vec![
-            Goal::new(
-                Target,
+        goals.extend([
+            target(
                 "agents registered, routed, addressable",
                 Unit::PerSecond,
                 (AtLeast, 500_000.0),
                 registered,
                 Some(floor),
             ),
-            Goal::new(
-                Target,
+            target(
                 "look-up of 10 by capability",
                 Unit::Nanoseconds,
                 (AtMost, 1_000.0),
                 machine.lookup.indexed_ns,
                 None,
             ),
-        ];
-        if let Some(durable) = &machine.durable {
-            measured.push(Goal::new(
-                Target,
-                "agents registered durably",
-                Unit::PerSecond,
-                (AtLeast, 50_000.0),
-                durable.per_s,
-                None,
-            ));
-        }
-        goals.extend(measured.into_iter().map(Goal::of_this_machine));
+        ]);
+        goals.extend(machine.durable.iter().map(|durable| {
+            target("agents registered durably", Unit::PerSecond, (AtLeast, 50_000.0), durable.per_s, None)
+        }));
     }
     goals
 }
 
-impl Findings for Found {
-    fn to_json(&self) -> String {
-        let text = serde_json::to_string_pretty(self).expect("numbers and texts have a JSON form");
-        format!("{text}\n")
+impl Judged for Found {
+    fn goals(&self) -> &[Goal] {
+        &self.goals
     }
 
-    fn blocks(&self) -> Page {
-        Page(page::blocks(self))
-    }
-
-    fn missed(&self) -> Vec<String> {
-        goal::missed(&self.goals)
+    fn page(&self) -> Vec<Block> {
+        page::blocks(self)
     }
 }
 
@@ -251,7 +192,8 @@ mod tests {
     fn one_worker_misses_the_claim_only_where_it_could_be_met() {
         let found = measure(Workload { workers: 1, ..Workload::ANCESTOR }, None, &mut |_| {}).unwrap();
         assert_eq!(found.missed(), [""; 0], "nobody could be faster");
-        let slow = rows(&Way::ALL.map(|way| (way, Duration::from_secs(18))), Workload::ANCESTOR.bound());
+        let slow =
+            ways::rows(&Way::ALL.map(|way| (way, Duration::from_secs(18))), Workload::ANCESTOR.bound());
         assert_eq!(goal::missed(&goals(&slow, None))[0], "over one by one 1.00x, claimed are 3.2x");
     }
 

@@ -1,10 +1,10 @@
 //! The page of what was found: the same blocks for a terminal and for Markdown.
 
-use super::{Found, Row, Way, machine};
+use super::{CLAIM, Found, machine};
 use crate::{
     bench::{
-        figures::{seconds, three_digits, times, whole},
-        goal,
+        figures::{seconds, three_digits, whole},
+        goal, ways,
     },
     report::{
         outline::{Block, Tone, columns},
@@ -30,8 +30,7 @@ pub(super) fn blocks(found: &Found) -> Vec<Block> {
 }
 
 fn title(found: &Found, blocks: &mut Vec<Block>) {
-    let (verdict, tone) = if found.met { ("met", Tone::Good) } else { ("MISSED", Tone::Bad) };
-    blocks.push(Block::Title { text: format!("{}: the claim of 3.2x is {verdict}", found.bench), tone });
+    blocks.push(ways::title(found.bench, CLAIM, found.met));
     let workload = found.workload;
     blocks.push(Block::Line(format!(
         "The ancestor claims that registration became 3.2x as fast, from 80.0 to 25.0 s for 50 agents, which is 68.7 % less time; \
@@ -40,7 +39,7 @@ fn title(found: &Found, blocks: &mut Vec<Block>) {
         workload.agents,
         workload.capabilities,
         seconds(workload.validation_us),
-        seconds(super::micros(workload.registration())),
+        seconds(ways::micros(workload.registration())),
         workload.workers,
     )));
 }
@@ -53,20 +52,7 @@ fn exact(found: &Found, blocks: &mut Vec<Block>) {
          figures over the loop compare with the faster of the two.",
         seconds(found.bound_us),
     )));
-    let figures = ["total time", "less time", "over one by one", "over the loop", "of the bound"];
-    let row = |row: &Row| {
-        let cells = [
-            seconds(row.duration_us),
-            format!("{} %", three_digits(row.less_percent)),
-            times(row.over_one_by_one),
-            times(row.over_loop),
-            format!("{} %", three_digits(100.0 * row.share_of_bound)),
-        ];
-        let tone = if row.way == Way::Phalanx { Tone::Good } else { Tone::Plain };
-        (std::iter::once(row.way.name().to_owned()).chain(cells).collect(), tone)
-    };
-    let rows = found.exact.iter().map(row).collect();
-    blocks.push(Block::Table { columns: columns("way", figures), rows });
+    blocks.push(ways::table(&found.exact, "over the loop"));
 }
 
 fn measured(found: &Found, machine: &machine::Machine, blocks: &mut Vec<Block>) {
@@ -76,10 +62,7 @@ fn measured(found: &Found, machine: &machine::Machine, blocks: &mut Vec<Block>) 
          who is registered is in the roster, on its routes and reached by a publisher. Rates are those of the median round.",
         if arbiters == 1 { "arbiter" } else { "arbiters" },
     )));
-    if machine.debug {
-        let text = "Built without optimisation: the figures mean little, build with --release.";
-        blocks.push(Block::List { items: vec![text.to_owned()], tone: Tone::Bad });
-    }
+    blocks.extend(ways::debug_warning(machine.debug));
     let row = |rate: &machine::Rate| {
         let cells = [
             count(rate.agents.into()),
