@@ -21,7 +21,7 @@ use crate::agent::{Agent, Card, Timestamp};
 use super::{
     AwaitReady, Body, BodyContext, CancelStartUp, NotReady, Plan, QueryStartup, QueryStartupTask, Readiness,
     ReadyOf, StartUp, StartUpError, Startup, StartupBody, StartupEffect, StartupEvent, StartupProgress,
-    StartupReport, StartupStatus, StartupTask, StartupTaskReport, SubscribeStartup, Undo, UndoContext,
+    StartupReport, StartupStatus, StartupTaskReport, SubscribeStartup, Undo, UndoContext,
     body::{Guarded, panicked},
 };
 
@@ -126,6 +126,19 @@ pub struct StartupState {
     address: Option<WeakAddr<Initializer>>,
 }
 
+impl StartupState {
+    /// Puts effects behind those that are to be performed.
+    fn hand_over(&mut self) {
+        if self.outbox.is_empty() {
+            // Both keep their memory, and nothing is copied.
+            let emptied = std::mem::replace(&mut self.outbox, std::mem::take(&mut self.effects).into());
+            self.effects = emptied.into();
+        } else {
+            self.outbox.extend(self.effects.drain(..));
+        }
+    }
+}
+
 /// The state shared by all incarnations of one initializer; it stays on one arbiter.
 pub type SharedStartup = Rc<RefCell<StartupState>>;
 
@@ -151,8 +164,14 @@ impl Initializer {
     fn settle(&mut self, ctx: &mut Context<Self>) {
         let mut left = TURN;
         loop {
-            self.collect();
-            let Some(effect) = self.state.borrow_mut().outbox.pop_front() else { break };
+            let next = self.state.borrow_mut().outbox.pop_front();
+            // What ended meanwhile is heard together, once all that came of earlier ends is done.
+            let Some(effect) = next.or_else(|| {
+                self.collect();
+                self.state.borrow_mut().outbox.pop_front()
+            }) else {
+                break;
+            };
             match effect {
                 StartupEffect::Run { task, attempt, deadline } => self.run_body(task, attempt, deadline),
                 StartupEffect::Undo { task, attempt, deadline } => self.run_undo(task, attempt, deadline),
@@ -208,7 +227,7 @@ impl Initializer {
                 run.running.remove(&task);
             }
         }
-        state.outbox.extend(state.effects.drain(..));
+        state.hand_over();
     }
 
     fn step(
@@ -374,17 +393,18 @@ impl Handler<StartUp> for Initializer {
         if self.state.borrow().run.as_ref().is_some_and(Run::is_open) {
             return Box::pin(std::future::ready(Err(StartUpError::Busy)));
         }
-        let mut undos = FxHashMap::default();
-        let take = |(at, (task, StartupBody { body, undo })): (usize, (StartupTask, StartupBody))| {
-            undos.extend(undo.map(|undo| (at, undo)));
-            (task, body)
-        };
-        let (tasks, bodies): (Vec<_>, Vec<_>) = asked.tasks.into_iter().enumerate().map(take).unzip();
-        let mut plan = match Plan::with_resources(tasks, &asked.options.resources) {
-            Ok(plan) => plan.refined(&asked.options),
+        let (plan, bodies) = match Plan::of(asked.tasks, &asked.options.resources) {
+            Ok(planned) => planned,
             Err(errors) => return Box::pin(std::future::ready(Err(errors.into()))),
         };
-        plan.set_reversible(|at| undos.contains_key(&at));
+        let mut plan = plan.refined(&asked.options);
+        let mut undos = FxHashMap::default();
+        let take = |(at, StartupBody { body, undo }): (usize, StartupBody)| {
+            undos.extend(undo.map(|undo| (at, undo)));
+            body
+        };
+        let bodies: Vec<Body> = bodies.into_iter().enumerate().map(take).collect();
+        undos.keys().for_each(|at| plan.set_reversible(*at));
         let (reply, report) = oneshot::channel();
         let mut effects = Vec::new();
         let startup = Startup::begin(plan, asked.options, (self.now)(), &mut effects);

@@ -13,7 +13,7 @@ use tokio::time::sleep;
 use super::*;
 use crate::{
     agent::TaskId,
-    initializer::{OnFailure, Phase, StartupOptions, StartupOutcome},
+    initializer::{OnFailure, Phase, StartupOptions, StartupOutcome, StartupTask},
     support::bench::{clock, paused, rebuilt},
 };
 

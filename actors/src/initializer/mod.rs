@@ -21,11 +21,13 @@
 
 mod actor;
 mod body;
+mod checks;
 mod ending;
 mod estimates;
 mod event;
 mod fault;
 mod lazy;
+mod links;
 mod message;
 mod options;
 mod plan;

@@ -10,21 +10,18 @@
 //! **Invariant.** The graph of a plan is acyclic, every dependency names a task of the plan, and no task depends on
 //! one of a later phase. All work here is linear in tasks and edges, up to one sort, and uses no recursion.
 
-use std::{cmp::Reverse, collections::BTreeMap, ops::Range, time::Duration};
+use std::{cmp::Reverse, ops::Range, time::Duration};
 
-use petgraph::{Direction, graph::NodeIndex};
 use rustc_hash::FxHashMap;
 
 use super::{
-    fault::{PlanError, PlanErrors},
+    checks::{Checked, Listed},
+    fault::PlanErrors,
+    links::Links,
     planned::{Index, Planned},
     resources::{Needs, Resources},
-    slots::number,
-    task::{Phase, StartupTask},
-};
-use crate::{
-    agent::{ResourceName, TaskId},
-    support::{Dag, Suggester, cycles, micros},
+    slots::{NOBODY, number},
+    task::StartupTask,
 };
 
 /// Checked start-up tasks and what can be known of them before they run.
@@ -48,7 +45,7 @@ pub struct Plan {
     names: FxHashMap<u32, String>,
     index: Index,
     /// The tasks by their positions; after them a gate for each phase, between its tasks and those that wait for it.
-    graph: Dag,
+    links: Links,
     rank: Vec<u32>,
     needs: Needs,
     /// The class of each task's needs; empty where no task needs anything.
@@ -72,136 +69,34 @@ impl Plan {
     /// # Errors
     /// [`PlanErrors`] lists every fault of the list.
     pub fn with_resources(tasks: Vec<StartupTask>, resources: &Resources) -> Result<Self, PlanErrors> {
-        let mut faults = Vec::new();
-        let mut index = Index::with_capacity(tasks.len());
-        for (at, task) in tasks.iter().enumerate() {
-            if let Some(first) = index.insert(at, |at| &tasks[at].id) {
-                faults.push(PlanError::Duplicate { task: task.id.clone(), first, again: at });
-            }
-        }
-        let (graph, dormant) = Self::edges(&tasks, &index, &mut faults);
-        check_needs(&tasks, resources, &mut faults);
-        let order = topological(&graph);
-        if order.len() < graph.node_count() {
-            // Gates have no names.
-            let name = |at: usize| tasks.get(at).map(|task| task.id.clone());
-            faults.extend(
-                cycles(&graph)
-                    .into_iter()
-                    .map(|path| PlanError::Cycle { path: path.into_iter().filter_map(name).collect() }),
-            );
-        }
-        if faults.is_empty() {
-            Ok(Self::laid_out(tasks, &dormant, index, graph, &order, resources))
-        } else {
-            Err(PlanErrors(faults))
-        }
+        Self::of(tasks, resources).map(|(plan, _)| plan)
     }
 
-    /// Builds the graph and notes each dependency that does not fit; answers also which tasks are left out of start-up.
-    fn edges(tasks: &[StartupTask], index: &Index, faults: &mut Vec<PlanError>) -> (Dag, Vec<bool>) {
-        let mut suggester = Suggester::new();
-        let mut edges = Vec::with_capacity(tasks.iter().map(|task| task.dependencies.len()).sum());
-        let mut awaited = [false; Phase::ALL.len()];
-        for (at, task) in tasks.iter().enumerate() {
-            for &phase in &task.after_phases {
-                if phase < task.phase {
-                    awaited[phase as usize] = true;
-                } else {
-                    faults.push(PlanError::NotEarlier {
-                        task: task.id.clone(),
-                        phase: task.phase,
-                        awaited: phase,
-                    });
-                }
-            }
-            if task.timeout.is_some_and(|limit| limit.as_micros() == 0) {
-                faults.push(PlanError::NoTime { task: task.id.clone() });
-            }
-            for dependency in &task.dependencies {
-                if *dependency == task.id {
-                    faults.push(PlanError::OnItself { task: task.id.clone() });
-                } else if let Some(on) = index.get(dependency.as_str(), |at| &tasks[at].id) {
-                    if tasks[on].phase > task.phase {
-                        faults.push(PlanError::PhaseInversion {
-                            task: task.id.clone(),
-                            phase: task.phase,
-                            dependency: dependency.clone(),
-                            dependency_phase: tasks[on].phase,
-                        });
-                    }
-                    edges.push((on, at));
-                } else {
-                    let known = tasks.iter().map(|t| t.id.as_str()).filter(|name| *name != task.id.as_str());
-                    let nearest = suggester.nearest(dependency.as_str(), known);
-                    faults.push(PlanError::Unknown {
-                        task: task.id.clone(),
-                        dependency: dependency.clone(),
-                        nearest: nearest.map(|name| TaskId::new(name).expect("it is the id of a task")),
-                    });
-                }
-            }
-        }
-        let dormant = dormant(tasks, &edges);
-        Self::gate_edges(tasks, &dormant, awaited, &mut edges);
-        let mut graph = Dag::with_capacity(tasks.len() + Phase::ALL.len(), edges.len());
-        for _ in 0..tasks.len() + Phase::ALL.len() {
-            graph.add_node(());
-        }
-        // The graph lists the newest edge of a node first; added backwards, neighbours come in the order of the list.
-        for (from, to) in edges.into_iter().rev() {
-            graph.add_edge(NodeIndex::new(from), NodeIndex::new(to), ());
-        }
-        (graph, dormant)
-    }
-
-    /// Puts the gates of phases that are waited for between their tasks and those who wait. A gate with nothing before it
-    /// would never open, so nobody waits for it.
-    fn gate_edges(
-        tasks: &[StartupTask],
-        dormant: &[bool],
-        mut awaited: [bool; Phase::ALL.len()],
-        edges: &mut Vec<(usize, usize)>,
-    ) {
-        let gate = |phase: Phase| tasks.len() + phase as usize;
-        let mut opens = [false; Phase::ALL.len()];
-        for (at, task) in tasks.iter().enumerate() {
-            if awaited[task.phase as usize] && task.dependency_type.waited_for() && !dormant[at] {
-                opens[task.phase as usize] = true;
-                edges.push((at, gate(task.phase)));
-            }
-        }
-        for (awaited, opens) in awaited.iter_mut().zip(opens) {
-            *awaited &= opens;
-        }
-        for (at, task) in tasks.iter().enumerate() {
-            let phases = task.after_phases.iter().filter(|phase| awaited[**phase as usize]);
-            edges.extend(phases.filter(|phase| **phase < task.phase).map(|phase| (gate(*phase), at)));
-        }
-    }
-
-    fn laid_out(
-        tasks: Vec<StartupTask>,
-        dormant: &[bool],
-        index: Index,
-        graph: Dag,
-        order: &[usize],
+    /// Checks tasks that are listed with something beside them, which is answered with the plan in the order of the list.
+    pub(super) fn of<L: Listed>(
+        tasks: Vec<L>,
         resources: &Resources,
-    ) -> Self {
-        let (needs, mut class) = Needs::new(resources, tasks.iter().map(|task| &*task.needs));
+    ) -> Result<(Self, Vec<L::Rest>), PlanErrors> {
+        let checked = Checked::new(&tasks, resources)?;
+        let (needs, mut class) = if checked.has_needs {
+            Needs::new(resources, tasks.iter().map(|listed| &*listed.task().needs))
+        } else {
+            Needs::new(resources, std::iter::empty())
+        };
         if needs.classes() == 1 {
             class = Vec::new();
         }
-        let nodes = graph.node_count();
         let mut names = FxHashMap::default();
         // Collected, they would stay where the larger tasks were that they are made from.
-        let mut planned = Vec::with_capacity(tasks.len());
-        planned.extend(tasks.into_iter().zip(dormant).enumerate().map(|(at, (task, dormant))| {
+        let (mut planned, mut beside) = (Vec::with_capacity(tasks.len()), Vec::with_capacity(tasks.len()));
+        for (at, (listed, dormant)) in tasks.into_iter().zip(checked.dormant).enumerate() {
+            let (mut task, rest) = listed.split();
             if !task.name.is_empty() && task.name != task.id.as_str() {
-                names.insert(number(at), task.name.clone());
+                names.insert(number(at), std::mem::take(&mut task.name));
             }
-            Planned::new(task, *dormant)
-        }));
+            planned.push(Planned::new(task, dormant));
+            beside.push(rest);
+        }
         let mut plan = Self {
             needs,
             class,
@@ -211,40 +106,53 @@ impl Plan {
             critical: Vec::new(),
             critical_length: Duration::ZERO,
             total: Duration::ZERO,
-            index,
-            graph,
+            index: checked.index,
+            links: checked.links,
         };
-        let takes_part = || plan.tasks.iter().filter(|task| !task.dormant);
-        plan.total = takes_part().fold(Duration::ZERO, |sum, task| sum.saturating_add(task.estimate()));
-        let mut finish = vec![Duration::ZERO; nodes];
-        let mut before = vec![None; nodes];
-        for &at in order {
-            let mut earliest = Duration::ZERO;
-            for on in plan.nodes_before(at).filter(|&on| plan.waited_for(on)) {
-                if before[at].is_none() || finish[on] > earliest {
-                    (earliest, before[at]) = (finish[on], Some(on));
+        plan.lay_out(&checked.order);
+        Ok((plan, beside))
+    }
+
+    /// Finds the longest chain, and the order of start.
+    fn lay_out(&mut self, order: &[u32]) {
+        let takes_part = || self.tasks.iter().filter(|task| !task.dormant);
+        let total = takes_part().fold(Duration::ZERO, |sum, task| sum.saturating_add(task.estimate()));
+        let nodes = self.links.nodes();
+        // [us], and the node before that ends last.
+        let mut finish = vec![(0_u64, NOBODY); nodes];
+        for at in order.iter().map(|at| *at as usize) {
+            let (mut earliest, mut last) = (0, NOBODY);
+            for on in self.nodes_before(at).filter(|&on| self.waited_for(on)) {
+                if last == NOBODY || finish[on].0 > earliest {
+                    (earliest, last) = (finish[on].0, number(on));
                 }
             }
-            finish[at] = earliest.saturating_add(plan.estimate(at));
+            finish[at] = (earliest.saturating_add(self.estimate(at)), last);
         }
-        let of_start = (0..plan.tasks.len()).filter(|at| !plan.tasks[*at].dormant);
-        let mut step = of_start.max_by_key(|&at| (finish[at], Reverse(at)));
-        plan.critical_length = step.map_or(Duration::ZERO, |at| finish[at]);
-        while let Some(at) = step {
-            if !plan.is_gate(at) {
-                plan.critical.push(at);
+        let of_start = (0..self.tasks.len()).filter(|at| !self.tasks[*at].dormant);
+        let last = of_start.max_by_key(|&at| (finish[at].0, Reverse(at)));
+        let mut step = last.map_or(NOBODY, number);
+        let mut critical = Vec::new();
+        while step != NOBODY {
+            let at = step as usize;
+            if !self.is_gate(at) {
+                critical.push(at);
             }
-            step = before[at];
+            step = finish[at].1;
         }
-        plan.critical.reverse();
-        plan.rank_by_remaining(order);
-        plan
+        critical.reverse();
+        self.critical_length = Duration::from_micros(last.map_or(0, |at| finish[at].0));
+        self.critical = critical;
+        self.total = total;
+        // As large as what comes next.
+        drop(finish);
+        self.rank_by_remaining(order);
     }
 
     /// Ranks tasks by what still hangs on them: remaining path, then steps, then priority, then the order of the list.
-    fn rank_by_remaining(&mut self, order: &[usize]) {
-        let mut remaining = vec![(0_u64, 0_u32); self.graph.node_count()];
-        for &at in order.iter().rev() {
+    fn rank_by_remaining(&mut self, order: &[u32]) {
+        let mut remaining = vec![(0_u64, 0_u32); self.links.nodes()];
+        for at in order.iter().rev().map(|at| *at as usize) {
             // What lazy tasks have behind them delays nothing of start-up.
             let is_lazy = |node: usize| self.tasks.get(node).is_some_and(|task| task.dormant);
             let (path, steps) = self
@@ -252,19 +160,23 @@ impl Plan {
                 .filter(|next| is_lazy(at) || !is_lazy(*next))
                 .map(|next| remaining[next])
                 .fold((0, 0), |most, next| (most.0.max(next.0), most.1.max(next.1 + 1)));
-            remaining[at] = (path.saturating_add(micros(self.estimate(at))), steps);
+            remaining[at] = (path.saturating_add(self.estimate(at)), steps);
         }
-        // The more urgent the less, and one number, so that a million are sorted quickly.
+        // One number, the more urgent the less, so that a million are sorted quickly: 61 bits of the path, which are 73,000
+        // years, 32 of the steps, 3 of the priority, and 32 of the task.
         let urgency = |at: usize| {
             let ((path, steps), priority) = (remaining[at], self.tasks[at].priority as u8);
-            !(u128::from(path) << 64 | u128::from(steps) << 32 | u128::from(priority))
+            let path = u128::from(path.min(u64::MAX >> 3));
+            let urgent = path << 35 | u128::from(steps) << 3 | u128::from(priority);
+            (!urgent) << 32 | u128::from(number(at))
         };
-        let mut by_rank: Vec<(u128, u32)> =
-            (0..self.tasks.len()).map(|at| (urgency(at), number(at))).collect();
+        let mut by_rank: Vec<u128> = (0..self.tasks.len()).map(urgency).collect();
         by_rank.sort_unstable();
         self.rank = vec![0; self.tasks.len()];
-        for (rank, (_, at)) in by_rank.into_iter().enumerate() {
-            self.rank[at as usize] = number(rank);
+        for (rank, urgency) in by_rank.into_iter().enumerate() {
+            #[expect(clippy::cast_possible_truncation, reason = "the lowest bits are the task")]
+            let at = urgency as u32 as usize;
+            self.rank[at] = number(rank);
         }
     }
 
@@ -285,8 +197,8 @@ impl Plan {
 
     /// The level of each task, as listed: the longest chain of waited-for tasks before it.
     pub fn levels(&self) -> Vec<usize> {
-        let mut level = vec![0; self.graph.node_count()];
-        for at in topological(&self.graph) {
+        let mut level = vec![0; self.links.nodes()];
+        for at in self.links.order().into_iter().map(|at| at as usize) {
             let before = self.nodes_before(at).filter(|&on| self.waited_for(on)).map(|on| level[on]);
             level[at] = before.max().map_or(0, |most| most + usize::from(!self.is_gate(at)));
         }
@@ -341,8 +253,7 @@ impl Plan {
             + self.tasks.iter().map(text).sum::<usize>()
             + names
             + self.index.bytes()
-            + self.graph.capacity().0 * size_of::<petgraph::graph::Node<()>>()
-            + self.graph.capacity().1 * size_of::<petgraph::graph::Edge<()>>()
+            + self.links.bytes()
             + (self.rank.capacity() + self.class.capacity()) * size_of::<u32>()
             + self.critical.capacity() * size_of::<usize>()
     }
@@ -354,12 +265,12 @@ impl Plan {
 
     /// The nodes that are before a node: tasks, and the gates of phases.
     pub(super) fn nodes_before(&self, at: usize) -> impl Iterator<Item = usize> + '_ {
-        self.graph.neighbors_directed(NodeIndex::new(at), Direction::Incoming).map(NodeIndex::index)
+        self.links.before(at).iter().map(|node| *node as usize)
     }
 
     /// The nodes that are after a node, tasks in the order of the list.
     pub(super) fn nodes_after(&self, at: usize) -> impl Iterator<Item = usize> + '_ {
-        self.graph.neighbors_directed(NodeIndex::new(at), Direction::Outgoing).map(NodeIndex::index)
+        self.links.after(at).iter().map(|node| *node as usize)
     }
 
     /// Whether a node is the gate of a phase: it opens when all of its tasks that are waited for have ended.
@@ -369,7 +280,7 @@ impl Plan {
 
     /// The gates of all phases, in order: the nodes after the tasks.
     pub(super) fn gates(&self) -> Range<usize> {
-        self.tasks.len()..self.graph.node_count()
+        self.tasks.len()..self.links.nodes()
     }
 
     /// Whether a task waits for another one, which it depends on or which is of a phase that it waits for.
@@ -378,8 +289,9 @@ impl Plan {
         self.waited_for(on) && self.nodes_before(at).any(|node| node == on || node == gate)
     }
 
-    fn estimate(&self, node: usize) -> Duration {
-        self.tasks.get(node).map_or(Duration::ZERO, Planned::estimate)
+    /// How long a node is expected to take \[us\].
+    fn estimate(&self, node: usize) -> u64 {
+        self.tasks.get(node).map_or(0, Planned::estimate_us)
     }
 
     /// What tasks need of resources.
@@ -402,81 +314,15 @@ impl Plan {
         order.iter().enumerate().for_each(|(rank, &at)| self.rank[at] = number(rank));
     }
 
-    /// Notes which tasks can be undone.
-    pub(super) fn set_reversible(&mut self, is_reversible: impl Fn(usize) -> bool) {
-        self.tasks.iter_mut().enumerate().for_each(|(at, task)| task.reversible = is_reversible(at));
+    /// Notes that a task can be undone.
+    pub(super) fn set_reversible(&mut self, at: usize) {
+        self.tasks[at].reversible = true;
     }
 
     /// The place of a task in the order of start; the lowest first.
     pub(super) fn rank(&self, at: usize) -> u32 {
         self.rank[at]
     }
-}
-
-/// Which tasks are left out of start-up: the lazy ones, but for those that others wait for which are not.
-fn dormant(tasks: &[StartupTask], edges: &[(usize, usize)]) -> Vec<bool> {
-    let mut dormant: Vec<bool> = tasks.iter().map(|task| task.lazy).collect();
-    if !dormant.contains(&true) {
-        return dormant;
-    }
-    let mut before: Vec<Vec<usize>> = vec![Vec::new(); tasks.len()];
-    for &(on, at) in edges.iter().filter(|(on, _)| tasks[*on].dependency_type.waited_for()) {
-        before[at].push(on);
-    }
-    let mut wanted: Vec<usize> = (0..tasks.len()).filter(|at| !dormant[*at]).collect();
-    while let Some(at) = wanted.pop() {
-        for &on in &before[at] {
-            if std::mem::take(&mut dormant[on]) {
-                wanted.push(on);
-            }
-        }
-    }
-    dormant
-}
-
-/// Notes each need of what there is not, or not enough of.
-fn check_needs(tasks: &[StartupTask], resources: &Resources, faults: &mut Vec<PlanError>) {
-    let mut suggester = Suggester::new();
-    for task in tasks.iter().filter(|task| !task.needs.is_empty()) {
-        let mut sums: BTreeMap<&ResourceName, u64> = BTreeMap::new();
-        for (resource, amount) in &task.needs {
-            let sum = sums.entry(resource).or_default();
-            *sum = sum.saturating_add(*amount);
-        }
-        for (resource, needed) in sums {
-            let task = task.id.clone();
-            match resources.get(resource) {
-                Some(&capacity) if needed > capacity => {
-                    faults.push(PlanError::TooMuch { task, resource: resource.clone(), needed, capacity });
-                }
-                Some(_) => {}
-                None => {
-                    let known = resources.keys().map(ResourceName::as_str);
-                    let nearest = suggester.nearest(resource.as_str(), known);
-                    let nearest = nearest.map(|name| ResourceName::new(name).expect("it is one"));
-                    faults.push(PlanError::UnknownResource { task, resource: resource.clone(), nearest });
-                }
-            }
-        }
-    }
-}
-
-/// As many nodes as can be ordered, each after all it depends on.
-fn topological(graph: &Dag) -> Vec<usize> {
-    let mut open: Vec<usize> =
-        graph.node_indices().map(|n| graph.neighbors_directed(n, Direction::Incoming).count()).collect();
-    let mut order: Vec<usize> = (0..open.len()).filter(|&at| open[at] == 0).collect();
-    let mut next = 0;
-    while next < order.len() {
-        for after in graph.neighbors(NodeIndex::new(order[next])) {
-            open[after.index()] -= 1;
-            if open[after.index()] == 0 {
-                order.push(after.index());
-            }
-        }
-        next += 1;
-    }
-    order
 }
 
 #[cfg(test)]

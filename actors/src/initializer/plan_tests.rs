@@ -3,7 +3,10 @@ use std::collections::BTreeSet;
 use proptest::prelude::*;
 
 use super::*;
-use crate::initializer::DependencyType;
+use crate::{
+    agent::{ResourceName, TaskId},
+    initializer::{DependencyType, Phase, PlanError},
+};
 
 fn id(text: &str) -> TaskId {
     TaskId::new(text).unwrap()

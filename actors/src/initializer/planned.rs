@@ -2,7 +2,7 @@
 
 use std::{hash::BuildHasher as _, time::Duration};
 
-use hashbrown::HashTable;
+use hashbrown::{HashTable, hash_table::Entry};
 use rustc_hash::FxBuildHasher;
 
 use super::{
@@ -62,6 +62,11 @@ impl Planned {
         Duration::from_micros(self.estimate_us)
     }
 
+    /// The same [us].
+    pub(super) const fn estimate_us(&self) -> u64 {
+        self.estimate_us
+    }
+
     /// How long one attempt may take.
     pub const fn timeout(&self) -> Option<Duration> {
         if self.timeout_us == UNLIMITED { None } else { Some(Duration::from_micros(self.timeout_us)) }
@@ -93,16 +98,61 @@ impl Index {
     }
 
     pub(super) fn get<'t>(&self, id: &str, id_of: impl Fn(usize) -> &'t TaskId) -> Option<usize> {
-        self.0.find(hash(id), |at| id_of(*at as usize).as_str() == id).map(|at| *at as usize)
+        self.find(hash(id), id, id_of)
+    }
+
+    fn find<'t>(&self, hash: u64, id: &str, id_of: impl Fn(usize) -> &'t TaskId) -> Option<usize> {
+        self.0.find(hash, |at| id_of(*at as usize).as_str() == id).map(|at| *at as usize)
     }
 
     /// Adds a task, or answers where its id was added first.
     pub(super) fn insert<'t>(&mut self, at: usize, id_of: impl Fn(usize) -> &'t TaskId) -> Option<usize> {
         let id = id_of(at).as_str();
-        if let Some(first) = self.get(id, &id_of) {
-            return Some(first);
+        let is_it = |other: &u32| id_of(*other as usize).as_str() == id;
+        match self.0.entry(hash(id), is_it, |other| hash(id_of(*other as usize).as_str())) {
+            Entry::Occupied(first) => Some(*first.get() as usize),
+            Entry::Vacant(vacant) => {
+                vacant.insert(number(at));
+                None
+            }
         }
-        self.0.insert_unique(hash(id), number(at), |other| hash(id_of(*other as usize).as_str()));
-        None
+    }
+}
+
+/// How many ids a [`Finder`] has at hand; a power of two.
+const AT_HAND: usize = 8_192;
+
+/// Looks ids up in an index while a list is gone through: those that were passed last are at hand, as tasks mostly depend on
+/// what is near them.
+pub(super) struct Finder<'i> {
+    index: &'i Index,
+    /// By the lowest bits of the hash: the others of them, and the position.
+    recent: Vec<(u32, u32)>,
+}
+
+impl<'i> Finder<'i> {
+    pub(super) fn new(index: &'i Index) -> Self {
+        Self { index, recent: vec![(0, u32::MAX); AT_HAND.min(index.0.len().next_power_of_two())] }
+    }
+
+    #[expect(clippy::cast_possible_truncation, reason = "parts of a hash")]
+    fn place(&self, hash: u64) -> (usize, u32) {
+        (hash as usize & (self.recent.len() - 1), (hash >> 32) as u32)
+    }
+
+    /// Notes that the task at a position was passed.
+    pub(super) fn pass(&mut self, at: usize, id: &TaskId) {
+        let (place, rest) = self.place(hash(id.as_str()));
+        self.recent[place] = (rest, number(at));
+    }
+
+    pub(super) fn find<'t>(&self, id: &str, id_of: impl Fn(usize) -> &'t TaskId) -> Option<usize> {
+        let hash = hash(id);
+        let (place, rest) = self.place(hash);
+        let (known, at) = self.recent[place];
+        if known == rest && at != u32::MAX && id_of(at as usize).as_str() == id {
+            return Some(at as usize);
+        }
+        self.index.find(hash, id, id_of)
     }
 }

@@ -40,7 +40,7 @@ use super::{
     plan::Plan,
     resources::Stock,
     rollback::Rollback,
-    slots::{PhaseSlot, Rare, Slot, make_startable},
+    slots::{PhaseSlot, Rare, Ready, Slot, make_startable},
     task::DependencyType,
 };
 use crate::{
@@ -264,7 +264,7 @@ impl Startup {
         let startable: usize = self.phases.iter().map(startable).sum();
         self.plan.bytes()
             + self.slots.capacity() * size_of::<Slot>()
-            + startable * size_of::<(u32, u32)>()
+            + startable * size_of::<Ready>()
             + self.completed.capacity() * size_of::<u32>()
     }
 
@@ -317,24 +317,23 @@ impl Startup {
         let (plan, slots) = (&self.plan, &self.slots);
         let mut best: Option<(u32, usize, u32)> = None;
         for (number, phase) in self.phases.iter_mut().enumerate() {
-            let mut offer = |task: usize| {
-                let (rank, class) = (plan.rank(task), plan.class(task));
+            let mut offer = |rank: u32, class: u32| {
                 if best.is_none_or(|(lowest, ..)| rank < lowest) && self.stock.fits(plan.needs().of(class)) {
                     best = Some((rank, number, class));
                 }
             };
             match phase.holder {
-                Some((holder, true)) => offer(holder),
+                Some((holder, true)) => offer(plan.rank(holder), plan.class(holder)),
                 Some((_, false)) => {}
                 None => {
-                    for startable in &mut phase.startable {
+                    for (startable, class) in phase.startable.iter_mut().zip(0..) {
                         while startable
                             .peek()
-                            .is_some_and(|&Reverse((_, task))| slots[task as usize].status.ended())
+                            .is_some_and(|&Reverse(ready)| slots[ready.task()].status.ended())
                         {
                             startable.pop();
                         }
-                        startable.peek().into_iter().for_each(|&Reverse((_, task))| offer(task as usize));
+                        startable.peek().into_iter().for_each(|Reverse(ready)| offer(ready.rank(), class));
                     }
                 }
             }
@@ -348,7 +347,7 @@ impl Startup {
             *ready = false;
             return Some(*holder);
         }
-        phase.startable[class as usize].pop().map(|Reverse((_, task))| task as usize)
+        phase.startable[class as usize].pop().map(|Reverse(ready)| ready.task())
     }
 
     fn start(&mut self, task: usize, cause: Option<usize>, now: Timestamp, effects: &mut Vec<StartupEffect>) {

@@ -47,7 +47,7 @@ impl World {
         scripts: Vec<Vec<Script>>,
         undos: BTreeMap<usize, Script>,
     ) -> Self {
-        plan.set_reversible(|at| undos.contains_key(&at));
+        undos.keys().for_each(|at| plan.set_reversible(*at));
         let mut effects = Vec::new();
         let startup = Startup::begin(plan, options, Timestamp::ZERO, &mut effects);
         let mut world = Self {
