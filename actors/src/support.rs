@@ -7,6 +7,10 @@ use std::{any::Any, collections::VecDeque, fmt, time::Duration};
 use petgraph::{Direction, algo::kosaraju_scc, graph::DiGraph, visit::EdgeRef};
 use serde::{Deserialize, Deserializer, Serializer};
 
+mod recent;
+
+pub(crate) use recent::Recent;
+
 /// The graph both schedulers build: an edge runs from a dependency to its dependant.
 pub(crate) type Dag = DiGraph<(), ()>;
 

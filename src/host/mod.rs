@@ -18,6 +18,7 @@
 
 mod ask_all;
 mod builder;
+mod enlist;
 mod find;
 mod handles;
 mod journal;

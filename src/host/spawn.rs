@@ -10,7 +10,6 @@ use phalanx_actors::{
     agent::{Adopted, Adoption, Agent, AgentId, Capability, Card, GroupName, Me, Priority, Tenant},
     coordinator::{Enroll, InboxWorker, Work},
     inbox::{AgentHandle, AgentRef, InboxConfig},
-    registrar::{Enlist, Enlistment, Request, Status},
     supervisor::{GroupSpec, SpawnError, SpawnFailed, SpawnOptions, Supervision, Supervisor},
 };
 
@@ -49,9 +48,6 @@ pub struct AgentOptions {
     /// How many tasks it works on at once, if it accepts [`Work`]; 1 by default.
     pub slots: Option<u32>,
 }
-
-/// How often a registration is sent when the registrar is restarted with the answer in its hands.
-const ATTEMPTS: u32 = 4;
 
 /// The names in use: an agent has its name from before it is spawned until all have been told of its end.
 #[derive(Default)]
@@ -294,37 +290,7 @@ impl Host {
     }
 
     async fn register(&self, agents: &[AgentHandle], options: &AgentOptions) -> Result<(), SpawnError> {
-        let protocols = &self.inner.protocols;
-        let now = self.now();
-        let number = || protocols.registrar_cell.next_request();
-        let requests = Request::of_all(agents, number, options.priority, now);
-        let enlist: Vec<Enlistment> = requests
-            .zip(agents)
-            .map(|(request, agent)| {
-                let mut request = match options.registered_within {
-                    Some(timeout) => request.within(timeout),
-                    None => request,
-                };
-                request.lease = options.lease;
-                Enlistment { request, agent: agent.clone() }
-            })
-            .collect();
-        let first = agents[0].id();
-        // Requests are numbered, so asking again after a restart of the registrar registers nobody twice.
-        let mut requests = None;
-        for _ in 0..ATTEMPTS {
-            requests = protocols.registrar.send(Enlist(enlist.clone())).await.ok();
-            if requests.is_some() {
-                break;
-            }
-        }
-        let requests = requests.ok_or_else(|| SpawnError::NoAnswer { agent: first.clone() })?;
-        for request in &requests {
-            if *request.status() != Status::Completed {
-                let agent = request.agent.clone();
-                return Err(SpawnError::Unregistered { agent, why: request.status().to_string() });
-            }
-        }
+        self.enlist(agents, options).await?;
         if agents[0].accepts::<Work>() {
             for agent in agents {
                 self.enroll(agent, options.slots.unwrap_or(1)).await?;

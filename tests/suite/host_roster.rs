@@ -130,6 +130,35 @@ fn one_agent_too_many_of_a_tenant_is_refused_and_killed() {
 }
 
 #[test]
+fn thousands_are_registered_in_their_order_and_all_of_them_or_none() {
+    let limits = Limits::default().tenant(Tenant::new("acme").unwrap(), 20_000);
+    System::new().block_on(async {
+        let options = RegistrarOptions { limits, ..RegistrarOptions::default() };
+        let host = Host::builder().arbiters(2).registration(options).start().await.unwrap();
+        let ids = |name: &str, count: u32| -> Vec<AgentId> {
+            (0..count).map(|number| AgentId::new(format!("{name}/{number}")).unwrap()).collect()
+        };
+        let (first, second) = (ids("first", 19_000), ids("second", 18_000));
+        let spawn = async |ids: &[AgentId]| {
+            host.spawn_many(ids.to_vec(), AgentOptions::default(), |_| Shop { place: (0.0, 0.0) }).await
+        };
+        spawn(&first).await.unwrap();
+        let registered: Vec<AgentId> =
+            host.find().all().unwrap().iter().map(|agent| agent.id().clone()).collect();
+        assert_eq!(registered, first);
+        // The first portion of these still finds room.
+        let refused = spawn(&second).await.unwrap_err();
+        assert!(refused.to_string().contains("is one too many of tenant acme"), "{refused}");
+        while host.agents() > first.len() {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(host.find().all().unwrap().len(), first.len());
+        host.verify().unwrap();
+        host.shutdown(Duration::from_secs(30)).await;
+    });
+}
+
+#[test]
 fn a_watcher_on_another_thread_keeps_up_with_thousands_who_come_and_go() {
     let system = System::new();
     system.block_on(async {

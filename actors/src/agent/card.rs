@@ -1,9 +1,13 @@
 //! [`Agent`] and its [`Card`]: what an agent offers and which messages it takes.
 
-use std::any::TypeId;
+use std::{
+    any::TypeId,
+    hash::{BuildHasher, Hash, Hasher},
+};
 
 use actix::{Actor, Context, Handler, Message, Supervised};
 use indexmap::IndexMap;
+use rustc_hash::{FxBuildHasher, FxHasher};
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -183,6 +187,16 @@ impl<A: Agent> Card<A> {
     /// Whether messages of this type are accepted.
     pub fn takes<M: 'static>(&self) -> bool {
         self.accepts.iter().any(|accept| accept.message == TypeId::of::<M>())
+    }
+
+    /// A hash of most of what it says: cards that say the same have the same one. Places are left to be compared.
+    pub(crate) fn hash(&self) -> u64 {
+        let mut hasher = FxHasher::default();
+        (&self.kind, &self.capabilities, &self.groups, &self.tenant, self.priority).hash(&mut hasher);
+        // The order of metadata does not count.
+        let metadata = self.metadata.iter().map(|entry| FxBuildHasher.hash_one(entry));
+        hasher.write_u64(metadata.fold(0, u64::wrapping_add));
+        hasher.finish()
     }
 
     /// Whether another card says the same, so that both agents can share what is derived from it.

@@ -27,6 +27,7 @@ use super::Profile;
 use crate::{
     agent::{AgentId, Capability, Kind, Listing, Priority, Tenant, Timestamp},
     inbox::AgentHandle,
+    support::Recent,
 };
 
 /// The number of a request; who asks twice with the same one is registered once.
@@ -306,25 +307,22 @@ impl Request {
         Self::with_profile(id, agent.id().clone(), profile_of(agent.listing()), now).priority(priority)
     }
 
-    /// A request as by [`Request::of`] for each of many agents, in their order; neighbours that were started together share
-    /// one profile.
+    /// A request as by [`Request::of`] for each of many agents, in their order; those whose cards say the same share one
+    /// profile, where they were started together.
     pub fn of_all<'a>(
         agents: impl IntoIterator<Item = &'a AgentHandle>,
         mut number: impl FnMut() -> RequestId,
         priority: Priority,
         now: Timestamp,
     ) -> impl Iterator<Item = Self> {
-        let mut latest: Option<(&'a Arc<Listing>, Arc<Profile>)> = None;
+        let mut profiles = Recent::<Listing, Arc<Profile>>::default();
         agents.into_iter().map(move |agent| {
             let listing = agent.listing();
-            let profile = match &latest {
-                Some((known, profile)) if Arc::ptr_eq(known, listing) => profile.clone(),
-                _ => {
-                    let profile = profile_of(listing);
-                    latest = Some((listing, profile.clone()));
-                    profile
-                }
-            };
+            let profile = profiles.get(listing).cloned().unwrap_or_else(|| {
+                let profile = profile_of(listing);
+                profiles.note(listing, profile.clone());
+                profile
+            });
             Self::with_profile(number(), agent.id().clone(), profile, now).priority(priority)
         })
     }

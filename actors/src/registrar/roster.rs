@@ -21,7 +21,7 @@
 //! **Invariant.** Every agent stands in exactly one slot, one kind and one set of capabilities; whoever has a lease is in the
 //! roster. The revision rises by one with each change, and a refused change leaves no trace.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use serde_json::{Map, Value};
 
@@ -35,7 +35,10 @@ use super::{
     profile::{Profile, RosterError},
     sets::CapabilitySets,
 };
-use crate::agent::{AgentId, Kind, Tenant, Timestamp};
+use crate::{
+    agent::{AgentId, Kind, Tenant, Timestamp},
+    support::Recent,
+};
 
 use fill::Parts;
 pub use read::Member;
@@ -95,8 +98,8 @@ pub struct Roster<H> {
     atlas: Atlas,
     facts: Facts,
     leases: Leases,
-    /// The profile that was shared last and where its parts stand: who comes together often shares one.
-    latest: Option<(Arc<Profile>, Parts)>,
+    /// Where the parts of shared profiles stand.
+    recent: Recent<Profile, Parts>,
     changes: ChangeLog,
     /// How often slots were numbered anew.
     numbering: u64,
@@ -125,7 +128,7 @@ impl<H: Clone> Roster<H> {
             atlas: Atlas::default(),
             facts: Facts::default(),
             leases: Leases::default(),
-            latest: None,
+            recent: Recent::default(),
             changes: ChangeLog::new(max_changes),
             numbering: 0,
         }
@@ -305,7 +308,7 @@ impl<H: Clone> Roster<H> {
         let sets = std::mem::take(&mut self.sets);
         let atlas = std::mem::take(&mut self.atlas);
         self.facts = Facts::default();
-        self.latest = None;
+        self.recent.clear();
         let old = std::mem::take(&mut self.slots);
         self.slots.reserve(self.by_id.len());
         self.by_id = Index::default();

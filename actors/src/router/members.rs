@@ -26,6 +26,7 @@ use super::{Selector, chunked::Number};
 use crate::{
     agent::{AgentId, Listing},
     inbox::AgentHandle,
+    support::Recent,
 };
 
 /// An agent, and what the tables know of it.
@@ -72,8 +73,9 @@ pub(crate) struct Members {
     classes: Slab<Class>,
     by_listing: HashTable<u32>,
     by_trait: FxHashMap<Selector, Trait>,
-    /// The class that was joined last: who is spawned together shares a listing.
-    latest: u32,
+    /// The class of shared listings, and how many classes had been forgotten when it was looked up.
+    recent: Recent<Listing, (u32, u64)>,
+    forgotten: u64,
 }
 
 pub(super) fn slot_of(at: usize) -> u32 {
@@ -175,10 +177,10 @@ impl Members {
 
     /// The class of agents that say this of themselves.
     fn class_of(&mut self, listing: &Arc<Listing>) -> u32 {
-        if let Some(class) = self.classes.get(self.latest as usize)
-            && Arc::ptr_eq(&class.listing, listing)
+        if let Some((class, forgotten)) = self.recent.get(listing)
+            && *forgotten == self.forgotten
         {
-            return self.latest;
+            return *class;
         }
         let hash = listing_hash(listing);
         let classes = &self.classes;
@@ -186,7 +188,7 @@ impl Members {
             self.by_listing.find(hash, |class| is_alike(&classes[*class as usize].listing, listing)).copied();
         let class = known.unwrap_or_else(|| self.new_class(hash, listing));
         self.classes[class as usize].listing = listing.clone();
-        self.latest = class;
+        self.recent.note(listing, (class, self.forgotten));
         class
     }
 
@@ -208,6 +210,7 @@ impl Members {
 
     fn forget_class(&mut self, class: u32) {
         let Class { listing, .. } = self.classes.remove(class as usize);
+        self.forgotten += 1;
         if let Ok(held) = self.by_listing.find_entry(listing_hash(&listing), |held| *held == class) {
             held.remove();
         }

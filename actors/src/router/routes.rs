@@ -270,13 +270,20 @@ impl Routes {
         };
         let number = self.next_number();
         let slot = self.members.insert(agent, arbiter, number, NONE);
-        if !self.entries.is_empty() {
-            for key in self.entries_naming(slot) {
-                self.touch(key);
-                self.entries[key as usize].add(&self.members[slot], number, Wants::All);
+        if self.by_id.is_empty() {
+            for at in 0..self.members.entries_of(slot).len() {
+                self.enter(slot, self.members.entries_of(slot)[at], number);
             }
+        } else {
+            self.entries_naming(slot).into_iter().for_each(|key| self.enter(slot, key, number));
         }
         true
+    }
+
+    /// Puts a member that has just joined on a route.
+    fn enter(&mut self, slot: u32, key: u32, number: Number) {
+        self.touch(key);
+        self.entries[key as usize].add(&self.members[slot], number, Wants::All);
     }
 
     /// Removes members, from all routes; their subscriptions end with them.

@@ -6,6 +6,7 @@ use std::{
 };
 
 use actix::{AsyncContext, Context};
+use hashbrown::HashTable;
 use tokio::sync::oneshot;
 
 use super::{
@@ -136,10 +137,36 @@ impl<A: Agent> Drop for Spawned<A> {
 /// To how many deliveries one spawn comes.
 const SPAWN_WEIGHT: usize = 8;
 
-/// A card, and the profile of all agents whose cards say the same.
+/// How many different cards of agents that are spawned together are known at a time.
+const CARDS: usize = 1_024;
+
+/// Cards by what they say, and the profile of all agents whose cards say the same.
 struct Known<A: Agent> {
-    card: Card<A>,
-    profile: Arc<Profile<A>>,
+    cards: HashTable<(u64, Card<A>, Arc<Profile<A>>)>,
+}
+
+impl<A: Agent> Known<A> {
+    fn new() -> Self {
+        Self { cards: HashTable::new() }
+    }
+
+    /// The profile of this card, made when there is none.
+    fn profile(
+        &mut self,
+        card: Card<A>,
+        make: impl FnOnce(&Card<A>) -> Result<Arc<Profile<A>>, SpawnError>,
+    ) -> Result<Arc<Profile<A>>, SpawnError> {
+        let hash = card.hash();
+        if let Some((.., profile)) = self.cards.find(hash, |(_, known, _)| known.is_like(&card)) {
+            return Ok(profile.clone());
+        }
+        let profile = make(&card)?;
+        if self.cards.len() >= CARDS {
+            self.cards.clear();
+        }
+        self.cards.insert_unique(hash, (hash, card, profile.clone()), |(hash, ..)| *hash);
+        Ok(profile)
+    }
 }
 
 /// Spawns agents of one type on the arbiter at whose port it arrives.
@@ -158,7 +185,7 @@ impl<A: Agent> SpawnJob<A> {
     fn spawn_all(&self) -> Result<Vec<AgentRef<A>>, SpawnFailed> {
         let mut agents: Vec<AgentRef<A>> = Vec::with_capacity(self.ids.len());
         let origin = Arc::new(Origin { factory: self.factory.clone(), rule: self.rule.clone() });
-        let mut known = None;
+        let mut known = Known::new();
         for id in &self.ids {
             match self.spawn_one(id, &origin, &mut known) {
                 Ok(agent) => agents.push(agent),
@@ -177,19 +204,14 @@ impl<A: Agent> SpawnJob<A> {
         &self,
         id: &AgentId,
         origin: &Arc<Origin<A>>,
-        known: &mut Option<Known<A>>,
+        known: &mut Known<A>,
     ) -> Result<AgentRef<A>, SpawnError> {
         let (agent, card) = build(id, &self.factory)?;
         let card = match &self.amend {
             Some(amend) => amend(card),
             None => card,
         };
-        let profile = if let Some(known) = known.as_ref().filter(|known| known.card.is_like(&card)) {
-            known.profile.clone()
-        } else {
-            let profile = self.profile(id, &card)?;
-            known.insert(Known { card, profile }).profile.clone()
-        };
+        let profile = known.profile(card, |card| self.profile(id, card))?;
         let context = Context::new();
         let inbox = Inbox::new(id.clone(), profile, context.address());
         let future = context.into_future(agent);
@@ -242,6 +264,57 @@ mod tests {
         fn card(&self) -> Card<Self> {
             Card::new()
         }
+    }
+
+    /// Says one of a few things on its card.
+    struct Sorted(u32);
+    impl Actor for Sorted {
+        type Context = Context<Self>;
+    }
+    impl Supervised for Sorted {}
+    impl Agent for Sorted {
+        fn card(&self) -> Card<Self> {
+            let card = Card::new().offers(format!("sort_{}", self.0 % 3));
+            // Said in either order, and apart by what is compared alone.
+            let card = if self.0 < 6 {
+                card.with("a", "1").with("b", "2")
+            } else {
+                card.with("b", "2").with("a", "1")
+            };
+            card.at(f64::from(self.0 / 12), 0.0)
+        }
+    }
+
+    #[test]
+    fn agents_that_are_spawned_together_share_what_their_cards_say_in_whatever_order_they_come() {
+        actix_rt::System::new().block_on(async {
+            let port = ArbiterPort::here();
+            let hub = Hub::new(HubConfig::default(), vec![port.clone()]);
+            let (answer, mut spawned) = oneshot::channel();
+            let number = std::sync::atomic::AtomicU32::new(0);
+            let next = move |_: &Me| Sorted(number.fetch_add(1, std::sync::atomic::Ordering::Relaxed));
+            let job = SpawnJob {
+                hub,
+                port,
+                ids: (0..24).map(|number| AgentId::new(number.to_string()).unwrap()).collect(),
+                factory: Arc::new(next),
+                amend: None,
+                inbox: InboxConfig::default(),
+                rule: Arc::new(Rule::Own(Supervision::default())),
+                answer,
+            };
+            Box::new(job).arrive();
+            let agents = spawned.try_recv().unwrap().unwrap().take();
+            for (one, agent) in agents.iter().enumerate() {
+                for (other, another) in agents.iter().enumerate() {
+                    let (agent, another) = (agent.handle(), another.handle());
+                    let is_shared = Arc::ptr_eq(agent.listing(), another.listing());
+                    let is_alike = one % 3 == other % 3 && one / 12 == other / 12;
+                    assert_eq!(is_shared, is_alike, "{one} and {other}");
+                    assert_eq!(agent.listing() == another.listing(), is_alike, "{one} and {other}");
+                }
+            }
+        });
     }
 
     #[test]

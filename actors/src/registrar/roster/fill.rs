@@ -41,7 +41,8 @@ fn extra_of(profile: &Profile) -> Option<Box<Extra>> {
 }
 
 impl<H: Clone> Roster<H> {
-    /// Adds an agent as [`Roster::insert`] does. It is quickest when the profile is the one of the last insertion.
+    /// Adds an agent as [`Roster::insert`] does. It is quick when the profile was shared by one of
+    /// the last insertions.
     ///
     /// # Errors
     /// As [`Roster::insert`].
@@ -53,13 +54,11 @@ impl<H: Clone> Roster<H> {
         handle: H,
     ) -> Result<u64, RosterError> {
         self.insert_filled(id, generation, handle, |roster| {
-            if let Some((latest, parts)) = &roster.latest
-                && Arc::ptr_eq(latest, profile)
-            {
+            if let Some(parts) = roster.recent.get(profile) {
                 return (*parts, extra_of(profile));
             }
             let (parts, extra) = roster.fill(Profile::clone(profile));
-            roster.latest = Some((profile.clone(), parts));
+            roster.recent.note(profile, parts);
             (parts, extra)
         })
     }
