@@ -404,7 +404,9 @@ impl Handler<StartUp> for Initializer {
             body
         };
         let bodies: Vec<Body> = bodies.into_iter().enumerate().map(take).collect();
-        undos.keys().for_each(|at| plan.set_reversible(*at));
+        for at in undos.keys() {
+            plan.set_reversible(*at);
+        }
         let (reply, report) = oneshot::channel();
         let mut effects = Vec::new();
         let startup = Startup::begin(plan, asked.options, (self.now)(), &mut effects);

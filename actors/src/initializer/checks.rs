@@ -206,12 +206,16 @@ fn with_gates<L: Listed>(
             gated.end_node();
         }
         for shut_by in shut_by {
-            shut_by.into_iter().for_each(|at| gated.link(at));
+            for at in shut_by {
+                gated.link(at);
+            }
             gated.end_node();
         }
         return gated;
     }
-    Phase::ALL.iter().for_each(|_| before.end_node());
+    for _ in Phase::ALL {
+        before.end_node();
+    }
     before
 }
 

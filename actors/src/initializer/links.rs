@@ -150,7 +150,9 @@ mod tests {
     fn links(before: &[Vec<usize>]) -> Links {
         let mut neighbours = Neighbours::with_capacity(before.len(), 0);
         for before in before {
-            before.iter().for_each(|node| neighbours.link(*node));
+            for node in before {
+                neighbours.link(*node);
+            }
             neighbours.end_node();
         }
         Links::new(neighbours)
@@ -168,7 +170,9 @@ mod tests {
             for (at, said) in before.iter().enumerate() {
                 let found: Vec<usize> = links.before(at).iter().map(|node| *node as usize).collect();
                 prop_assert_eq!(said, &found);
-                said.iter().for_each(|on| after[*on].push(number(at)));
+                for on in said {
+                    after[*on].push(number(at));
+                }
             }
             for (at, after) in after.iter().enumerate() {
                 prop_assert_eq!(links.after(at), after);

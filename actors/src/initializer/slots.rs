@@ -187,7 +187,6 @@ impl Ready {
         Self(u64::from(rank) << 32 | u64::from(task))
     }
 
-    #[expect(clippy::cast_possible_truncation, reason = "the upper half is the rank")]
     pub(super) const fn rank(self) -> u32 {
         (self.0 >> 32) as u32
     }

@@ -47,7 +47,9 @@ impl World {
         scripts: Vec<Vec<Script>>,
         undos: BTreeMap<usize, Script>,
     ) -> Self {
-        undos.keys().for_each(|at| plan.set_reversible(*at));
+        for at in undos.keys() {
+            plan.set_reversible(*at);
+        }
         let mut effects = Vec::new();
         let startup = Startup::begin(plan, options, Timestamp::ZERO, &mut effects);
         let mut world = Self {

@@ -55,7 +55,7 @@ mod tests {
     #[test]
     fn what_is_noted_of_a_value_is_told_of_that_very_value_alone() {
         let mut recent = Recent::default();
-        let values: Vec<Arc<u32>> = (0..MOST + 1).map(|_| Arc::new(7)).collect();
+        let values: Vec<Arc<u32>> = (0..=MOST).map(|_| Arc::new(7)).collect();
         assert_eq!(recent.get(&values[0]), None);
         for (number, value) in values[..MOST].iter().enumerate() {
             recent.note(value, number);
