@@ -15,6 +15,8 @@ use super::{Host, HostError};
 pub struct Find<'a> {
     host: &'a Host,
     lookup: Lookup,
+    /// Whether one of `any_of` is wanted, though there are none.
+    is_any_of: bool,
     fault: Option<FindError>,
 }
 
@@ -59,12 +61,14 @@ impl Find<'_> {
         self
     }
 
-    /// Those who offer at least one of these capabilities.
+    /// Those who offer at least one of these capabilities; nobody, if there are none. Said several times, those who offer at
+    /// least one of all that were said.
     pub fn offers_any(mut self, capabilities: impl IntoIterator<Item = impl AsRef<str>>) -> Self {
         for capability in capabilities {
             let capability = self.parsed(Capability::new(capability));
             self.lookup.any_of.extend(capability);
         }
+        self.is_any_of = true;
         self
     }
 
@@ -87,6 +91,7 @@ impl Find<'_> {
     pub fn all(self) -> Result<Vec<AgentHandle>, FindError> {
         match self.fault {
             Some(fault) => Err(fault),
+            None if self.is_any_of && self.lookup.any_of.is_empty() => Ok(Vec::new()),
             None => Ok(self.host.inner.protocols.registrar_cell.lookup(&self.lookup)),
         }
     }
@@ -125,7 +130,7 @@ impl Host {
     /// # }
     /// ```
     pub fn find(&self) -> Find<'_> {
-        Find { host: self, lookup: Lookup::default(), fault: None }
+        Find { host: self, lookup: Lookup::default(), is_any_of: false, fault: None }
     }
 
     /// Watches who is registered: a snapshot first, or the changes from a revision on; each change once and in order.

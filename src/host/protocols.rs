@@ -4,7 +4,7 @@ use std::{
     cell::RefCell,
     rc::Rc,
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicUsize, Ordering},
     },
 };
@@ -162,6 +162,8 @@ pub(super) async fn start(
     };
     let router = arbiters.spawn_local(own("router"), make, lasting, root).await?;
 
+    // The coordinator is there before anybody can be registered.
+    let coordinator_cell = Arc::new(OnceLock::<Addr<Coordinator>>::new());
     let registrar_cell = match options.recorder {
         None => RegistrarCell::new(options.registration, options.rules),
         Some((recorder, recovered)) => {
@@ -171,7 +173,16 @@ pub(super) async fn start(
     let make = {
         let (cell, router, now, tell) = (registrar_cell.clone(), router.address(), clock(&hub), tell.clone());
         let now = Arc::new(now);
-        let tell = Arc::new(move |event: RegistrarEvent| tell(event.into()));
+        let coordinator = coordinator_cell.clone();
+        let tell = Arc::new(move |event: RegistrarEvent| {
+            if let RegistrarEvent::LeaseExpired { agent, .. } = &event
+                && let Some(coordinator) = coordinator.get()
+            {
+                // It lives on, and is nobody's worker any more.
+                coordinator.do_send(Withdraw(agent.clone()));
+            }
+            tell(event.into());
+        });
         move || move |_: &_| Registrar::new(cell.clone(), router.clone(), now.clone(), tell.clone())
     };
     let registrar = arbiters.spawn_local(own("registrar"), make, lasting, root).await?;
@@ -189,6 +200,7 @@ pub(super) async fn start(
         }
     };
     let coordinator = arbiters.spawn_local(own("coordinator"), make, lasting, root).await?;
+    _ = coordinator_cell.set(coordinator.address());
 
     let make = {
         let (now, tell) = (clock(&hub), tell.clone());

@@ -129,7 +129,7 @@ impl Host {
         if let Some(health) = &health {
             self.record_health(health);
         }
-        self.inner.directory.agents().iter().for_each(AgentHandle::stop);
+        self.inner.stop_all();
         let mut killed = 0;
         if timeout_at(until, self.inner.alive.none()).await.is_err() {
             killed = self.inner.kill_all().await;
@@ -160,6 +160,15 @@ impl Host {
 }
 
 impl Inner {
+    /// Stops all agents in the order in which they joined, and then those that live on though they are registered no more.
+    fn stop_all(&self) {
+        self.directory.agents().iter().for_each(AgentHandle::stop);
+        let unregistered = self.names.agents().into_iter();
+        unregistered
+            .filter(|agent| self.directory.agent(agent.id()).is_none())
+            .for_each(|agent| agent.stop());
+    }
+
     /// Kills all agents, those on their way into the directory, too, and waits for their ends. Answers how many there were.
     async fn kill_all(&self) -> usize {
         let killed = self.alive.count();
@@ -173,6 +182,7 @@ impl Inner {
         self.directory.close();
         let _ = soon(self.protocols.monitor.send(Close)).await;
         self.protocols.agents().iter().for_each(AgentHandle::stop);
+        self.protocols.registrar_cell.close();
         self.groups.stop();
         self.root.stop();
     }

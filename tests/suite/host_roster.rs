@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use phalanx::{
     agent::{AgentId, Tenant},
+    coordinator::TaskState,
     host::FindError,
     prelude::*,
     registrar::{ChangeKind, Limits, RegistrarOptions, RosterError, RosterUpdate, WatchFrom},
@@ -59,6 +60,8 @@ fn agents_are_found_by_all_that_is_said_at_once_in_the_order_of_registration() {
             "west east north far"
         );
         assert_eq!(found(host.find().offers("sell").offers("buy")), "");
+        assert_eq!(found(host.find().offers_any(["buy"]).offers_any(["sell"]).tenant("zeta")), "other");
+        assert_eq!(found(host.find().offers_any([""; 0])), "", "none of none");
         let faults = [
             host.find().kind("").all(),
             host.find().within(91.0, 0.0, 1.0).all(),
@@ -98,8 +101,54 @@ fn a_lease_that_is_not_renewed_takes_an_agent_off_its_routes_and_leaves_it_alive
         assert!(host.agent("a").is_err(), "it is on no route");
         host.verify().unwrap();
         assert_eq!(host.agents(), 1, "it lives on");
-        let report = host.shutdown(Duration::from_secs(1)).await;
-        assert_eq!(report.blocked, 0);
+        let report = host.shutdown(Duration::from_secs(600)).await;
+        assert_eq!((report.blocked, report.killed), (0, 0), "it is stopped like any other");
+        assert!(host.now().since(ends) < Duration::from_secs(60), "and not waited for");
+        assert_eq!(watching.next().await, None, "nothing changes any more");
+        Ok::<_, HostError>(())
+    })
+    .unwrap();
+}
+
+/// Does any task at once.
+struct Worker;
+
+impl Actor for Worker {
+    type Context = Context<Self>;
+}
+impl Supervised for Worker {}
+impl Handler<Work> for Worker {
+    type Result = Result<serde_json::Value, String>;
+    fn handle(&mut self, _: Work, _: &mut Context<Self>) -> Self::Result {
+        Ok(serde_json::Value::Null)
+    }
+}
+impl Agent for Worker {
+    fn card(&self) -> Card<Self> {
+        Card::new().accepts::<Work>()
+    }
+}
+
+#[test]
+fn a_worker_whose_lease_has_ended_is_given_no_task() {
+    simulate(7, |host| async move {
+        let lease = AgentOptions { lease: Some(Duration::from_secs(30)), ..AgentOptions::default() };
+        host.spawn_with("leased", lease, |_| Worker).await.unwrap();
+        let task = async |name: &str| {
+            let id = name.parse().unwrap();
+            host.submit(vec![TaskSpec::new(name.parse().unwrap())]).await.unwrap();
+            host.task(&id).await.unwrap().state
+        };
+        assert_eq!(task("before").await, TaskState::Completed);
+        host.sleep(Duration::from_secs(40)).await;
+        let after = task("after");
+        tokio::pin!(after);
+        tokio::select! {
+            state = &mut after => panic!("nobody is there to do it: {state:?}"),
+            () = host.sleep(Duration::from_secs(40)) => {}
+        }
+        host.spawn("other", || Worker).await.unwrap();
+        assert_eq!(after.await, TaskState::Completed);
         Ok::<_, HostError>(())
     })
     .unwrap();

@@ -61,19 +61,10 @@ impl Atlas {
         }
     }
 
-    /// Takes out a slot that lives on elsewhere.
-    pub(super) fn take_out(&mut self, number: u32, slot: u32) {
-        self.change(number, |members| members.take_out(slot));
-    }
-
     /// Notes that a slot at this location died.
     pub(super) fn note_dead(&mut self, number: u32, is_alive: impl Fn(u32) -> bool) {
-        self.change(number, |members| members.note_dead(is_alive));
-    }
-
-    fn change(&mut self, number: u32, change: impl FnOnce(&mut Posting)) {
         if let Some(spot) = &mut self.spots[number as usize] {
-            change(&mut spot.members);
+            spot.members.note_dead(is_alive);
             if spot.members.is_empty() {
                 self.tree.remove(&Leaf::new(spot.at.unit(), number));
             }

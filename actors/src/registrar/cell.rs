@@ -6,7 +6,7 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError, Weak,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
 };
 
@@ -40,6 +40,8 @@ pub(super) struct Shared {
     registrar: Mutex<Option<WeakAddr<Registrar>>>,
     /// The revision of the roster, for those who wait for the next.
     revised: watch::Sender<u64>,
+    /// Whether nothing changes any more.
+    is_closed: AtomicBool,
     recorder: Option<Arc<dyn Recorder>>,
     /// What the recorder said and no registrar has read yet.
     words: Mutex<Vec<Word>>,
@@ -54,6 +56,10 @@ impl Shared {
 
     pub(super) fn revised(&self) -> watch::Receiver<u64> {
         self.revised.subscribe()
+    }
+
+    pub(super) fn is_closed(&self) -> bool {
+        self.is_closed.load(Ordering::Acquire)
     }
 
     /// Lets a watcher read a little. Answers whether it may go on at once.
@@ -134,6 +140,7 @@ impl RegistrarCell {
             requests: AtomicU64::new(requests),
             registrar: Mutex::new(None),
             revised: watch::Sender::new(0),
+            is_closed: AtomicBool::new(false),
             recorder,
             words: Mutex::default(),
         }))
@@ -166,6 +173,13 @@ impl RegistrarCell {
     /// many should have a limit.
     pub fn lookup(&self, lookup: &Lookup) -> Vec<AgentHandle> {
         self.lock().lookup(lookup)
+    }
+
+    /// Lets those who watch the roster end once they have been told of all changes up to now. For when no registrar will work
+    /// on this any more.
+    pub fn close(&self) {
+        self.0.is_closed.store(true, Ordering::Release);
+        self.0.revised.send_modify(|_| ());
     }
 
     /// Watches the roster.

@@ -40,20 +40,11 @@ impl Facts {
         }
     }
 
-    /// Takes out a slot that lives on with other metadata.
-    pub(super) fn take_out(&mut self, slot: u32, metadata: &Map<String, Value>) {
-        self.change(metadata, |posting| posting.take_out(slot));
-    }
-
     /// Notes that a slot with this metadata died.
     pub(super) fn note_dead(&mut self, metadata: &Map<String, Value>, is_alive: impl Fn(u32) -> bool) {
-        self.change(metadata, |posting| posting.note_dead(&is_alive));
-    }
-
-    fn change(&mut self, metadata: &Map<String, Value>, change: impl Fn(&mut Posting)) {
         for hash in hashes(metadata) {
             if let Some(posting) = self.0.get_mut(&hash) {
-                change(posting);
+                posting.note_dead(&is_alive);
                 if posting.is_empty() {
                     self.0.remove(&hash);
                 }

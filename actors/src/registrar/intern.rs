@@ -55,45 +55,44 @@ impl<T: Clone + Eq + Hash> Interner<T> {
     }
 }
 
-/// Slots in rising order, which is the order of registration; slots that died may still be among them.
+/// Slots in rising order, which is the order of registration; slots that died may still be among them, but not before the
+/// first one that lives.
 #[derive(Debug, Default)]
 pub(super) struct Members {
     slots: Vec<u32>,
+    /// How many slots at the beginning are dead.
+    passed: usize,
+    /// How many of the others are.
     dead: usize,
 }
 
 impl Members {
-    /// Adds a slot, mostly at the end.
+    /// Adds the last slot of all.
     pub(super) fn add(&mut self, slot: u32) {
-        if self.slots.last().is_none_or(|last| *last < slot) {
-            self.slots.push(slot);
-        } else if let Err(place) = self.slots.binary_search(&slot) {
-            self.slots.insert(place, slot);
-        }
-    }
-
-    /// Takes out a slot that lives on elsewhere.
-    pub(super) fn take_out(&mut self, slot: u32) {
-        if let Ok(place) = self.slots.binary_search(&slot) {
-            self.slots.remove(place);
-        }
+        debug_assert!(self.slots.last().is_none_or(|last| *last < slot), "slots are given out rising");
+        self.slots.push(slot);
     }
 
     /// Notes that one of the slots died; the dead ones are swept out when they are more than half.
     pub(super) fn note_dead(&mut self, is_alive: impl Fn(u32) -> bool) {
         self.dead += 1;
-        if self.dead * 2 > self.slots.len() {
+        // So that whoever wants the first few finds them, though it is the oldest who leave.
+        while self.slots.get(self.passed).is_some_and(|slot| !is_alive(*slot)) {
+            self.passed += 1;
+            self.dead -= 1;
+        }
+        if (self.passed + self.dead) * 2 > self.slots.len() {
             self.slots.retain(|slot| is_alive(*slot));
-            self.dead = 0;
+            (self.passed, self.dead) = (0, 0);
         }
     }
 
     pub(super) fn slots(&self) -> &[u32] {
-        &self.slots
+        &self.slots[self.passed..]
     }
 
     pub(super) const fn alive(&self) -> usize {
-        self.slots.len() - self.dead
+        self.slots.len() - self.passed - self.dead
     }
 
     pub(super) const fn bytes(&self) -> usize {
@@ -124,16 +123,6 @@ impl Posting {
         }
     }
 
-    /// Takes out a slot that lives on elsewhere.
-    pub(super) fn take_out(&mut self, slot: u32) {
-        match self {
-            Posting::One(one) if *one == slot => *self = Posting::None,
-            Posting::None | Posting::One(_) => {}
-            Posting::Many(members) => members.take_out(slot),
-        }
-        self.settle();
-    }
-
     /// Notes that one of the slots died.
     pub(super) fn note_dead(&mut self, is_alive: impl Fn(u32) -> bool) {
         match self {
@@ -141,10 +130,6 @@ impl Posting {
             Posting::One(_) => *self = Posting::None,
             Posting::Many(members) => members.note_dead(is_alive),
         }
-        self.settle();
-    }
-
-    fn settle(&mut self) {
         if matches!(self, Posting::Many(members) if members.alive() == 0) {
             *self = Posting::None;
         }
@@ -224,6 +209,7 @@ impl<T: Clone + Eq + Hash + Ord> Named<T> {
     }
 
     pub(super) fn bytes(&self) -> usize {
-        self.members.iter().map(|members| members.bytes() + size_of::<Members>()).sum()
+        let members: usize = self.members.iter().map(Members::bytes).sum();
+        self.names.bytes() + self.members.capacity() * size_of::<Members>() + members
     }
 }

@@ -156,7 +156,7 @@ impl Asked<'_> {
 
 /// Which slots are walked, and what is asked of each. None when nobody can fit.
 fn plan<'a, H: Clone>(roster: &'a Roster<H>, lookup: &'a Lookup) -> Option<(Source<'a>, Asked<'a>)> {
-    let slots = roster.end();
+    let slots = roster.filled();
     let mut asked = Asked { circle: lookup.within.as_ref(), metadata: &lookup.metadata, ..Asked::nothing() };
     let mut lists: Vec<&'a [u32]> = Vec::new();
     if let Some(kind) = &lookup.kind {
@@ -171,8 +171,8 @@ fn plan<'a, H: Clone>(roster: &'a Roster<H>, lookup: &'a Lookup) -> Option<(Sour
     }
     lists.extend(lookup.metadata.iter().map(|(key, value)| roster.facts().slots(key, value)));
     let shortest = lists.into_iter().min_by_key(|list| list.len());
-    let mut best = shortest.map_or(slots as usize, <[u32]>::len);
-    let mut source = shortest.map_or(Source::All(0..slots), |list| Source::List(list.iter()));
+    let mut best = shortest.map_or(slots.len(), <[u32]>::len);
+    let mut source = shortest.map_or(Source::All(slots), |list| Source::List(list.iter()));
     let wanted = Wanted { all_of: &lookup.all_of, any_of: &lookup.any_of };
     if !wanted.is_any() {
         // What needs no choice needs no guess.

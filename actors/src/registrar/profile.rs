@@ -40,7 +40,7 @@ impl Profile {
 pub enum RosterError {
     /// The id is in use.
     #[error(
-        "agent id {agent} is taken by generation {generation} of a {kind}: choose another id, or replace it"
+        "agent id {agent} is taken by generation {generation} of a {kind}: choose another id, or remove it first"
     )]
     Duplicate {
         /// The id.
@@ -53,7 +53,7 @@ pub enum RosterError {
     /// There is no agent of this id.
     #[error("agent {0} is not registered: register it first")]
     Unknown(AgentId),
-    /// The generation that is to come is not younger than the present one, or the one that renews its lease is older.
+    /// The generation that renews a lease is older than the present one.
     #[error(
         "agent {agent} is at generation {present}, so this word of generation {offered} is out of date: let the present one speak"
     )]
@@ -62,7 +62,7 @@ pub enum RosterError {
         agent: AgentId,
         /// The generation in the roster.
         present: u64,
-        /// The generation that was to come.
+        /// The generation that wants to renew it.
         offered: u64,
     },
     /// The agent has no lease to renew.

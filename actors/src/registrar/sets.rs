@@ -4,11 +4,10 @@
 //! capability --> sets that hold it, in the order in which they came --> the slots of each, rising
 //! ```
 //!
-//! A set that comes when there are n slots has members from slot n on only, unless an agent of before took it on. So whoever
-//! wants the first few of those who offer something opens the sets one by one, and none whose members come later: see
-//! [`Merged`].
+//! A set that comes when there are n slots has members from slot n on only. So whoever wants the first few of those who offer
+//! something opens the sets one by one, and none whose members come later: see [`Merged`].
 //!
-//! **Invariant.** The members of a set are its `born` slot and later ones, or else it is early; `born` rises with the number.
+//! **Invariant.** The members of a set are its `born` slot and later ones; `born` rises with the number.
 
 use std::{cmp::Reverse, collections::BinaryHeap, sync::Arc};
 
@@ -18,19 +17,10 @@ use super::intern::{Interner, Members};
 use crate::agent::Capability;
 
 #[derive(Debug)]
-struct Holders {
-    /// All of them, rising.
-    all: Vec<u32>,
-    /// Those of them that are early.
-    early: Vec<u32>,
-}
-
-#[derive(Debug)]
 struct Set {
     members: Members,
     /// How many slots there were when it came.
     born: u32,
-    is_early: bool,
 }
 
 /// The distinct sets of capabilities, who has each, and which of them hold a capability.
@@ -38,7 +28,8 @@ struct Set {
 pub(super) struct CapabilitySets {
     names: Interner<Arc<[Capability]>>,
     sets: Vec<Set>,
-    holders: FxHashMap<Capability, Holders>,
+    /// The sets that hold a capability, rising.
+    holders: FxHashMap<Capability, Vec<u32>>,
 }
 
 /// Which sets are wanted: those that hold all of these, and one of those unless there are none.
@@ -69,11 +60,9 @@ impl CapabilitySets {
             return number;
         }
         let (number, _) = self.names.intern(&Arc::from(sorted));
-        self.sets.push(Set { members: Members::default(), born: slots, is_early: false });
+        self.sets.push(Set { members: Members::default(), born: slots });
         for capability in sorted {
-            let holders = self.holders.entry(capability.clone());
-            let holders = holders.or_insert_with(|| Holders { all: Vec::new(), early: Vec::new() });
-            holders.all.push(number);
+            self.holders.entry(capability.clone()).or_default().push(number);
         }
         number
     }
@@ -84,15 +73,7 @@ impl CapabilitySets {
 
     /// Lets an agent have a set.
     pub(super) fn enter(&mut self, number: u32, slot: u32) {
-        let set = &mut self.sets[number as usize];
-        set.members.add(slot);
-        if slot < set.born && !set.is_early {
-            set.is_early = true;
-            for capability in self.names.value(number).iter() {
-                let holders = self.holders.get_mut(capability).expect("what a set holds is known");
-                holders.early.push(number);
-            }
-        }
+        self.sets[number as usize].members.add(slot);
     }
 
     pub(super) fn members(&mut self, number: u32) -> &mut Members {
@@ -103,50 +84,42 @@ impl CapabilitySets {
         self.sets[number as usize].members.slots()
     }
 
+    /// The sets that hold a capability, rising.
+    fn holding(&self, capability: &Capability) -> Option<&[u32]> {
+        self.holders.get(capability).map(Vec::as_slice)
+    }
+
     /// The lists of sets among which all are that are wanted, if something is: one for the rarest of `all_of`, or one for
     /// each of `any_of`. None when no set can fit.
-    fn lists(&self, wanted: Wanted<'_>) -> Option<Vec<&Holders>> {
+    fn lists(&self, wanted: Wanted<'_>) -> Option<Vec<&[u32]>> {
         if wanted.all_of.is_empty() {
-            return Some(wanted.any_of.iter().filter_map(|one| self.holders.get(one)).collect());
+            return Some(wanted.any_of.iter().filter_map(|one| self.holding(one)).collect());
         }
-        let lists = wanted.all_of.iter().map(|one| self.holders.get(one)).collect::<Option<Vec<_>>>()?;
-        Some(lists.into_iter().min_by_key(|list| list.all.len()).into_iter().collect())
+        let lists = wanted.all_of.iter().map(|one| self.holding(one)).collect::<Option<Vec<_>>>()?;
+        Some(lists.into_iter().min_by_key(|list| list.len()).into_iter().collect())
     }
 
     /// About how many agents have a set that is wanted.
     pub(super) fn guess(&self, wanted: Wanted<'_>) -> usize {
         let Some(lists) = self.lists(wanted) else { return 0 };
-        let of_list = |list: &Holders| -> usize {
-            let sample = list.all.iter().take(SAMPLE).filter(|set| wanted.fits(self.set(**set)));
+        let of_list = |list: &[u32]| -> usize {
+            let sample = list.iter().take(SAMPLE).filter(|set| wanted.fits(self.set(**set)));
             let seen: usize = sample.map(|set| self.slots(*set).len()).sum();
-            let unseen = list.all.len().saturating_sub(SAMPLE);
-            seen.max(usize::from(unseen > 0)) * list.all.len().div_ceil(SAMPLE)
+            let unseen = list.len().saturating_sub(SAMPLE);
+            seen.max(usize::from(unseen > 0)) * list.len().div_ceil(SAMPLE)
         };
         lists.into_iter().map(of_list).sum()
     }
 
     /// The slots of all who have a set that is wanted, rising; slots that died may be among them.
     pub(super) fn merged<'a>(&'a self, wanted: Wanted<'a>) -> Merged<'a> {
-        let lists = self.lists(wanted).unwrap_or_default();
-        let mut merged = Merged {
-            sets: self,
-            wanted,
-            to_come: lists.iter().map(|list| list.all.as_slice()).collect(),
-            open: BinaryHeap::new(),
-        };
-        let mut early: Vec<u32> = lists.iter().flat_map(|list| &list.early).copied().collect();
-        early.sort_unstable();
-        early.dedup();
-        for set in early {
-            merged.open(set);
-        }
-        merged
+        let to_come = self.lists(wanted).unwrap_or_default();
+        Merged { sets: self, wanted, to_come, open: BinaryHeap::new() }
     }
 
     /// All capabilities anyone offers, sorted.
     pub(super) fn capabilities(&self) -> Vec<Capability> {
-        let is_held =
-            |held: &Holders| held.all.iter().any(|set| self.sets[*set as usize].members.alive() > 0);
+        let is_held = |held: &[u32]| held.iter().any(|set| self.sets[*set as usize].members.alive() > 0);
         let held = self.holders.iter().filter(|(_, held)| is_held(held));
         let mut all: Vec<_> = held.map(|(one, _)| one.clone()).collect();
         all.sort_unstable();
@@ -154,7 +127,13 @@ impl CapabilitySets {
     }
 
     pub(super) fn bytes(&self) -> usize {
-        self.sets.iter().map(|set| set.members.bytes() + size_of::<Set>()).sum()
+        // The texts of a set are shared with agents' cards; its list is headed by two words.
+        let lists = self.names.values().iter().map(|set| 2 * size_of::<usize>() + size_of_val(&**set));
+        let members = self.sets.iter().map(|set| set.members.bytes());
+        let holders = self.holders.values().map(|sets| sets.capacity() * size_of::<u32>());
+        let buckets = self.holders.capacity() * 8 / 7 * (size_of::<(Capability, Vec<u32>)>() + 1);
+        let elsewhere: usize = lists.chain(members).chain(holders).sum();
+        self.names.bytes() + self.sets.capacity() * size_of::<Set>() + buckets + elsewhere
     }
 }
 
@@ -191,9 +170,7 @@ impl Merged<'_> {
                     *list = &list[1..];
                 }
             }
-            if !self.sets.sets[set as usize].is_early {
-                self.open(set);
-            }
+            self.open(set);
         }
     }
 }

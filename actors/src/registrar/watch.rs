@@ -9,8 +9,9 @@
 //! ```
 //!
 //! Readers pull: the roster knows none of them, and one that is slow costs nothing and holds nobody up. It falls behind the
-//! log at worst, and is then told so with a snapshot. The roster is never looked at for longer than a few hundred changes or
-//! a few thousand slots take; a snapshot is made of the slots at different moments and the changes of the meantime.
+//! log at worst, and is then told so with a snapshot. The roster is looked at for no longer than a few hundred changes or a few
+//! thousand slots take; a snapshot is made of the slots at different moments and the changes of the meantime. Only one that
+//! the roster outran three times is made at one go.
 //!
 //! **Invariant.** What is taken is a snapshot or the change that leads from the revision before to the next; a snapshot is
 //! the roster as it was at its revision, in the order of registration.
@@ -39,7 +40,8 @@ const TRIES: u32 = 3;
 pub enum WatchFrom {
     /// From now on, beginning with a snapshot.
     Snapshot,
-    /// From the change on that follows this revision; the revision is what a snapshot, a lookup or a change told before.
+    /// From the change on that follows this revision, which a snapshot or a change of this very roster told before: a host that
+    /// starts again counts from zero, with a journal as well.
     Revision(u64),
 }
 
@@ -105,7 +107,10 @@ struct Copying {
 /// How far a reader is.
 #[derive(Debug)]
 pub(super) struct Cursor {
+    /// Up to where it was read.
     revision: u64,
+    /// Up to where it was taken.
+    taken: u64,
     ready: VecDeque<Change>,
     mode: Mode,
     tries: u32,
@@ -117,13 +122,12 @@ impl Cursor {
             WatchFrom::Snapshot => (0, Mode::Behind(None)),
             WatchFrom::Revision(revision) => (revision, Mode::Following),
         };
-        Self { revision, ready: VecDeque::new(), mode, tries: 0 }
+        Self { revision, taken: revision, ready: VecDeque::new(), mode, tries: 0 }
     }
 
     /// The revision that was taken last.
-    pub(super) fn revision(&self) -> u64 {
-        let unread = self.ready.len() as u64;
-        self.revision - unread
+    pub(super) const fn revision(&self) -> u64 {
+        self.taken
     }
 
     /// Whether something is ready to be told.
@@ -138,10 +142,13 @@ impl Cursor {
                 return None;
             };
             self.tries = 0;
+            self.taken = self.revision;
             let missed = copied.missed;
             return Some(RosterUpdate::Snapshot { revision: self.revision, agents: copied.agents(), missed });
         }
-        self.ready.pop_front().map(RosterUpdate::Change)
+        let change = self.ready.pop_front()?;
+        self.taken = change.revision;
+        Some(RosterUpdate::Change(change))
     }
 
     /// Reads a little of the roster. Answers whether there is more to be read at once, or something to be taken.

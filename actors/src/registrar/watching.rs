@@ -16,7 +16,8 @@ use super::{
 ///
 /// It is read at the reader's pace and keeps at most a few hundred changes. A reader that falls behind the changes that are
 /// held ([`RegistrarOptions::changes`](super::RegistrarOptions::changes)) is told so with a snapshot, and goes on from there.
-/// It ends when the registrar's state is dropped.
+/// It ends when the registrar's state is closed ([`RegistrarCell::close`](super::RegistrarCell::close)), as by the shutdown of
+/// a host, or dropped.
 #[derive(Debug)]
 pub struct Watching {
     shared: Weak<Shared>,
@@ -29,7 +30,7 @@ impl Watching {
         Self { shared: Arc::downgrade(shared), revised: shared.revised(), cursor: Cursor::new(from) }
     }
 
-    /// The next change, or a snapshot; none when the registrar's state is no more. What was not told when this is dropped
+    /// The next change, or a snapshot; none when all was told and nothing changes any more. What was not told when this is dropped
     /// is told by the next call.
     pub async fn next(&mut self) -> Option<RosterUpdate> {
         loop {
@@ -38,7 +39,14 @@ impl Watching {
             }
             // Before the roster is read, so that no change falls between.
             self.revised.borrow_and_update();
-            if !self.shared.upgrade()?.read(&mut self.cursor) {
+            let shared = self.shared.upgrade()?;
+            // Looked at before, so that what changed up to then is told.
+            let is_closed = shared.is_closed();
+            if !shared.read(&mut self.cursor) {
+                if is_closed {
+                    return None;
+                }
+                drop(shared);
                 self.revised.changed().await.ok()?;
             } else if !self.cursor.is_ready() {
                 // A large snapshot is made piece by piece, and others of this thread run in between.
@@ -47,7 +55,7 @@ impl Watching {
         }
     }
 
-    /// The revision up to which it was read.
+    /// The revision of what was told last; to go on from there with [`WatchFrom::Revision`] misses nothing.
     pub fn revision(&self) -> u64 {
         self.cursor.revision()
     }

@@ -9,9 +9,10 @@ use std::{
 use actix::prelude::*;
 use peak_alloc::PeakAlloc;
 use phalanx_actors::{
-    agent::{Agent, AgentId, Card, TaskId, Timestamp, TopicFilter, TopicName},
+    agent::{Agent, AgentId, Capability, Card, Kind, TaskId, Tenant, Timestamp, TopicFilter, TopicName},
     inbox::{AgentHandle, HubConfig},
     initializer::{Plan, Startup, StartupOptions, StartupTask},
+    registrar::{Profile, Roster},
     router::{
         Arbiters, ArbitersConfig, Directory, Publisher, Reroute, Router, Selector, Subscribe,
         SubscribeOptions,
@@ -209,4 +210,43 @@ fn a_start_up_task_among_100_000_takes_less_than_200_bytes_and_as_much_as_it_say
     assert!(taken < 200 * TASKS, "{} bytes a task", taken / TASKS);
     let said = startup.bytes();
     assert!(said.abs_diff(taken) < taken / 10, "{} bytes a task, said to be {}", taken / TASKS, said / TASKS);
+}
+
+/// The roster says of itself what it weighs: of agents alike, and of such as have each something of their own.
+#[test]
+fn an_agent_in_the_roster_takes_less_than_200_bytes_and_as_much_as_it_says() {
+    // One more than a power of two is the worst case for both the slots and the index.
+    const ALIKE: usize = (1 << 17) + 1;
+    const APART: usize = 5_000;
+    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    let ids: Vec<AgentId> = (0..ALIKE).map(|at| AgentId::new(format!("agent/{at}")).unwrap()).collect();
+    // An id's text is there already, with the two words that head it.
+    let head = 2 * size_of::<usize>();
+    let capability = |name: String| Capability::new(name).unwrap();
+    let profile = |number: usize| {
+        let mut profile = Profile::new(Kind::new(format!("k{}", number % 4)).unwrap());
+        profile.capabilities = (0..3).map(|bit| capability(format!("c{}", (number + bit) % 16))).collect();
+        profile.tenant = Some(Tenant::new(format!("t{}", number % 8)).unwrap());
+        profile
+    };
+    let weigh = |count: usize, looks: &dyn Fn(usize) -> Profile| {
+        let before = ALLOCATOR.current_usage();
+        let mut roster = Roster::<[usize; 2]>::with_changes(0);
+        for (number, id) in ids[..count].iter().enumerate() {
+            roster.insert(id.clone(), 1, looks(number), [0; 2]).unwrap();
+        }
+        ((ALLOCATOR.current_usage() - before) / count, roster.bytes() / count - head)
+    };
+    let (taken, said) = weigh(ALIKE, &profile);
+    let beside_its_handle = taken + head - size_of::<[usize; 2]>();
+    assert!(beside_its_handle < 200, "{beside_its_handle} bytes an agent");
+    assert!(said.abs_diff(taken) < taken / 10, "{taken} bytes an agent, said to be {said}");
+    let (taken, said) = weigh(APART, &|number| {
+        let mut own = profile(number);
+        own.location = Some(format!("0.{number:04},8.0"));
+        own.capabilities.push(capability(format!("own_{number}")));
+        own
+    });
+    // But for their texts.
+    assert!(said.abs_diff(taken) < taken / 4, "{taken} bytes an agent, said to be {said}");
 }

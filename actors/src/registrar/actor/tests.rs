@@ -311,7 +311,7 @@ fn a_duplicate_is_refused_and_the_holder_is_named() {
         let holder = format!("taken by generation {} of a seller", first[0].generation());
         assert_eq!(
             statuses(&again),
-            [format!("failed: agent id a is {holder}: choose another id, or replace it")]
+            [format!("failed: agent id a is {holder}: choose another id, or remove it first")]
         );
         world.assert_only(&["a"]);
     });

@@ -18,7 +18,7 @@ use crate::{
 impl<H: Clone> Roster<H> {
     /// All agents in the order of their registration.
     pub fn iter(&self) -> impl Iterator<Item = Member<'_, H>> {
-        self.slots.iter().flatten().map(|slot| Member { roster: self, slot })
+        self.slots[self.first..].iter().flatten().map(|slot| Member { roster: self, slot })
     }
 
     /// The agents that a lookup is for, in the order of their registration.
@@ -95,7 +95,7 @@ impl<H: Clone> Roster<H> {
         self.changes.since(revision)
     }
 
-    /// About how many bytes of memory the roster takes, without the texts of ids and names, metadata itself, what handles own
+    /// About how many bytes of memory the roster takes, without texts, what agents have of names and metadata, what handles own
     /// elsewhere, leases, and the change log.
     pub fn bytes(&self) -> usize {
         // An id's text is headed by two words.
@@ -128,6 +128,12 @@ impl<H: Clone> Roster<H> {
         let end = from.saturating_add(most).min(self.slots.len());
         let some = self.slots[from.min(end)..end].iter().flatten();
         ((end < self.slots.len()).then_some(end), some.map(|slot| Member { roster: self, slot }))
+    }
+
+    /// Among which slots all agents are.
+    pub(in crate::registrar) fn filled(&self) -> std::ops::Range<u32> {
+        let first = u32::try_from(self.first).expect("there are no more");
+        first..self.end()
     }
 
     /// How often slots were numbered anew.
@@ -177,7 +183,7 @@ impl<'a, H> Member<'a, H> {
         &self.slot.id
     }
 
-    /// Which incarnation it is.
+    /// Which incarnation it is: the one that was registered, or the latest that renewed its lease.
     pub const fn generation(&self) -> u64 {
         self.slot.generation
     }

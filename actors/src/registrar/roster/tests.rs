@@ -3,7 +3,7 @@ use std::sync::Arc;
 use proptest::prelude::*;
 
 use super::*;
-use crate::agent::Capability;
+use crate::{agent::Capability, registrar::sets::Wanted};
 
 fn id(name: impl ToString) -> AgentId {
     AgentId::new(name.to_string()).unwrap()
@@ -25,22 +25,42 @@ fn profile(kind: u8, bits: u8) -> Profile {
 #[test]
 fn a_taken_id_is_refused_with_its_holder_and_leaves_no_trace() {
     let mut roster = Roster::new();
-    roster.insert(id("a"), 1, profile(0, 1), ()).unwrap();
-    roster.replace(&id("a"), 4, profile(0, 1), ()).unwrap();
+    roster.insert(id("a"), 4, profile(0, 1), ()).unwrap();
     let revision = roster.revision();
     assert_eq!(
         roster.insert(id("a"), 5, profile(2, 2), ()).unwrap_err().to_string(),
-        "agent id a is taken by generation 4 of a k0: choose another id, or replace it"
+        "agent id a is taken by generation 4 of a k0: choose another id, or remove it first"
     );
-    assert_eq!(
-        roster.replace(&id("a"), 4, profile(2, 2), ()).unwrap_err().to_string(),
-        "agent a is at generation 4, so this word of generation 4 is out of date: let the present one speak"
-    );
-    assert_eq!(roster.replace(&id("b"), 1, profile(2, 2), ()), Err(RosterError::Unknown(id("b"))));
-    assert_eq!(roster.remove_generation(&id("a"), 3), None);
     assert_eq!((roster.revision(), roster.len(), roster.kinds().len()), (revision, 1, 1));
-    assert_eq!(roster.remove_generation(&id("a"), 4), Some(()));
-    assert!(roster.is_empty());
+    assert_eq!(roster.remove(&id("b")), None);
+    assert_eq!((roster.remove(&id("a")), roster.is_empty()), (Some(()), true));
+}
+
+#[test]
+fn who_wants_the_first_few_finds_them_though_the_oldest_have_left() {
+    let mut roster = Roster::new();
+    let capabilities = profile(0, 3).capabilities;
+    for number in 0..2_000 {
+        let mut looks = profile(u8::try_from(number % 2).unwrap(), 3);
+        looks.tenant = Some("acme".parse().unwrap());
+        looks.metadata.insert("zone".into(), "a".into());
+        looks.location = Some("50.0,8.0".into());
+        roster.insert(id(number), 1, looks, number).unwrap();
+    }
+    for number in 0..999 {
+        roster.remove(&id(number)).unwrap();
+    }
+    assert_eq!(roster.slots.len(), 2_000, "no gap is closed yet");
+    let first = |list: &[u32]| list.first().copied();
+    let kind = profile(1, 0).kind;
+    assert_eq!(first(roster.of(&kind).unwrap().1.slots()), Some(999));
+    assert_eq!(first(roster.of_tenant(&"acme".parse().unwrap()).unwrap().1.slots()), Some(999));
+    assert_eq!(first(roster.facts().slots("zone", &"a".into())), Some(999));
+    assert_eq!(roster.filled(), 999..2_000);
+    let wanted = Wanted { all_of: &capabilities, any_of: &[] };
+    assert_eq!(roster.sets().merged(wanted).next(), Some(999));
+    let circle = crate::agent::Circle::new(50.0, 8.0, 1.0).unwrap();
+    assert_eq!(first(roster.atlas().within(&circle, 10).unwrap()[0]), Some(999));
 }
 
 #[test]
@@ -55,23 +75,6 @@ fn an_agent_tells_all_that_it_registered_with() {
     assert_eq!(member.capabilities(), [capability(0), capability(2)]);
     assert_eq!((member.location(), member.name()), (Some("hall 3"), Some("number 5")));
     assert_eq!(member.metadata().unwrap()["x"], 1);
-}
-
-#[test]
-fn an_agent_takes_less_than_200_bytes_just_after_all_tables_have_grown() {
-    type Handle = [usize; 2];
-    let mut roster = Roster::<Handle>::new();
-    // One more than a power of two is the worst case for both the slots and the index.
-    let count: u32 = (1 << 17) + 1;
-    for number in 0..count {
-        let bits = u8::try_from(number % 16).unwrap();
-        let mut profile = profile(bits % 4, bits);
-        profile.name = None;
-        roster.insert(id(format!("agent/{number}")), 1, profile, [0; 2]).unwrap();
-    }
-    let each = roster.bytes() / count as usize - size_of::<Handle>();
-    assert!((80..200).contains(&each), "{each} bytes an agent");
-    assert_eq!(roster.with_all(&[capability(0), capability(3)]).len(), count as usize / 4);
 }
 
 #[test]
@@ -90,15 +93,15 @@ fn names_that_nobody_has_any_more_are_forgotten() {
 #[derive(Debug, Clone)]
 enum Step {
     Insert(u8, u8, u8),
-    Replace(u8, u8, u8),
     Remove(u8),
+    RemoveOldest,
     ReadChanges,
 }
 
 fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         4 => (0_u8..24, 0_u8..3, 0_u8..16).prop_map(|(agent, kind, bits)| Step::Insert(agent, kind, bits)),
-        2 => (0_u8..24, 0_u8..3, 0_u8..16).prop_map(|(agent, kind, bits)| Step::Replace(agent, kind, bits)),
+        1 => Just(Step::RemoveOldest),
         3 => (0_u8..24).prop_map(Step::Remove),
         1 => Just(Step::ReadChanges),
     ]
@@ -172,13 +175,10 @@ proptest! {
                         changes += 1;
                     }
                 }
-                Step::Replace(agent, kind, bits) => {
-                    let row = model.iter_mut().find(|row| row.0 == agent);
-                    let generation = row.as_ref().map_or(1, |row| row.3 + 1);
-                    let result = roster.replace(&id(agent), generation, profile(kind, bits), number);
-                    prop_assert_eq!(result.ok(), row.as_ref().map(|row| row.4));
-                    if let Some(row) = row {
-                        *row = (agent, kind, bits, generation, number);
+                Step::RemoveOldest => {
+                    if !model.is_empty() {
+                        let row = model.remove(0);
+                        prop_assert_eq!(roster.remove(&id(row.0)), Some(row.4));
                         changes += 1;
                     }
                 }
@@ -198,7 +198,6 @@ proptest! {
                             let place = mirror.iter().position(|(known, _)| *known == agent);
                             match (change.kind, place) {
                                 (ChangeKind::Inserted, None) => mirror.push((agent, change.generation)),
-                                (ChangeKind::Replaced, Some(place)) => mirror[place].1 = change.generation,
                                 (ChangeKind::Removed, Some(place)) => { mirror.remove(place); }
                                 impossible => prop_assert!(false, "{:?}", impossible),
                             }

@@ -166,7 +166,9 @@ fn batches_under_way_at_once_keep_to_the_limits_together() {
         let twice = world.enlist(&agents[..1]).await.unwrap();
         assert_eq!(
             statuses(&twice),
-            ["failed: agent id a is taken by generation 0 of a seller: choose another id, or replace it"]
+            [
+                "failed: agent id a is taken by generation 0 of a seller: choose another id, or remove it first"
+            ]
         );
         world.asked(Delist(vec![id("a")])).await.unwrap();
         assert_eq!(statuses(&world.enlist(&agents[4..]).await.unwrap()), ["completed"]);
