@@ -198,8 +198,7 @@ impl Store {
                 self.sequence = sequence;
                 Ok(())
             }
-            Err(error) => {
-                let mut fault = WriteFault::from(error);
+            Err(mut fault) => {
                 if !self.connection.is_autocommit()
                     && let Err(error) = self.connection.execute_batch("ROLLBACK")
                 {
@@ -214,7 +213,7 @@ impl Store {
         &self,
         records: impl Iterator<Item = &'a Record>,
         bytes: &mut Vec<u8>,
-    ) -> rusqlite::Result<(u64, u64, i64)> {
+    ) -> Result<(u64, u64, i64), WriteFault> {
         self.connection.prepare_cached("BEGIN IMMEDIATE")?.execute(())?;
         let (mut sequence, mut live) = (self.sequence, 0);
         {
@@ -223,6 +222,9 @@ impl Store {
                 sequence += 1;
                 bytes.clear();
                 record.encode(sequence, bytes);
+                // What could not be read again would cost all that is written behind it.
+                Record::decode(bytes)
+                    .map_err(|fault| WriteFault::Passing(format!("it would not be readable: {fault}")))?;
                 insert.execute((sequence.cast_signed(), &bytes[..]))?;
                 live += match record {
                     Record::Registered { .. } => 1,

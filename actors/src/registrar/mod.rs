@@ -86,7 +86,7 @@ pub use message::{
     CancelRequest, Delist, Enlist, Enlistment, Lookup, QueryAgent, QueryRequest, QueryRoster,
     RegistrarOptions, Renew, RosterStatus, WatchRoster,
 };
-pub use profile::{Profile, RosterError};
+pub use profile::{METADATA_DEPTH, Profile, RosterError};
 pub use record::{Record, RecordFault};
 pub use recorder::{Recorded, Recorder, Unrecorded};
 pub use recovery::{LoggedRequest, OutOfSequence, Recovered, RecoveredMember, Recovery};

@@ -4,6 +4,10 @@ use serde_json::{Map, Value};
 
 use crate::agent::{AgentId, Capability, Kind, Tenant};
 
+/// How deep lists and objects of JSON may be nested in one entry of metadata: no request is taken in that has more levels, as
+/// readers of JSON give up at some depth.
+pub const METADATA_DEPTH: usize = 64;
+
 /// What is told of an agent when it registers.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Profile {
@@ -32,6 +36,21 @@ impl Profile {
             location: None,
             metadata: Map::new(),
         }
+    }
+
+    /// The entry of metadata that is nested deeper than [`METADATA_DEPTH`], if there is one.
+    pub(super) fn too_deep(&self) -> Option<&str> {
+        let entry = self.metadata.iter().find(|(_, value)| is_deeper(value, METADATA_DEPTH));
+        entry.map(|(name, _)| name.as_str())
+    }
+}
+
+fn is_deeper(value: &Value, than: usize) -> bool {
+    let is_within = |value: &Value| than > 0 && !is_deeper(value, than - 1);
+    match value {
+        Value::Array(values) => than == 0 || !values.iter().all(is_within),
+        Value::Object(values) => than == 0 || !values.values().all(is_within),
+        _ => false,
     }
 }
 

@@ -10,8 +10,8 @@ use rustc_hash::FxHashMap;
 use tokio::sync::oneshot;
 
 use super::{
-    Batcher, CancelError, Enlistment, Offered, RegistrarEvent, RegistrarOptions, Request, RequestId, Roster,
-    RosterError, Stage, Status, Submission,
+    Batcher, CancelError, Enlistment, METADATA_DEPTH, Offered, RegistrarEvent, RegistrarOptions, Request,
+    RequestId, Roster, RosterError, Stage, Status, Submission,
     jobs::{Batch, Claim, Payload, Removal, Underway},
     judging::Judging,
     limits::Quotas,
@@ -394,7 +394,8 @@ fn fault_of(request: &Request, agent: &AgentHandle) -> Option<String> {
             "{id} is for agent {asked} but came with agent {came}: pair each request with its own agent"
         ));
     }
-    None
+    let deep = request.profile.too_deep()?;
+    Some(format!("entry {deep} of its metadata is nested deeper than {METADATA_DEPTH} levels: flatten it"))
 }
 
 fn ended(agent: &AgentId) -> String {

@@ -139,3 +139,22 @@ fn a_closed_journal_takes_nothing_more() {
     recorder.append(vec![registered(1)], Recorded::new(move |result| tell.send(result).unwrap()));
     assert_eq!(told.recv().unwrap(), Err(Unrecorded::Broken("the journal is closed".to_owned())));
 }
+
+#[test]
+fn a_record_that_could_not_be_read_again_is_refused_and_costs_no_other() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("j");
+    let (journal, _) = Journal::open(&path, &JournalOptions { remember: 2, spare: 0, ..small() }).unwrap();
+    let deep = (0..200).fold(serde_json::json!(1), |inner, _| serde_json::json!([inner]));
+    let deep = Record::Registered { request: request(2, "deep").metadata("deep", deep), generation: 0 };
+    append(&journal, vec![registered(1)]).unwrap();
+    let refused = append(&journal, vec![deep]).unwrap_err();
+    assert!(matches!(&refused, Unrecorded::Refused(why) if why.contains("recursion limit")), "{refused}");
+    for number in 3..40 {
+        append(&journal, vec![registered(number), removed(number)]).unwrap();
+    }
+    let stats = close(journal);
+    assert!(stats.compactions > 0 && stats.refused == 1, "{stats:?}");
+    let contents = Contents::read(&path, 99).unwrap();
+    assert_eq!((contents.damage.len(), contents.recovered.members.len()), (0, 1));
+}

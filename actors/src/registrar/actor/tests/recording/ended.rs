@@ -3,7 +3,7 @@
 use super::*;
 use crate::{
     agent::Tenant,
-    registrar::{Renew, RosterError},
+    registrar::{METADATA_DEPTH, Renew, RosterError},
 };
 
 /// A request that is given so many milliseconds.
@@ -136,5 +136,29 @@ fn an_agent_whose_lease_ends_is_written_as_removed_and_one_that_is_back_renews_b
         millis(11_000).await;
         assert_eq!(later.kinds(), ["replaced", "removed"]);
         world.assert_only(&[]);
+    });
+}
+
+#[test]
+fn metadata_that_is_nested_too_deep_is_neither_taken_in_nor_written_whatever_the_rules() {
+    paused(async {
+        let options = RegistrarOptions::default();
+        let (cell, memory) = recording_by(options, Rules::none(), Recovered::default());
+        let world = World::over(cell).await;
+        let agents = world.sellers(&["a", "b"]).await;
+        let nested = |levels| (0..levels).fold(serde_json::json!({}), |inner, _| serde_json::json!([inner]));
+        let enlist = [METADATA_DEPTH, METADATA_DEPTH - 1].iter().zip(&agents).map(|(levels, agent)| {
+            let mut enlistment = world.enlistment(agent);
+            enlistment.request = enlistment.request.metadata("tree", nested(*levels));
+            enlistment
+        });
+        let answer = world.asked(Enlist(enlist.collect())).await.unwrap();
+        let why = "failed: entry tree of its metadata is nested deeper than 64 levels: flatten it";
+        assert_eq!(statuses(&answer), [why, "completed"]);
+        assert_eq!(memory.kinds(), ["registered"]);
+        let mut bytes = Vec::new();
+        let record = memory.log.lock().unwrap()[0].clone();
+        record.encode(1, &mut bytes);
+        assert_eq!(Record::decode(&bytes), Ok((1, record)));
     });
 }
