@@ -26,7 +26,8 @@ pub(super) struct Store {
     pub(super) sequence: u64,
     remember: usize,
     spare: u64,
-    /// How many records there are, and how many agents they leave registered.
+    /// How many records there are, and how many agents they leave registered. An agent whose coming back is undone counts as
+    /// one less, until the next snapshot counts anew.
     rows: u64,
     live: u64,
     pub(super) checkpoints: u64,
@@ -229,7 +230,10 @@ impl Store {
                 live += match record {
                     Record::Registered { .. } => 1,
                     Record::Removed { .. } | Record::Undone { .. } => -1,
-                    Record::Opened { .. } | Record::Replaced { .. } | Record::Ended { .. } => 0,
+                    Record::Opened { .. }
+                    | Record::Replaced { .. }
+                    | Record::Ended { .. }
+                    | Record::Renewed { .. } => 0,
                 };
             }
         }

@@ -7,7 +7,7 @@
 //! | --- | --- |
 //! | 0 to 7 | the sequence number, from 1 on, without gaps |
 //! | 8 to 11 | the CRC-32 (IEEE) of all other bytes |
-//! | 12 | what happened: 1 opened, 2 registered, 3 replaced, 4 ended, 5 undone, 6 removed |
+//! | 12 | what happened: 1 opened, 2 registered, 3 replaced, 4 ended, 5 undone, 6 removed, 7 renewed |
 //! | 13 on | its fields in the order of the variant, in the form of [`codec`] |
 //!
 //! **Invariant.** What is decoded is what was encoded, and no byte more or less: whatever else the bytes say is a
@@ -69,6 +69,15 @@ pub enum Record {
         /// When.
         at: Timestamp,
     },
+    /// A later incarnation of an agent renewed its lease: the agent in the roster has its generation from then on.
+    Renewed {
+        /// The agent.
+        agent: AgentId,
+        /// Its generation.
+        generation: u64,
+        /// When.
+        at: Timestamp,
+    },
 }
 
 /// Why bytes are no record.
@@ -98,7 +107,7 @@ impl Record {
             | Self::Replaced { request, .. }
             | Self::Ended { request }
             | Self::Undone { request, .. } => Some(request),
-            Self::Opened { .. } | Self::Removed { .. } => None,
+            Self::Opened { .. } | Self::Removed { .. } | Self::Renewed { .. } => None,
         }
     }
 
@@ -124,12 +133,8 @@ impl Record {
                 writer.completed(5, request, *generation);
                 writer.end(request);
             }
-            Self::Removed { agent, generation, at } => {
-                writer.byte(6);
-                writer.text(agent.as_str());
-                writer.number(*generation);
-                writer.number(at.micros());
-            }
+            Self::Removed { agent, generation, at } => writer.change(6, agent, *generation, *at),
+            Self::Renewed { agent, generation, at } => writer.change(7, agent, *generation, *at),
         }
         let checksum = checksum(&out[start..]);
         out[start + 8..start + 12].copy_from_slice(&checksum.to_le_bytes());
@@ -168,11 +173,14 @@ impl Record {
                 let (request, generation) = reader.completed()?;
                 Self::Undone { request: reader.end(request)?, generation }
             }
-            6 => Self::Removed {
-                agent: reader.name("agent", AgentId::new)?,
-                generation: reader.number()?,
-                at: reader.time()?,
-            },
+            6 => {
+                let (agent, generation, at) = reader.change()?;
+                Self::Removed { agent, generation, at }
+            }
+            7 => {
+                let (agent, generation, at) = reader.change()?;
+                Self::Renewed { agent, generation, at }
+            }
             other => return Err(RecordFault::Unknown(format!("{other} stands for no kind of record"))),
         };
         match reader.0.len() {

@@ -58,10 +58,26 @@ pub struct OutOfSequence {
     pub found: u64,
 }
 
+/// What the records say of an agent that is registered.
+struct Held {
+    last: Member,
+    /// Whose places were taken, as long as the later registrations may be undone: they have not come back then, or are not
+    /// yet written as removed. By their generations.
+    earlier: Vec<Member>,
+}
+
 struct Member {
     generation: u64,
     run: u64,
     sequence: u64,
+    /// The record by which it came to a later generation.
+    renewal: Option<u64>,
+}
+
+impl Held {
+    fn all(&self) -> impl Iterator<Item = &Member> {
+        self.earlier.iter().chain([&self.last])
+    }
 }
 
 struct Logged {
@@ -76,7 +92,7 @@ pub struct Recovery {
     most: usize,
     run: u64,
     sequence: u64,
-    members: FxHashMap<AgentId, Member>,
+    members: FxHashMap<AgentId, Held>,
     /// The requests of members that are no longer in the log, by the number of their record.
     outlived: FxHashMap<u64, Request>,
     log: BTreeMap<u64, Logged>,
@@ -161,38 +177,61 @@ impl Recovery {
             Record::Ended { request } => self.log(sequence, request),
             Record::Undone { request, generation } => {
                 // The record of the registration gives way to this one, so nothing would bring the agent back.
-                self.remove(&request.agent, generation);
+                self.remove(&request.agent, |one| one == generation);
                 self.log(sequence, request);
             }
             Record::Removed { agent, generation, .. } => {
-                if let Some(registered) = self.remove(&agent, generation)
-                    && let Some(logged) = self.log.get_mut(&registered)
-                {
-                    logged.removal = Some(sequence);
+                for registered in self.remove(&agent, |one| one <= generation) {
+                    if let Some(logged) = self.log.get_mut(&registered) {
+                        logged.removal = Some(sequence);
+                    }
+                }
+            }
+            Record::Renewed { agent, generation, .. } => {
+                let last = self.members.get_mut(&agent).map(|held| &mut held.last);
+                if let Some(last) = last.filter(|last| last.generation < generation) {
+                    (last.generation, last.renewal) = (generation, Some(sequence));
                 }
             }
         }
     }
 
     fn register(&mut self, sequence: u64, request: &Request, generation: u64) {
-        let member = Member { generation, run: self.run, sequence };
+        let last = Member { generation, run: self.run, sequence, renewal: None };
         match self.members.entry(request.agent.clone()) {
-            Entry::Vacant(place) => _ = place.insert(member),
-            Entry::Occupied(mut place) if place.get().generation < generation => {
-                let old = place.insert(member);
-                self.outlived.remove(&old.sequence);
+            Entry::Vacant(place) => _ = place.insert(Held { last, earlier: Vec::new() }),
+            Entry::Occupied(mut place) if place.get().last.generation < generation => {
+                let Held { last: before, earlier } = place.get_mut();
+                let before = std::mem::replace(before, last);
+                if before.run < self.run {
+                    // Nothing of its run is undone any more.
+                    for one in earlier.drain(..) {
+                        self.outlived.remove(&one.sequence);
+                    }
+                }
+                earlier.push(before);
             }
             Entry::Occupied(_) => {}
         }
     }
 
-    /// Removes an agent unless it is of a later generation. Answers which record had registered it.
-    fn remove(&mut self, agent: &AgentId, generation: u64) -> Option<u64> {
-        let member = self.members.get(agent).filter(|member| member.generation <= generation)?;
-        let sequence = member.sequence;
-        self.members.remove(agent);
-        self.outlived.remove(&sequence);
-        Some(sequence)
+    /// Removes the registrations of an agent that are of these generations. Answers which records they stand in.
+    fn remove(&mut self, agent: &AgentId, is_gone: impl Fn(u64) -> bool) -> Vec<u64> {
+        let Entry::Occupied(mut place) = self.members.entry(agent.clone()) else { return Vec::new() };
+        let Held { last, earlier } = place.get_mut();
+        let gone = earlier.extract_if(.., |one| is_gone(one.generation)).map(|one| one.sequence);
+        let mut gone: Vec<u64> = gone.collect();
+        if is_gone(last.generation) {
+            gone.push(last.sequence);
+            match earlier.pop() {
+                Some(before) => *last = before,
+                None => _ = place.remove(),
+            }
+        }
+        for sequence in &gone {
+            self.outlived.remove(sequence);
+        }
+        gone
     }
 
     fn log(&mut self, sequence: u64, request: Request) {
@@ -214,7 +253,7 @@ impl Recovery {
 
     /// Keeps a request that leaves the log as long as it is what is known of a member.
     fn outlive(&mut self, sequence: u64, logged: Logged) {
-        let is_its = |member: &Member| member.sequence == sequence;
+        let is_its = |held: &Held| held.all().any(|member| member.sequence == sequence);
         if self.members.get(&logged.request.agent).is_some_and(is_its) {
             self.outlived.insert(sequence, logged.request);
         }
@@ -223,7 +262,9 @@ impl Recovery {
     /// The numbers of the records that matter: all others may be forgotten, and the rest comes to the same.
     pub fn kept(&self) -> BTreeSet<u64> {
         let mut kept: BTreeSet<u64> = self.log.keys().copied().collect();
-        kept.extend(self.members.values().map(|member| member.sequence));
+        for member in self.members.values().flat_map(Held::all) {
+            kept.extend([Some(member.sequence), member.renewal].into_iter().flatten());
+        }
         kept.extend(self.log.values().filter_map(|logged| logged.removal));
         let mut openings = Vec::new();
         let mut next = None;
@@ -244,7 +285,7 @@ impl Recovery {
     /// What the records come to.
     pub fn finish(mut self) -> Recovered {
         let mut members = Vec::with_capacity(self.members.len());
-        for Member { generation, run, sequence } in self.members.into_values() {
+        for Held { last: Member { generation, run, sequence, .. }, .. } in self.members.into_values() {
             let logged = || self.log.get(&sequence).map(|logged| logged.request.clone());
             let request = self.outlived.remove(&sequence).or_else(logged);
             let request =

@@ -66,6 +66,13 @@ impl Writer<'_> {
         self.number(generation);
     }
 
+    pub(super) fn change(&mut self, kind: u8, agent: &AgentId, generation: u64, at: Timestamp) {
+        self.byte(kind);
+        self.text(agent.as_str());
+        self.number(generation);
+        self.number(at.micros());
+    }
+
     pub(super) fn request(&mut self, request: &Request) {
         self.number(request.id.0);
         self.text(request.agent.as_str());
@@ -178,6 +185,11 @@ impl<'a> Reader<'a> {
     /// A completed request and the generation of its agent.
     pub(super) fn completed(&mut self) -> Result<(Request, u64), RecordFault> {
         Ok((self.request()?, self.number()?))
+    }
+
+    /// An agent, the generation it came to or had, and when.
+    pub(super) fn change(&mut self) -> Result<(AgentId, u64, Timestamp), RecordFault> {
+        Ok((self.name("agent", AgentId::new)?, self.number()?, self.time()?))
     }
 
     pub(super) fn request(&mut self) -> Result<Request, RecordFault> {

@@ -72,6 +72,11 @@ pub(crate) fn records() -> impl Strategy<Value = Record> {
             generation,
             at
         }),
+        (names(), numbers(), times()).prop_map(|(agent, generation, at)| Record::Renewed {
+            agent: AgentId::new(agent).unwrap(),
+            generation,
+            at
+        }),
     ]
 }
 

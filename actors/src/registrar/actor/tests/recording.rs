@@ -60,6 +60,7 @@ impl Memory {
             Record::Ended { .. } => "ended",
             Record::Undone { .. } => "undone",
             Record::Removed { .. } => "removed",
+            Record::Renewed { .. } => "renewed",
         };
         self.log.lock().unwrap().iter().map(kind).collect()
     }
