@@ -11,7 +11,7 @@ use std::{
 };
 
 use actix::WeakAddr;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 use super::{
     Lookup, Recorded, Recorder, Recovered, RecoveredMember, Registrar, RegistrarOptions, RequestId, Roster,
@@ -42,6 +42,8 @@ pub(super) struct Shared {
     revised: watch::Sender<u64>,
     /// Whether nothing changes any more.
     is_closed: AtomicBool,
+    /// For those who wait until nothing is under way.
+    quiet: Notify,
     recorder: Option<Arc<dyn Recorder>>,
     /// What the recorder said and no registrar has read yet.
     words: Mutex<Vec<Word>>,
@@ -97,7 +99,11 @@ impl DerefMut for Held<'_> {
 
 impl Drop for Held<'_> {
     fn drop(&mut self) {
-        let revision = self.state.take().map(|state| state.roster.revision());
+        let (revision, is_quiet) =
+            self.state.take().map(|state| (state.roster.revision(), state.is_quiet())).unzip();
+        if is_quiet == Some(true) {
+            self.shared.quiet.notify_waiters();
+        }
         if let Some(revision) = revision.filter(|revision| *revision != self.revision) {
             self.shared.revised.send_replace(revision);
         }
@@ -141,6 +147,7 @@ impl RegistrarCell {
             registrar: Mutex::new(None),
             revised: watch::Sender::new(0),
             is_closed: AtomicBool::new(false),
+            quiet: Notify::new(),
             recorder,
             words: Mutex::default(),
         }))
@@ -180,6 +187,20 @@ impl RegistrarCell {
     pub fn close(&self) {
         self.0.is_closed.store(true, Ordering::Release);
         self.0.revised.send_modify(|_| ());
+    }
+
+    /// Waits until no batch is under way, and the recorder has said its word on all records, also on those that it refused
+    /// before. Without a recorder, batches alone count.
+    pub async fn written(&self) {
+        loop {
+            let mut quiet = std::pin::pin!(self.0.quiet.notified());
+            // From here on: what comes to pass before it is awaited counts.
+            quiet.as_mut().enable();
+            if self.lock().is_quiet() {
+                return;
+            }
+            quiet.await;
+        }
     }
 
     /// Watches the roster.

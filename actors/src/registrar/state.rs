@@ -35,9 +35,10 @@ mod removal;
 mod settle;
 mod validation;
 mod verify;
+mod writes;
 
 use read::Totals;
-use recording::Writes;
+use writes::Writes;
 
 /// What a registrar knows.
 pub(super) struct State {
@@ -110,7 +111,9 @@ impl State {
         let before = self.batcher.ready();
         for (index, Enlistment { request, agent }) in enlistments.into_iter().enumerate() {
             let seat = Seat { group, index };
-            if let Some(fault) = fault_of(&request, &agent) {
+            let fault = fault_of(&request, &agent)
+                .or_else(|| self.writes.refusal().filter(|_| self.batcher.stage(request.id).is_none()));
+            if let Some(fault) = fault {
                 self.refuse(request, seat, fault, now, effects);
                 continue;
             }

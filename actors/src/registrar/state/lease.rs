@@ -29,7 +29,13 @@ impl State {
         let least = self.roster.get(agent).map_or(0, |member| u64::from(member.handle().generation()));
         // Whoever holds the lease counts its own incarnations; the roster goes on from what is written of earlier ones.
         let base = self.writes.base(agent);
-        let renewed = self.roster.renew(agent, generation.saturating_add(base), least + base, now);
+        let before = self.roster.get(agent).map(|member| member.generation());
+        // No incarnation has a later count.
+        let offered = (*generation).min(u64::from(u32::MAX)).saturating_add(base);
+        let renewed = self.roster.renew(agent, offered, least + base, now);
+        if self.writes.is_on() && renewed.is_ok() && before < Some(offered) {
+            self.write_renewed(agent.clone(), offered, now);
+        }
         renewed.map_err(|error| match error {
             RosterError::Stale { agent, present, .. } => {
                 RosterError::Stale { agent, present: present - base, offered: *generation }

@@ -18,6 +18,11 @@ pub(super) struct Totals {
 }
 
 impl State {
+    /// Whether nothing is under way that is written down: no batch, and no record of which the recorder owes its word.
+    pub(in crate::registrar) fn is_quiet(&self) -> bool {
+        self.batches.is_empty() && self.writes.is_empty()
+    }
+
     pub(in crate::registrar) fn request(&self, id: RequestId) -> Option<Request> {
         let request = match self.batcher.stage(id)? {
             Stage::Waiting | Stage::Validating => &self.batcher.unbatched_request(id)?.request,

@@ -1,8 +1,8 @@
-//! [`Writes`]: what is being written down by the recorder, and what is answered when it is.
+//! What is being written down by the recorder, and what is answered when it is.
 //!
 //! ```text
 //! settle, delist, cancel --> ready --> handed over --> recorded: conclude the batch, answer the removal
-//!                              ^                  \--> refused:  fail the batch; rest, and hand the removal over again
+//!                              ^                  \--> refused:  fail the batch; rest, and hand the others over again
 //!                              +---- rested -----------/
 //!                                                 \--> silence:  fail the batch; undo it if it was written after all
 //! ```
@@ -13,229 +13,21 @@
 //! **Invariant.** Each write is handed over once for each word of the recorder. Two registrations of an agent whose records
 //! may both count never have the same generation.
 
-use std::{
-    collections::{BTreeMap, BTreeSet, VecDeque},
-    time::Duration,
-};
-
-use rustc_hash::FxHashMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use super::{
     State,
     settle::{Routed, Written},
+    writes::{Stage, What, Write},
 };
 use crate::{
     agent::{AgentId, Timestamp},
     registrar::{
         Record, Recovered, RecoveredMember, RegistrarEvent, Request, Status, Submission, Unrecorded,
-        jobs::{Batch, Payload, wait_once},
+        jobs::{Payload, wait_once},
         waiters::Effects,
     },
-    support::doubling,
 };
-
-/// The wait before a removal whose record was refused is handed over again the first time; it doubles up to [`MAX_RETRY`].
-const FIRST_RETRY: Duration = Duration::from_millis(10);
-const MAX_RETRY: Duration = Duration::from_secs(1);
-/// While so many requests are being written, no batch is formed: they wait where their number is bounded.
-const MOST_HELD: usize = 16_384;
-
-#[derive(Debug)]
-enum What {
-    /// A batch that is concluded when it is written.
-    Batch(Routed),
-    /// What undoes a batch that was given up, if that was written after all.
-    Late(Vec<Record>),
-    /// Facts about agents that are gone, and who waits for them to be written.
-    Gone { records: Vec<Record>, tickets: Vec<u64> },
-    /// A request that ended and was answered.
-    Ended(Record),
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Stage {
-    Ready,
-    HandedOver,
-    Resting,
-}
-
-#[derive(Debug)]
-struct Write {
-    what: What,
-    stage: Stage,
-    began: Timestamp,
-    /// When something is done about it if nothing comes.
-    due: Option<Timestamp>,
-    failures: u32,
-}
-
-/// From where on the generations of an agent count.
-#[derive(Debug, Default)]
-struct Floor {
-    least: u64,
-    /// How many reasons there are to remember it.
-    holds: usize,
-    /// The writes after which it is gone for good, and some that are through.
-    writes: Vec<u64>,
-}
-
-/// What is being written.
-#[derive(Debug, Default)]
-pub(super) struct Writes {
-    is_on: bool,
-    all: BTreeMap<u64, Write>,
-    /// Those that are to be handed over, in order.
-    ready: VecDeque<u64>,
-    due: BTreeSet<(Timestamp, u64)>,
-    held: usize,
-    floors: FxHashMap<AgentId, Floor>,
-    /// By how much the generation in the roster is above the incarnation of its holder, where it is.
-    bases: FxHashMap<AgentId, u64>,
-    unreturned: BTreeMap<AgentId, RecoveredMember>,
-}
-
-impl Writes {
-    pub(super) const fn is_on(&self) -> bool {
-        self.is_on
-    }
-
-    /// Whether so much is being written that no more should be begun.
-    pub(super) const fn are_many(&self) -> bool {
-        self.held >= MOST_HELD
-    }
-
-    /// The generation of an agent that is registered now.
-    pub(super) fn generation(&self, agent: &AgentId, incarnation: u32) -> u64 {
-        let floor = self.floors.get(agent).map_or(0, |floor| floor.least);
-        floor.saturating_add(u64::from(incarnation))
-    }
-
-    /// By how much the generation of an agent in the roster is above the incarnation of its holder.
-    pub(super) fn base(&self, agent: &AgentId) -> u64 {
-        self.bases.get(agent).copied().unwrap_or(0)
-    }
-
-    /// Notes that an agent is in the roster.
-    pub(super) fn entered(&mut self, agent: &AgentId, base: u64) {
-        if base > 0 {
-            self.bases.insert(agent.clone(), base);
-        }
-        if !self.unreturned.is_empty() {
-            self.unreturned.remove(agent);
-        }
-    }
-
-    /// The batches that are being written.
-    pub(super) fn batches(&self) -> impl Iterator<Item = (&u64, &Batch)> {
-        self.all.iter().filter_map(|(number, write)| match &write.what {
-            What::Batch(routed) => Some((number, &routed.batch)),
-            _ => None,
-        })
-    }
-
-    pub(super) fn batch(&self, number: u64) -> Option<&Batch> {
-        match &self.all.get(&number)?.what {
-            What::Batch(routed) => Some(&routed.batch),
-            _ => None,
-        }
-    }
-
-    pub(super) fn batch_mut(&mut self, number: u64) -> Option<&mut Batch> {
-        match &mut self.all.get_mut(&number)?.what {
-            What::Batch(routed) => Some(&mut routed.batch),
-            _ => None,
-        }
-    }
-
-    /// The tickets that wait for facts to be written.
-    pub(super) fn tickets(&self) -> impl Iterator<Item = &u64> {
-        self.all.values().flat_map(|write| match &write.what {
-            What::Gone { tickets, .. } => &tickets[..],
-            _ => &[],
-        })
-    }
-
-    fn hold(&mut self, record: &Record, write: u64) {
-        let Some((agent, generation)) = voided(record) else { return };
-        let floor = self.floors.entry(agent.clone()).or_default();
-        floor.least = floor.least.max(generation.saturating_add(1));
-        floor.holds += 1;
-        floor.writes.retain(|write| self.all.contains_key(write));
-        floor.writes.push(write);
-    }
-
-    /// Notes that a request of a batch ended while that is being written. Answers whether its registration may be written:
-    /// then its generation counts as taken, and it is undone when the batch is concluded.
-    pub(super) fn hold_ended(&mut self, number: u64, index: usize) -> bool {
-        let Some(write) = self.all.get_mut(&number) else { return false };
-        let What::Batch(routed) = &mut write.what else { return false };
-        if write.stage != Stage::HandedOver {
-            routed.generations[index] = None;
-            return false;
-        }
-        let Some(generation) = routed.generations[index] else { return false };
-        let request = routed.batch.entries[index].request.clone();
-        self.hold(&Record::Undone { request, generation }, number);
-        true
-    }
-
-    pub(super) fn release(&mut self, records: &[Record]) {
-        for (agent, _) in records.iter().filter_map(voided) {
-            if let Some(floor) = self.floors.get_mut(agent) {
-                floor.holds -= 1;
-                if floor.holds == 0 {
-                    self.floors.remove(agent);
-                }
-            }
-        }
-    }
-
-    fn begin(&mut self, number: u64, what: What, began: Timestamp) {
-        self.all.insert(number, Write { what, stage: Stage::Ready, began, due: None, failures: 0 });
-        self.ready.push_back(number);
-    }
-
-    fn set_due(&mut self, number: u64, due: Option<Timestamp>) {
-        let Some(write) = self.all.get_mut(&number) else { return };
-        if let Some(before) = std::mem::replace(&mut write.due, due) {
-            self.due.remove(&(before, number));
-        }
-        self.due.extend(due.map(|due| (due, number)));
-    }
-
-    fn take(&mut self, number: u64) -> Option<Write> {
-        self.set_due(number, None);
-        let write = self.all.remove(&number)?;
-        if let What::Batch(routed) = &write.what {
-            self.held -= routed.batch.entries.len();
-        }
-        Some(write)
-    }
-
-    /// Whether the invariants hold; says which does not.
-    pub(super) fn verify(&self) -> Result<(), String> {
-        let held: usize = self.batches().map(|(_, batch)| batch.entries.len()).sum();
-        let ready = self.all.values().filter(|write| write.stage == Stage::Ready).count();
-        let due = self.all.values().filter(|write| write.due.is_some()).count();
-        let is = (self.held, self.ready.len(), self.due.len());
-        if is != (held, ready, due) {
-            return Err(format!("held, ready and due writes: {is:?} instead of {:?}", (held, ready, due)));
-        }
-        match self.all.iter().find(|(_, write)| write.stage == Stage::Resting && write.due.is_none()) {
-            Some((number, _)) => Err(format!("write {number} rests for ever")),
-            None => Ok(()),
-        }
-    }
-}
-
-/// The agent and the generation that a record makes void.
-const fn voided(record: &Record) -> Option<(&AgentId, u64)> {
-    match record {
-        Record::Undone { request, generation } => Some((&request.agent, *generation)),
-        Record::Removed { agent, generation, .. } => Some((agent, *generation)),
-        _ => None,
-    }
-}
 
 impl State {
     pub(in crate::registrar) fn unreturned(&self) -> impl Iterator<Item = &RecoveredMember> {
@@ -244,41 +36,40 @@ impl State {
 
     /// Lets a recorder be written to from now on, after what it has recovered.
     pub(in crate::registrar) fn record(&mut self, recovered: Recovered) {
-        self.writes.is_on = true;
         for logged in &recovered.requests {
             self.batcher.recall(&logged.request);
             self.finished.keep(&logged.request);
         }
-        for member in recovered.members {
-            let agent = member.request.agent.clone();
-            // It is held for good: whoever removes it and whoever brings it back again come after it.
-            let floor = Floor { least: member.generation.saturating_add(1), holds: 1, writes: Vec::new() };
-            self.writes.floors.insert(agent.clone(), floor);
-            self.writes.unreturned.insert(agent, member);
-        }
+        self.writes.begin_after(recovered.members);
     }
 
     pub(super) fn write_batch(&mut self, number: u64, routed: Routed) {
-        self.writes.held += routed.batch.entries.len();
         let began = routed.at;
         self.writes.begin(number, What::Batch(routed), began);
     }
 
-    /// Writes down that a request ended that nobody waits for.
+    /// Writes down that a request ended; nobody waits for it.
     pub(super) fn write_ended(&mut self, request: &Request, now: Timestamp) {
-        if self.writes.is_on {
+        if self.writes.is_on() {
+            self.write_end(Record::Ended { request: request.clone() }, now);
+        }
+    }
+
+    /// Writes ends of requests, those of one moment together.
+    pub(super) fn write_end(&mut self, record: Record, now: Timestamp) {
+        if let Err(record) = self.writes.join_ends(record) {
             let number = self.next_job();
-            self.writes.begin(number, What::Ended(Record::Ended { request: request.clone() }), now);
+            self.writes.begin(number, What::Ended(vec![record]), now);
         }
     }
 
     /// Takes an agent out of the roster, and answers with its generation there as far as it is to be written.
     pub(super) fn take_out(&mut self, agent: &AgentId) -> Option<u64> {
-        if !self.writes.is_on {
+        if !self.writes.is_on() {
             return self.roster.remove(agent).map(|_| 0);
         }
         let generation = self.roster.get(agent)?.generation();
-        self.writes.bases.remove(agent);
+        self.writes.left(agent);
         self.roster.remove(agent).map(|_| generation)
     }
 
@@ -286,8 +77,8 @@ impl State {
     /// lease was.
     pub(super) fn take_expired(&mut self, now: Timestamp) -> Option<(AgentId, u64, Duration)> {
         let expired = self.roster.expire(now)?;
-        if self.writes.is_on {
-            self.writes.bases.remove(&expired.0);
+        if self.writes.is_on() {
+            self.writes.left(&expired.0);
         }
         Some(expired)
     }
@@ -300,6 +91,11 @@ impl State {
         let records =
             gone.into_iter().map(|(agent, generation)| Record::Removed { agent, generation, at: now });
         self.begin_gone(records.collect(), tickets, now);
+    }
+
+    /// Writes down that an agent came to a later generation.
+    pub(super) fn write_renewed(&mut self, agent: AgentId, generation: u64, now: Timestamp) {
+        self.begin_gone(vec![Record::Renewed { agent, generation, at: now }], Vec::new(), now);
     }
 
     /// Writes down that registrations are void which were written before; the tickets wait for it, too.
@@ -338,17 +134,8 @@ impl State {
 
     /// The records that are handed over next; they are counted as handed over from now on.
     pub(in crate::registrar) fn next_append(&mut self, now: Timestamp) -> Option<(u64, Vec<Record>)> {
-        let number = self.writes.ready.pop_front()?;
-        let write = self.writes.all.get_mut(&number)?;
-        write.stage = Stage::HandedOver;
-        let records = match &mut write.what {
-            What::Batch(routed) => {
-                routed.at = now;
-                batch_records(routed, &self.writes.unreturned)
-            }
-            What::Late(records) | What::Gone { records, .. } => records.clone(),
-            What::Ended(record) => vec![record.clone()],
-        };
+        let (number, write, unreturned) = self.writes.pop_ready()?;
+        let records = hand_over(write, unreturned, now);
         self.writes.set_due(number, Some(now.plus(self.batch_timeout)));
         Some((number, records))
     }
@@ -373,8 +160,17 @@ impl State {
                 self.conclude(routed, &written, now, effects);
             }
             (What::Late(records), result) => {
-                if result.is_ok() {
-                    self.write_gone(records.clone(), &[], now);
+                match result {
+                    Ok(()) => {
+                        let is_void = |record: &&Record| matches!(record, Record::Undone { .. });
+                        self.write_gone(records.iter().filter(is_void).cloned().collect(), &[], now);
+                    }
+                    // None of them is written, and so is no end.
+                    Err(Unrecorded::Refused(_)) => {
+                        let requests = records.iter().filter_map(Record::request);
+                        requests.for_each(|request| self.write_ended(request, now));
+                    }
+                    Err(Unrecorded::Broken(_)) => {}
                 }
                 self.writes.release(&records);
             }
@@ -392,27 +188,21 @@ impl State {
                 if write.began.plus(self.batch_timeout) <= now {
                     self.waiters.abandon(tickets.drain(..));
                 }
-                write.failures += 1;
-                let due = now.plus(doubling(FIRST_RETRY, MAX_RETRY, write.failures));
-                let what = What::Gone { records, tickets };
-                self.writes.all.insert(number, Write { what, stage: Stage::Resting, due: None, ..write });
-                self.writes.set_due(number, Some(due));
+                write.what = What::Gone { records, tickets };
+                self.writes.rest(number, write, now);
             }
-            (What::Ended(_), _) => {}
+            (What::Ended(records), Err(Unrecorded::Refused(_))) => {
+                write.what = What::Ended(records);
+                self.writes.rest(number, write, now);
+            }
+            (What::Ended(_), Ok(()) | Err(Unrecorded::Broken(_))) => {}
         }
     }
 
     /// Hands over again what has rested, and gives up waiting for what the recorder says no word about.
     pub(super) fn advance_writes(&mut self, now: Timestamp, effects: &mut Effects) {
-        while let Some((due, number)) = self.writes.due.first().copied()
-            && due <= now
-        {
-            self.writes.set_due(number, None);
-            let Some(write) = self.writes.all.get_mut(&number) else { continue };
-            if write.stage == Stage::Resting {
-                write.stage = Stage::Ready;
-                self.writes.ready.push_back(number);
-            } else {
+        while let Some(number) = self.writes.pop_due(now) {
+            if !self.writes.rested(number) {
                 self.give_up_write(number, now, effects);
             }
         }
@@ -438,12 +228,28 @@ impl State {
             }
             other => other,
         };
-        self.writes.all.insert(number, write);
+        self.writes.put(number, write);
     }
 
     /// When [`State::advance_writes`] has something to do.
     pub(super) fn next_write_deadline(&self) -> Option<Timestamp> {
-        self.writes.due.first().map(|(due, _)| *due)
+        self.writes.next_due()
+    }
+}
+
+/// The records of a write, which is handed over now.
+fn hand_over(
+    write: &mut Write,
+    unreturned: &BTreeMap<AgentId, RecoveredMember>,
+    now: Timestamp,
+) -> Vec<Record> {
+    write.stage = Stage::HandedOver;
+    match &mut write.what {
+        What::Batch(routed) => {
+            routed.at = now;
+            batch_records(routed, unreturned)
+        }
+        What::Late(records) | What::Gone { records, .. } | What::Ended(records) => records.clone(),
     }
 }
 
@@ -478,10 +284,6 @@ fn not_written(fault: Unrecorded) -> Written {
 }
 
 fn unrecorded(what: &What, reason: String, at: Timestamp) -> RegistrarEvent {
-    let records = match what {
-        What::Batch(routed) => routed.batch.entries.len(),
-        What::Late(records) | What::Gone { records, .. } => records.len(),
-        What::Ended(_) => 1,
-    };
+    let records = what.records();
     RegistrarEvent::Unrecorded { at, records, reason }
 }

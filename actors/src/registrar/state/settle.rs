@@ -109,7 +109,8 @@ impl State {
         }
     }
 
-    /// Registers those of a batch that can be and answers all. Answers with what must be undone of what may be written.
+    /// Registers those of a batch that can be and answers all. Answers with the ends of all, where it is not known whether
+    /// they are written.
     pub(super) fn conclude(
         &mut self,
         routed: Routed,
@@ -120,9 +121,8 @@ impl State {
         let Routed { mut batch, generations, mut unwanted, at, held_up } = routed;
         let (mut agents, mut first, mut undone, mut late) = (0, Vec::new(), Vec::new(), Vec::new());
         let mut has_late = false;
-        let mut generations = generations.into_iter();
-        for Submission { request, payload } in &mut batch.entries {
-            let written_as = generations.next().flatten();
+        for (index, Submission { request, payload }) in batch.entries.iter_mut().enumerate() {
+            let written_as = generations.get(index).copied().flatten();
             if payload.is_ended {
                 has_late = true;
                 late.extend(
@@ -153,7 +153,7 @@ impl State {
                 Err(reason) => {
                     unwanted.push(request.agent.clone());
                     request.refuse(reason, now);
-                    if self.writes.is_on() {
+                    if self.writes.is_on() && matches!(written, Written::Yes) {
                         undone.push(Record::Undone { request: request.clone(), generation });
                     }
                 }
@@ -167,23 +167,31 @@ impl State {
             let took_us = micros(now.since(batch.began));
             effects.events.push(RegistrarEvent::BatchRegistered { at: now, agents, first, took_us });
         }
+        let unwritten =
+            if self.writes.is_on() { unwritten(&batch, &generations, written) } else { Vec::new() };
         for Submission { request, payload } in batch.entries {
             if !payload.is_ended {
                 self.end(request, payload.seat, now, effects);
             }
         }
         // What ended while it was being written was held since; whoever writes that it is void holds it from here on.
-        undone.extend(late.iter().cloned());
         if matches!(written, Written::Yes) {
-            self.write_gone(std::mem::take(&mut undone), &batch.tickets, now);
+            undone.extend(late.iter().cloned());
+            self.write_gone(undone, &batch.tickets, now);
         }
         self.writes.release(&late);
+        let unknown = if matches!(written, Written::Unknown(_)) {
+            unwritten
+        } else {
+            unwritten.into_iter().for_each(|record| self.write_end(record, now));
+            Vec::new()
+        };
         if has_late && unwanted.is_empty() {
             self.await_removals_before(batch.tickets, effects);
         } else {
             self.remove_routes(unwanted, batch.tickets, effects);
         }
-        undone
+        unknown
     }
 
     /// Puts an agent whose routes are in place into the roster, or says why not.
@@ -196,6 +204,25 @@ impl State {
         self.writes.entered(&request.agent, base);
         Ok(())
     }
+}
+
+/// How the requests of a batch ended whose records are not written, or may not be: then a registration is to be undone.
+fn unwritten(batch: &Batch, generations: &[Option<u64>], written: &Written) -> Vec<Record> {
+    let may_be = match written {
+        Written::Yes => return Vec::new(),
+        Written::No(_) => false,
+        Written::Unknown(_) => true,
+    };
+    let end = |(Submission { request, payload }, generation): (&Submission<Payload>, &Option<u64>)| {
+        let request = request.clone();
+        match *generation {
+            Some(generation) if may_be => Some(Record::Undone { request, generation }),
+            // It was written by itself.
+            None if payload.is_ended => None,
+            _ => Some(Record::Ended { request }),
+        }
+    };
+    batch.entries.iter().zip(generations).filter_map(end).collect()
 }
 
 fn still_wanted(request: &Request, payload: &Payload) -> Result<(), String> {

@@ -6,6 +6,7 @@ use super::*;
 use crate::registrar::{Record, Recorded, Recorder, Recovered, Recovery, Unrecorded};
 
 mod ended;
+mod owed;
 
 /// What the recorder does with a call.
 #[derive(Debug, Clone, Copy)]
@@ -71,6 +72,20 @@ impl Memory {
             self.log.lock().unwrap().extend(records);
             recorded.tell(Ok(()));
         }
+    }
+
+    /// Refuses what it was silent about.
+    fn refuse(&self) {
+        for (_, recorded) in std::mem::take(&mut *self.silent.lock().unwrap()) {
+            recorded.tell(Err(Unrecorded::Refused("the disk is full".to_owned())));
+        }
+    }
+
+    /// How each request ended by what is written, by its number.
+    fn ends(&self) -> Vec<(u64, String)> {
+        let mut ends: Vec<_> = self.recovered().requests.into_iter().map(|logged| logged.request).collect();
+        ends.sort_by_key(|request| request.id);
+        ends.iter().map(|request| (request.id.0, request.status().to_string())).collect()
     }
 }
 

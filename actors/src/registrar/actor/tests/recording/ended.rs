@@ -134,7 +134,7 @@ fn an_agent_whose_lease_ends_is_written_as_removed_and_one_that_is_back_renews_b
         let stale = renew(0).await.unwrap();
         assert_eq!(stale, Err(RosterError::Stale { agent: id("a"), present: 1, offered: 0 }));
         millis(11_000).await;
-        assert_eq!(later.kinds(), ["replaced", "removed"]);
+        assert_eq!(later.kinds(), ["replaced", "renewed", "removed"]);
         world.assert_only(&[]);
     });
 }
