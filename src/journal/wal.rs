@@ -2,8 +2,13 @@
 //!
 //! SQLite takes the first frame that does not check for the end of the log, without a word. Here the same frame is named with
 //! its place, as whatever stood behind it is lost. What a process that was killed leaves behind is no damage: a frame cut
-//! short, or frames of a transaction that was never committed. The index of the log (`-shm`), which outlives the process,
-//! tells such leftovers from a log that was cut off later: it says how many frames were committed.
+//! short, or frames of transactions that were never committed. SQLite writes pages that its cache has no room for into the log
+//! before the commit, some of them twice, and mends their checksums at the commit alone; and a transaction that is taken back
+//! leaves its frames where a smaller one writes over the first of them only. So such frames need not check.
+//!
+//! The index of the log (`-shm`), which outlives the process, tells leftovers from damage: it says how many frames were
+//! committed. A frame behind these that does not check ends the log, unless a whole frame of the log that ends a transaction
+//! stands behind it: leftovers have none. Without the index, whatever does not check is damage.
 //!
 //! The form of the file is that of <https://www.sqlite.org/fileformat2.html#the_write_ahead_log>.
 
@@ -69,33 +74,47 @@ fn little(bytes: &[u8], at: usize) -> u32 {
 }
 
 impl Index {
-    /// What the index says, if both copies of its head are whole and say the same.
-    fn read(bytes: &[u8]) -> Option<Self> {
-        let (first, second) = (bytes.get(..INDEX_HEAD)?, bytes.get(INDEX_HEAD..2 * INDEX_HEAD)?);
-        let sums = [native(first, INDEX_SUMMED), native(first, INDEX_SUMMED + 4)];
-        let is_whole = first == second && sum([0; 2], &first[..INDEX_SUMMED], native) == sums;
-        let is_known = native(first, 0) == VERSION && first[12] == 1;
-        (is_whole && is_known)
-            .then(|| Self { committed: native(first, 16), salts: std::array::from_fn(|at| first[32 + at]) })
+    /// What the copies of the head of the index say that are whole: one at least after a process was killed that was writing
+    /// them, one after the other.
+    fn read(bytes: &[u8]) -> Vec<Self> {
+        let copies = bytes.chunks_exact(INDEX_HEAD).take(2).filter_map(|head| {
+            let sums = [native(head, INDEX_SUMMED), native(head, INDEX_SUMMED + 4)];
+            let is_whole = sum([0; 2], &head[..INDEX_SUMMED], native) == sums;
+            let is_known = native(head, 0) == VERSION && head[12] == 1;
+            (is_whole && is_known)
+                .then(|| Self { committed: native(head, 16), salts: std::array::from_fn(|at| head[32 + at]) })
+        });
+        copies.collect()
     }
+}
+
+/// Whether a whole frame of this log that ends a transaction stands behind the first one. Each frame is checked from what the
+/// one before it says of itself.
+fn has_commit(log: &[u8], frame: usize, salts: &[u8], word: fn(&[u8], usize) -> u32) -> bool {
+    let ends = |(before, this): (&[u8], &[u8])| {
+        let (head, content) = this.split_at(FRAME_HEAD);
+        let sums = sum(sum([big(before, 16), big(before, 20)], &head[..8], word), content, word);
+        head[8..16] == *salts && big(head, 4) > 0 && sums == [big(head, 16), big(head, 20)]
+    };
+    log.chunks_exact(frame).zip(log.chunks_exact(frame).skip(1)).any(ends)
 }
 
 impl Wal {
     /// Reads a log of a database with pages of `page_size` bytes, with what there is of its index.
     pub(super) fn read(log: &[u8], index: Option<&[u8]>, page_size: usize) -> Self {
-        let index = index.and_then(Index::read);
+        let index = index.map(Index::read).unwrap_or_default();
         let mut wal = Self::default();
-        if let Err(fault) = wal.scan(log, index, page_size) {
+        if let Err(fault) = wal.scan(log, &index, page_size) {
             wal.fault = Some(fault);
         }
         wal
     }
 
-    fn scan(&mut self, log: &[u8], index: Option<Index>, page_size: usize) -> Result<(), Fault> {
+    fn scan(&mut self, log: &[u8], index: &[Index], page_size: usize) -> Result<(), Fault> {
         let fault = |offset, what: String| Err(Fault { offset, what });
         if log.is_empty() {
-            return match index {
-                Some(Index { committed: lost @ 1.., .. }) => {
+            return match index.iter().map(|index| index.committed).min() {
+                Some(lost @ 1..) => {
                     fault(0, format!("the log is empty, and {lost} committed frames of it are lost"))
                 }
                 _ => Ok(()),
@@ -118,7 +137,8 @@ impl Wal {
             return fault(4, format!("{what}, not {VERSION} and {page_size}"));
         }
         let salts = &log[16..24];
-        let index = index.filter(|index| index.salts == *salts);
+        let of_this = index.iter().filter(|index| index.salts == *salts);
+        let index = of_this.max_by_key(|index| index.committed).copied();
         let frame = FRAME_HEAD + page_size;
         // Pages of the transaction that is not committed yet.
         let mut open = Vec::new();
@@ -134,6 +154,11 @@ impl Wal {
             }
             sums = sum(sum(sums, &head[..8], word), content, word);
             if alike != [true, true] || sums != [big(head, 16), big(head, 20)] {
+                if index.is_some_and(|index| index.committed <= self.frames)
+                    && !has_commit(&log[at..], frame, salts, word)
+                {
+                    break;
+                }
                 let later =
                     log[at + frame..].chunks_exact(frame).filter(|next| next[8..16] == *salts).count();
                 let what = format!("the checksum of frame {} is wrong", seen + 1);

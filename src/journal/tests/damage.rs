@@ -226,6 +226,68 @@ fn what_a_killed_process_leaves_unfinished_is_no_damage() {
 }
 
 #[test]
+fn frames_of_transactions_that_were_never_committed_are_no_damage_though_their_sums_are_wrong() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, copied) = (folder.path().join("j"), folder.path().join("copy"));
+    let (journal, _) = Journal::open(&path, &small()).unwrap();
+    append(&journal, vec![registered(1)]).unwrap();
+    let earlier = Files::read(&path).unwrap().unwrap();
+    append(&journal, vec![registered(2), registered(3)]).unwrap();
+    for number in 4..8 {
+        append(&journal, vec![registered(number)]).unwrap();
+    }
+    // It holds a few pages at once, so most are in the log before the commit, some of them twice.
+    let other = Connection::open(&path).unwrap();
+    other.execute_batch("PRAGMA cache_size = 4; PRAGMA synchronous = OFF; BEGIN").unwrap();
+    let mut insert = other.prepare("INSERT INTO records VALUES (?1, zeroblob(300))").unwrap();
+    for row in 1_000..1_200 {
+        insert.execute([row]).unwrap();
+    }
+    drop(insert);
+    other.execute_batch("UPDATE records SET body = zeroblob(299) WHERE sequence >= 1000").unwrap();
+    let is_bad = |files: &Files| {
+        let wal = wal::Wal::read(&files.log, None, 512);
+        wal.fault.is_some_and(|fault| fault.what.starts_with("the checksum of frame "))
+    };
+    let judge = |records: usize, when: &str| {
+        copy(&path, &copied);
+        let files = Files::read(&copied).unwrap().unwrap();
+        let (contents, taken) = read(&files);
+        assert!(is_bad(&files) && contents.unfinished > 10_000, "{when}");
+        assert_eq!((contents.damage, taken.len()), (vec![], records), "{when}");
+        let (journal, before) = Journal::open(&copied, &small()).unwrap();
+        assert_eq!(before.records, records as u64, "{when}");
+        close(journal);
+        assert_eq!(by_sqlite(&copied).unwrap().len(), records + 1, "{when}, and its opening");
+        files
+    };
+    judge(8, "killed within the transaction");
+    // Taken back, and a smaller one is written over the first of its frames.
+    other.execute_batch("ROLLBACK").unwrap();
+    drop(other);
+    append(&journal, vec![registered(8)]).unwrap();
+    let mut files = judge(9, "killed after a smaller one");
+
+    // What is behind the last commit of an index that is out of date, as after a power cut, is not taken for leftovers.
+    let frames = wal::Wal::read(&files.log, files.index.as_deref(), 512).frames as usize;
+    let committed = wal::Wal::read(&earlier.log, earlier.index.as_deref(), 512).frames as usize;
+    assert!(committed > 0 && committed + 3 < frames);
+    for (is_old, index) in [(false, files.index.clone()), (true, earlier.index)] {
+        files.index = index;
+        let last = if is_old { frames - 1 } else { frames };
+        for frame in committed..last {
+            let at = 32 + 536 * frame + 100;
+            files.log[at] ^= 1;
+            let named = &read(&files).0.damage;
+            let place = named.iter().map(|damage| damage.offset).next();
+            assert_eq!(place, Some(32 + 536 * frame as u64), "frame {frame}, {is_old}: {named:?}");
+            files.log[at] ^= 1;
+        }
+    }
+    close(journal);
+}
+
+#[test]
 fn a_damaged_journal_is_not_opened_until_it_is_repaired_and_the_evidence_is_kept() {
     let folder = tempfile::tempdir().unwrap();
     let (path, copied) = (folder.path().join("j"), folder.path().join("copy"));
