@@ -2,7 +2,7 @@
 //!
 //! **Invariant.** A group of records is in the database whole or not at all, and the numbers of records have no gaps.
 
-use std::{fs, path::Path};
+use std::{fs, path::Path, time::Duration};
 
 use phalanx_actors::registrar::{Record, Unrecorded};
 use rusqlite::{Connection, ErrorCode};
@@ -16,6 +16,9 @@ use super::{
 
 /// From how many bytes on the log is carried over into the database \[bytes\].
 const LOG: u64 = 4 << 20;
+
+/// How long a write waits for another program that writes to the database.
+const BUSY: Duration = Duration::from_secs(5);
 
 /// The database of a journal.
 pub(super) struct Store {
@@ -32,10 +35,16 @@ pub(super) struct Store {
     live: u64,
     pub(super) checkpoints: u64,
     pub(super) compactions: u64,
+    /// How many records there were when it was full and compacted, or could not be.
+    full_at: Option<u64>,
 }
+
+const FULL: &str = "the journal has no room to grow: make room on its disk";
 
 /// Why a group was not written.
 pub(super) enum WriteFault {
+    /// It was taken back, as it did not fit.
+    Full,
     /// It was taken back; the next one may succeed.
     Passing(String),
     /// What is on disk is not known any more.
@@ -45,6 +54,7 @@ pub(super) enum WriteFault {
 impl WriteFault {
     pub(super) fn told(&self) -> Unrecorded {
         match self {
+            Self::Full => Unrecorded::Refused(FULL.to_owned()),
             Self::Passing(reason) => Unrecorded::Refused(reason.clone()),
             Self::Lasting(reason) => Unrecorded::Broken(reason.clone()),
         }
@@ -54,9 +64,7 @@ impl WriteFault {
 impl From<rusqlite::Error> for WriteFault {
     fn from(error: rusqlite::Error) -> Self {
         match error.sqlite_error_code() {
-            Some(ErrorCode::DiskFull) => {
-                Self::Passing("the journal has no room to grow: make room on its disk".to_owned())
-            }
+            Some(ErrorCode::DiskFull) => Self::Full,
             Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
                 Self::Passing("another program holds the journal: let go of it".to_owned())
             }
@@ -174,8 +182,9 @@ impl Store {
             live: 0,
             checkpoints: 0,
             compactions: 0,
+            full_at: None,
         };
-        store.checkpoint().map_err(fault)?;
+        store.carry_over();
         Ok(store)
     }
 
@@ -185,14 +194,25 @@ impl Store {
         self
     }
 
-    /// Writes records as one transaction, the first with the next number. `bytes` is room to write them in.
+    /// Writes records as one transaction, the first with the next number. `bytes` is room to write them in. A journal that is
+    /// full is made small first, where there is something to leave out.
     pub(super) fn write<'a>(
+        &mut self,
+        records: impl Iterator<Item = &'a Record> + Clone,
+        bytes: &mut Vec<u8>,
+    ) -> Result<(), WriteFault> {
+        match self.write_once(records.clone(), bytes) {
+            Err(WriteFault::Full) if self.make_room()? => self.write_once(records, bytes),
+            result => result,
+        }
+    }
+
+    fn write_once<'a>(
         &mut self,
         records: impl Iterator<Item = &'a Record>,
         bytes: &mut Vec<u8>,
     ) -> Result<(), WriteFault> {
-        let result = self.try_write(records, bytes);
-        match result {
+        match self.try_write(records, bytes) {
             Ok((sequence, rows, live)) => {
                 self.rows += rows;
                 self.live = self.live.saturating_add_signed(live);
@@ -200,14 +220,17 @@ impl Store {
                 Ok(())
             }
             Err(mut fault) => {
-                if !self.connection.is_autocommit()
-                    && let Err(error) = self.connection.execute_batch("ROLLBACK")
-                {
+                if let Err(error) = self.take_back() {
                     fault = WriteFault::Lasting(format!("the journal cannot take a group back: {error}"));
                 }
                 Err(fault)
             }
         }
+    }
+
+    /// Ends a transaction that failed, if SQLite has not.
+    fn take_back(&self) -> rusqlite::Result<()> {
+        if self.connection.is_autocommit() { Ok(()) } else { self.connection.execute_batch("ROLLBACK") }
     }
 
     fn try_write<'a>(
@@ -243,23 +266,15 @@ impl Store {
 
     /// Does what keeps the files small, if it is time.
     pub(super) fn keep_small(&mut self) -> Result<(), WriteFault> {
-        let log = fs::metadata(&self.log).map_or(0, |log| log.len());
-        if log >= self.carried_at {
-            match self.checkpoint() {
-                Ok(()) => self.carried_at = LOG,
-                Err(error) => {
-                    // What it could not carry over is still in the log.
-                    self.carried_at = log + LOG;
-                    tracing::warn!(%error, "the log of the journal could not be carried over");
-                }
-            }
+        if self.log_length() >= self.carried_at {
+            self.carry_over();
         }
-        let matter = self.live + 2 * self.remember as u64;
-        if self.rows > 2 * matter + self.spare {
+        if self.rows > self.matter().saturating_mul(2).saturating_add(self.spare) {
             match self.compact() {
-                Err(WriteFault::Passing(reason)) => {
+                Err(fault @ (WriteFault::Full | WriteFault::Passing(_))) => {
+                    let reason = fault.told().to_string();
                     // It is tried again when as much has come again.
-                    self.spare += self.rows;
+                    self.spare = self.spare.saturating_add(self.rows);
                     tracing::warn!(reason, "the journal could not be compacted");
                 }
                 result => return result,
@@ -268,11 +283,59 @@ impl Store {
         Ok(())
     }
 
-    /// Carries the log over into the database and cuts it.
-    fn checkpoint(&mut self) -> rusqlite::Result<()> {
-        self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", (), |_| Ok(()))?;
-        self.checkpoints += 1;
-        Ok(())
+    fn log_length(&self) -> u64 {
+        fs::metadata(&self.log).map_or(0, |log| log.len())
+    }
+
+    /// About how many records matter, and no fewer.
+    fn matter(&self) -> u64 {
+        self.live.saturating_add((self.remember as u64).saturating_mul(2))
+    }
+
+    /// Makes room in a journal that has none. Answers whether it may have some now.
+    fn make_room(&mut self) -> Result<bool, WriteFault> {
+        let log = self.log_length();
+        self.carry_over();
+        let mut has_room = self.log_length() < log;
+        if self.rows > self.matter() && self.full_at != Some(self.rows) {
+            match self.compact() {
+                Err(fault @ (WriteFault::Full | WriteFault::Passing(_))) => {
+                    let reason = fault.told().to_string();
+                    tracing::warn!(reason, "the journal is full and could not be compacted");
+                }
+                Err(fault) => return Err(fault),
+                Ok(()) => has_room = true,
+            }
+            self.full_at = Some(self.rows);
+        }
+        Ok(has_room)
+    }
+
+    /// Carries the log over into the database and cuts it; where that cannot be, it is tried again when as much has come again.
+    fn carry_over(&mut self) {
+        match self.checkpoint() {
+            Ok(true) => {
+                self.carried_at = LOG;
+                self.checkpoints += 1;
+            }
+            failed => {
+                // What it could not carry over is still in the log.
+                self.carried_at = self.log_length() + LOG;
+                let reason =
+                    failed.map_or_else(|error| error.to_string(), |_| "somebody reads it".to_owned());
+                tracing::warn!(reason, "the log of the journal could not be carried over");
+            }
+        }
+    }
+
+    /// Carries the log over and cuts it, unless somebody who reads it is in the way: that is not waited for. Answers whether it
+    /// did.
+    fn checkpoint(&self) -> rusqlite::Result<bool> {
+        self.connection.busy_timeout(Duration::ZERO)?;
+        let done =
+            self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", (), |row| row.get::<_, i64>(0));
+        self.connection.busy_timeout(BUSY)?;
+        done.map(|is_busy| is_busy == 0)
     }
 
     /// Replaces all records by a snapshot of those that matter, with their numbers.
@@ -297,14 +360,13 @@ impl Store {
             self.connection.execute_batch("COMMIT")
         };
         if let Err(error) = replace() {
-            if !self.connection.is_autocommit() {
-                self.connection.execute_batch("ROLLBACK")?;
-            }
+            self.take_back()?;
             return Err(error.into());
         }
         (self.rows, self.live) = (head.rows, recovery.members() as u64);
         self.compactions += 1;
-        Ok(self.checkpoint()?)
+        self.carry_over();
+        Ok(())
     }
 
     /// Carries the log over and lets go of the files.

@@ -132,7 +132,11 @@ pub(super) fn start(
 ) -> std::io::Result<oneshot::Receiver<()>> {
     let (ended, end) = oneshot::channel();
     let shared = shared.clone();
-    shared.lock().stats.sequence = store.sequence;
+    {
+        let stats = &mut shared.lock().stats;
+        stats.sequence = store.sequence;
+        (stats.checkpoints, stats.compactions) = (store.checkpoints, store.compactions);
+    }
     std::thread::Builder::new().name("phalanx-journal".to_owned()).spawn(move || {
         let closing = Closing(shared);
         let store = run(&closing.0, store, group.max(1));
@@ -189,7 +193,7 @@ fn write(
     bytes: &mut Vec<u8>,
     broken: &mut Option<WriteFault>,
 ) -> Vec<Result<(), Unrecorded>> {
-    let mut one = |records: &mut dyn Iterator<Item = &Record>| match store.write(records, bytes) {
+    let mut one = |calls: &[Call]| match store.write(calls.iter().flat_map(|call| &call.records), bytes) {
         Ok(()) => Ok(()),
         Err(fault) => {
             let told = fault.told();
@@ -199,7 +203,7 @@ fn write(
             Err(told)
         }
     };
-    match one(&mut group.iter().flat_map(|call| &call.records)) {
+    match one(group) {
         Err(Unrecorded::Refused(_)) if group.len() > 1 => {
             let mut results = Vec::with_capacity(group.len());
             for call in group {
@@ -209,7 +213,7 @@ fn write(
                 });
                 results.push(match lasting {
                     Some(reason) => Err(Unrecorded::Broken(reason)),
-                    None => one(&mut call.records.iter()),
+                    None => one(std::slice::from_ref(call)),
                 });
             }
             results

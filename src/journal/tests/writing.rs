@@ -158,3 +158,63 @@ fn a_record_that_could_not_be_read_again_is_refused_and_costs_no_other() {
     let contents = Contents::read(&path, 99).unwrap();
     assert_eq!((contents.damage.len(), contents.recovered.members.len()), (0, 1));
 }
+
+#[test]
+fn a_full_journal_makes_room_where_there_is_something_to_leave_out_also_when_it_is_opened() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("j");
+    let options = |remember| JournalOptions { max_pages: Some(40), remember, ..small() };
+    let (journal, _) = Journal::open(&path, &options(10)).unwrap();
+    for number in 1..2_000 {
+        append(&journal, vec![registered(number), removed(number)]).unwrap();
+    }
+    let stats = close(journal);
+    assert!(stats.compactions > 5 && stats.refused == 0, "{stats:?}");
+    // Until nothing more fits, as more is remembered.
+    let (journal, _) = Journal::open(&path, &options(1 << 16)).unwrap();
+    let mut number = 2_000;
+    while append(&journal, vec![registered(number)]).is_ok() {
+        number += 1;
+    }
+    for agent in 2_000..number {
+        // What is small may fit.
+        _ = append(&journal, vec![removed(agent)]);
+    }
+    let stats = close(journal);
+    assert!(stats.refused > 0 && stats.compactions == 0, "{stats:?}");
+    while Journal::open(&path, &options(1 << 16)).map(|(journal, _)| close(journal)).is_ok() {}
+    let (journal, before) = Journal::open(&path, &options(10)).unwrap();
+    assert!(before.damage.is_empty() && before.recovered.sequence >= stats.sequence);
+    append(&journal, vec![registered(9_999)]).unwrap();
+    assert!(close(journal).compactions > 0);
+}
+
+#[test]
+fn somebody_who_reads_neither_stalls_the_writer_nor_is_a_log_that_was_not_cut_counted_as_carried_over() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("j");
+    let (journal, _) = Journal::open(&path, &JournalOptions::default()).unwrap();
+    let opened = journal.stats().checkpoints;
+    let reader = Connection::open(&path).unwrap();
+    let count = || reader.query_row("SELECT count(*) FROM records", (), |row| row.get::<_, i64>(0)).unwrap();
+    reader.execute_batch("BEGIN").unwrap();
+    assert_eq!(count(), 1);
+    let large = |number| {
+        let request = request(number, "large").metadata("text", "x".repeat(1 << 20));
+        vec![Record::Registered { request, generation: number }]
+    };
+    let began = std::time::Instant::now();
+    for number in 1..16 {
+        append(&journal, large(number)).unwrap();
+    }
+    // One that waits does so for 5 s each time.
+    assert!(began.elapsed() < Duration::from_millis(4_900), "{:?}", began.elapsed());
+    assert_eq!(journal.stats().checkpoints, opened);
+    reader.execute_batch("COMMIT").unwrap();
+    for number in 16..22 {
+        append(&journal, large(number)).unwrap();
+    }
+    drop(reader);
+    assert!(close(journal).checkpoints > opened);
+    assert_eq!(Contents::read(&path, 99).unwrap().records, 22);
+}
