@@ -8,7 +8,7 @@ use super::{
     Exit,
     console::{Console, Output},
 };
-use crate::journal::{Contents, Journal, JournalError, JournalOptions};
+use crate::journal::{Contents, Journal, JournalError};
 
 /// How many agents, requests and places of damage are shown as text; all of them are in the JSON.
 const SHOWN: usize = 20;
@@ -33,7 +33,7 @@ impl Show {
         let read = if self.repair {
             Journal::repair(&self.path).map(|repaired| (repaired.before, repaired.kept))
         } else {
-            Contents::read(&self.path, JournalOptions::default().remember).map(|contents| (contents, None))
+            Contents::read(&self.path, usize::MAX).map(|contents| (contents, None))
         };
         let (contents, kept) = match read {
             Ok(read) => read,

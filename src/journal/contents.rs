@@ -16,7 +16,7 @@ use serde::Serialize;
 use super::{
     Damage, JournalError,
     format::{self, APPLICATION, RECORDS, SCHEMA, SNAPSHOT, SnapshotHead, VERSION},
-    lock::{Lock, Reading, beside},
+    lock::{Lock, Reading, beside, followed},
     pages::{self, Found, Pages, Place, Source},
     wal::Wal,
 };
@@ -98,6 +98,30 @@ impl Files {
         of_log().or_else(|| of_head().filter(is_size)).or_else(|| of_length().filter(is_size))
     }
 
+    /// Whether damaged files are those of a journal, and of one that this version can judge.
+    pub(super) fn own(&self, path: &Path, contents: &Contents) -> Result<(), JournalError> {
+        let mark = APPLICATION.to_be_bytes();
+        // The first page, as its file has it and as the log has it.
+        let of_log = || {
+            let size = self.page_size()?;
+            let wal = Wal::read(&self.log, self.index.as_deref(), size);
+            let at = *wal.pages.get(&1)?;
+            self.log.get(at..at + size)
+        };
+        let heads = [of_log(), Some(&self.database[..])];
+        let marked = heads.into_iter().flatten().find(|head| head.get(68..72) == Some(&mark));
+        if let Some(head) = marked {
+            let version = u32::from_be_bytes([head[60], head[61], head[62], head[63]]);
+            if version > VERSION && head.starts_with(pages::MAGIC) {
+                return Err(JournalError::Later { path: path.to_owned(), version });
+            }
+        }
+        let is_own = marked.is_some()
+            || contents.records + contents.refused > 0
+            || [&self.database, &self.log].iter().any(|bytes| has(bytes, SCHEMA[0].sql.as_bytes()));
+        if is_own { Ok(()) } else { Err(JournalError::Foreign { path: path.to_owned() }) }
+    }
+
     /// What they hold; the latest `remember` requests are recovered.
     pub(super) fn contents(&self, path: &Path, intake: Intake) -> (Contents, Option<Vec<(u64, Record)>>) {
         let log = beside(path, "-wal");
@@ -131,6 +155,11 @@ impl Files {
         contents.unfinished = wal.unfinished as u64;
         (contents, taken)
     }
+}
+
+/// Whether bytes have these among them.
+fn has(bytes: &[u8], wanted: &[u8]) -> bool {
+    bytes.windows(wanted.len()).any(|some| some == wanted)
 }
 
 /// The tables must be those of a journal.
@@ -294,14 +323,17 @@ impl Contents {
     /// # Errors
     /// [`JournalError`] when there is none, or it cannot be read. Damage is none of them: it is in [`Contents::damage`].
     pub fn read(path: &Path, remember: usize) -> Result<Self, JournalError> {
-        // Held until all is read.
+        let path = &followed(path)?;
         let reading = Lock::share(path)?;
         if matches!(reading, Reading::InUse) {
             // The writer has its own hands on the files: SQLite shows them as they are at one moment.
             return Self::of_live(path, remember);
         }
         let files = Files::read(path)?.ok_or_else(|| JournalError::Missing { path: path.to_owned() })?;
-        Ok(files.contents(path, Intake::new(remember, false)).0)
+        // Whoever wants to write need not wait until the bytes are understood.
+        drop(reading);
+        let (contents, _) = files.contents(path, Intake::new(remember, false));
+        if contents.damage.is_empty() { Ok(contents) } else { files.own(path, &contents).map(|()| contents) }
     }
 
     fn of_live(path: &Path, remember: usize) -> Result<Self, JournalError> {

@@ -5,9 +5,10 @@
 
 use std::{
     ffi::OsString,
-    fs::{File, OpenOptions},
+    fs::{self, File, OpenOptions},
     io,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use fs4::fs_std::FileExt;
@@ -21,7 +22,28 @@ pub(super) fn beside(path: &Path, end: &str) -> PathBuf {
     name.into()
 }
 
-/// Held as long as a journal is written to or read.
+/// The file that a name leads to, as SQLite keeps its log beside that one; also when it is not there yet.
+pub(super) fn followed(path: &Path) -> Result<PathBuf, JournalError> {
+    let mut path = path.to_owned();
+    for _ in 0..LINKS {
+        match fs::read_link(&path) {
+            // It is no link, or not there.
+            Err(_) => return Ok(path),
+            Ok(target) => path = path.parent().unwrap_or(Path::new("")).join(target),
+        }
+    }
+    let source = io::Error::other(format!("more than {LINKS} links lead on from it"));
+    Err(JournalError::Io { path, source })
+}
+
+/// How many links are followed, as on most systems.
+const LINKS: usize = 40;
+
+/// How long, and how often, somebody who only reads is waited for: it lets go when it has the bytes.
+const PATIENCE: Duration = Duration::from_secs(5);
+const PAUSE: Duration = Duration::from_millis(5);
+
+/// Held as long as a journal is written to, or its files are read.
 #[derive(Debug)]
 pub(super) struct Lock(File);
 
@@ -42,11 +64,18 @@ impl Lock {
         let lock = beside(path, "-lock");
         let fault = |source| JournalError::Io { path: lock.clone(), source };
         let file = OpenOptions::new().create(true).truncate(false).write(true).open(&lock).map_err(fault)?;
-        if FileExt::try_lock_exclusive(&file).map_err(fault)? {
-            Ok(Self(file))
-        } else {
-            Err(JournalError::InUse { path: path.to_owned() })
+        let mut waited = Duration::ZERO;
+        while !FileExt::try_lock_exclusive(&file).map_err(fault)? {
+            // Who writes does not share it, and is not waited for.
+            let is_read = FileExt::try_lock_shared(&file).map_err(fault)?;
+            if !is_read || waited >= PATIENCE {
+                return Err(JournalError::InUse { path: path.to_owned() });
+            }
+            FileExt::unlock(&file).map_err(fault)?;
+            std::thread::sleep(PAUSE);
+            waited += PAUSE;
         }
+        Ok(Self(file))
     }
 
     /// The lock for reading.

@@ -39,7 +39,8 @@ pub use writer::JournalStats;
 
 use self::{
     contents::{Files, Intake},
-    lock::Lock,
+    format::VERSION,
+    lock::{Lock, followed},
     store::Store,
     writer::Shared,
 };
@@ -87,6 +88,20 @@ pub enum JournalError {
         path: PathBuf,
         /// What it holds.
         contents: Box<Contents>,
+    },
+    /// It is another file: nothing in it says that it is a journal.
+    #[error("{} is no journal of registration; name another file, or move this one away", path.display())]
+    Foreign {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A later version of phalanx made it.
+    #[error("the journal {} has version {version}, and {VERSION} is the latest known here; use a later phalanx", path.display())]
+    Later {
+        /// The file.
+        path: PathBuf,
+        /// Which version.
+        version: u32,
     },
     /// A repair was broken off.
     #[error("a repair of the journal {} was broken off; go on with `phalanx journal {} --repair`", path.display(), path.display())]
@@ -174,6 +189,7 @@ impl Journal {
     /// [`JournalError::Damaged`] when something in it was not written so: nothing is changed then, and what is whole is in the
     /// error. [`JournalError::InUse`] when another host has it; the others when it cannot be used at all.
     pub fn open(path: &Path, options: &JournalOptions) -> Result<(Self, Contents), JournalError> {
+        let path = &followed(path)?;
         let lock = Lock::take(path)?;
         if repair::repaired(path).exists() {
             return Err(JournalError::Unrepaired { path: path.to_owned() });
@@ -183,7 +199,13 @@ impl Journal {
                 store::create(path, options, &[])?;
                 Contents::default()
             }
-            Some(files) => files.contents(path, Intake::new(options.remember, false)).0,
+            Some(files) => {
+                let (contents, _) = files.contents(path, Intake::new(options.remember, false));
+                if !contents.damage.is_empty() {
+                    files.own(path, &contents)?;
+                }
+                contents
+            }
         };
         if !contents.damage.is_empty() {
             let contents = Box::new(contents);

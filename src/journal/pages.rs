@@ -10,7 +10,7 @@ use super::wal::{Fault, Wal};
 
 /// How long the head of the database is, which stands before the content of its first page \[bytes\].
 const HEAD: usize = 100;
-const MAGIC: &[u8; 16] = b"SQLite format 3\0";
+pub(super) const MAGIC: &[u8; 16] = b"SQLite format 3\0";
 /// No page that holds this byte is used.
 const LOCK_BYTE: usize = 1 << 30;
 /// A tree as deep as this is a circle.
@@ -108,8 +108,9 @@ impl<'a> Pages<'a> {
     /// The pages of a database as its log leaves them.
     pub(super) fn new(database: &'a [u8], log: &'a [u8], wal: &'a Wal, size: usize) -> Self {
         let count = wal.database.unwrap_or_else(|| {
-            // The head says it; a file that is longer or shorter is found below.
-            if database.len() >= HEAD { long(database, 28) } else { 0 }
+            // The head says it. One that says another number than the file has is damage, and no reason to leave pages out.
+            let of_head = if database.len() >= HEAD { long(database, 28) } else { 0 };
+            of_head.max(u32::try_from(database.len() / size).unwrap_or(u32::MAX))
         });
         // No more than there can be.
         let most = database.len().div_ceil(size) + wal.pages.len();

@@ -17,7 +17,7 @@ use super::{
     Contents, Journal, JournalError, JournalOptions,
     contents::{Files, Intake},
     format::SnapshotHead,
-    lock::{Lock, beside},
+    lock::{Lock, beside, followed},
     store::{self, encoded, rename},
 };
 
@@ -43,24 +43,28 @@ impl Journal {
     /// is whole is left alone.
     ///
     /// # Errors
-    /// [`JournalError`] when there is none, it is in use, or a file cannot be written. Whatever happens, the damaged files
+    /// [`JournalError`] when there is none, it is another file or of a later version, it is in use, or a file cannot be written. Whatever happens, the damaged files
     /// are kept.
     pub fn repair(path: &Path) -> Result<Repaired, JournalError> {
+        let path = &followed(path)?;
         let _lock = Lock::take(path)?;
         let fault = |path: PathBuf| move |source| JournalError::Io { path, source };
         let good = repaired(path);
         let options = JournalOptions::default();
         let files = Files::read(path)?.ok_or_else(|| JournalError::Missing { path: path.to_owned() })?;
-        let (before, taken) = files.contents(path, Intake::new(options.remember, true));
+        let (before, taken) = files.contents(path, Intake::new(usize::MAX, true));
         let is_begun = good.try_exists().map_err(fault(good.clone()))?;
         if before.damage.is_empty() && !is_begun {
             return Ok(Repaired { before, kept: None });
         }
+        if !is_begun {
+            files.own(path, &before)?;
+        }
         let before = if is_begun {
             // What is written there is whole; what is in its place may be half taken away.
-            Contents::read(&good, options.remember)?
+            Contents::read(&good, usize::MAX)?
         } else {
-            let mut recovery = Recovery::new(options.remember);
+            let mut recovery = Recovery::new(usize::MAX);
             let taken = taken.unwrap_or_default();
             for (sequence, record) in &taken {
                 // They were taken in this order before.

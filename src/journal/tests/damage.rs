@@ -348,14 +348,26 @@ fn a_repair_that_was_broken_off_is_gone_on_with() {
 }
 
 #[test]
-fn other_files_are_no_journals_and_are_left_alone() {
+fn other_files_are_no_journals_and_are_left_alone_also_by_a_repair() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("j");
+    let refuse = |text: &str| {
+        let before = fs::read(&path).unwrap();
+        let refused = [
+            Journal::open(&path, &small()).unwrap_err().to_string(),
+            Contents::read(&path, 9).unwrap_err().to_string(),
+            Journal::repair(&path).unwrap_err().to_string(),
+        ];
+        for refused in refused {
+            assert!(refused.contains(text), "{refused}");
+        }
+        assert_eq!(fs::read(&path).unwrap(), before);
+        let names = fs::read_dir(folder.path()).unwrap().map(|file| file.unwrap().file_name());
+        assert!(names.into_iter().all(|name| name == "j" || name == "j-lock"));
+    };
     for text in [&b""[..], b"x", b"SQLite format 3\0", &[0; 4096], &[0xff; 5000]] {
         fs::write(&path, text).unwrap();
-        let refused = Journal::open(&path, &small()).unwrap_err();
-        assert!(matches!(refused, JournalError::Damaged { .. }), "{refused}");
-        assert_eq!(fs::read(&path).unwrap(), text);
+        refuse("j is no journal of registration; name another file, or move this one away");
     }
     fs::remove_file(&path).unwrap();
     let other = Connection::open(&path).unwrap();
@@ -363,6 +375,34 @@ fn other_files_are_no_journals_and_are_left_alone() {
         .execute_batch("CREATE TABLE t (a, b); INSERT INTO t VALUES (1, 'x'); CREATE INDEX i ON t (b)")
         .unwrap();
     drop(other);
-    let refused = Journal::open(&path, &small()).unwrap_err().to_string();
-    assert!(refused.contains("the head of the file has another"), "{refused}");
+    refuse("j is no journal of registration");
+
+    fs::remove_file(&path).unwrap();
+    let (journal, _) = Journal::open(&path, &small()).unwrap();
+    append(&journal, vec![registered(1)]).unwrap();
+    close(journal);
+    Connection::open(&path).unwrap().pragma_update(None, "user_version", 2).unwrap();
+    refuse("j has version 2, and 1 is the latest known here; use a later phalanx");
+}
+
+#[test]
+fn a_journal_whose_first_page_is_lost_is_still_told_by_its_records_and_repaired() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("j");
+    let (journal, _) = Journal::open(&path, &JournalOptions { remember: 1 << 17, ..small() }).unwrap();
+    for thousand in 0..70 {
+        append(&journal, (0..1_000).map(|one| registered(thousand * 1_000 + one + 1)).collect()).unwrap();
+    }
+    close(journal);
+    let mut bytes = fs::read(&path).unwrap();
+    bytes[..100].fill(0);
+    // The size of pages is told by the length alone.
+    bytes[16..18].copy_from_slice(&[2, 0]);
+    fs::write(&path, &bytes).unwrap();
+    assert!(matches!(Journal::open(&path, &small()), Err(JournalError::Damaged { .. })));
+    let repaired = Journal::repair(&path).unwrap();
+    assert!(repaired.kept.is_some());
+    let contents = Contents::read(&path, usize::MAX).unwrap();
+    let is = (contents.damage.len(), contents.recovered.requests.len(), contents.recovered.members.len());
+    assert_eq!(is, (0, 70_000, 70_000), "all of them, though 65,536 are remembered by default");
 }

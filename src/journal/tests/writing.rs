@@ -218,3 +218,52 @@ fn somebody_who_reads_neither_stalls_the_writer_nor_is_a_log_that_was_not_cut_co
     assert!(close(journal).checkpoints > opened);
     assert_eq!(Contents::read(&path, 99).unwrap().records, 22);
 }
+
+#[cfg(unix)]
+#[test]
+fn a_journal_that_is_named_by_a_link_is_the_one_that_the_link_leads_to() {
+    let folder = tempfile::tempdir().unwrap();
+    let (real, other) = (folder.path().join("real"), folder.path().join("other"));
+    fs::create_dir_all(&real).unwrap();
+    fs::create_dir_all(&other).unwrap();
+    let (path, link) = (real.join("j"), other.join("k"));
+    std::os::unix::fs::symlink("../real/j", &link).unwrap();
+    // It is not there yet.
+    let (journal, _) = Journal::open(&link, &small()).unwrap();
+    append(&journal, vec![registered(1)]).unwrap();
+    assert!(matches!(Journal::open(&path, &small()), Err(JournalError::InUse { .. })));
+    assert_eq!(Contents::read(&link, 9).unwrap().records, 2);
+    // As after a kill: what is in the log alone counts.
+    let killed = folder.path().join("killed");
+    copy(&path, &killed);
+    let named = other.join("l");
+    std::os::unix::fs::symlink(&killed, &named).unwrap();
+    close(journal);
+    assert_eq!(fs::read_dir(&other).unwrap().count(), 2, "nothing stands beside the links");
+    assert_eq!(Contents::read(&named, 9).unwrap().records, 2);
+    let (journal, before) = Journal::open(&named, &small()).unwrap();
+    assert_eq!(before.records, 2);
+    close(journal);
+    assert_eq!(Journal::repair(&link).unwrap().kept, None);
+    // One that leads to itself.
+    std::os::unix::fs::symlink("m", other.join("m")).unwrap();
+    let refused = Journal::open(&other.join("m"), &small()).unwrap_err().to_string();
+    assert!(refused.contains("more than 40 links lead on from it"), "{refused}");
+}
+
+#[test]
+fn somebody_who_reads_at_that_moment_does_not_keep_a_journal_from_being_opened() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("j");
+    close(Journal::open(&path, &small()).unwrap().0);
+    let lock::Reading::Locked { _lock: reading } = Lock::share(&path).unwrap() else { panic!("it is free") };
+    let (tell, told) = mpsc::channel();
+    let opening = std::thread::spawn(move || {
+        let opened = Journal::open(&path, &small());
+        tell.send(()).unwrap();
+        close(opened.unwrap().0)
+    });
+    assert!(told.recv_timeout(Duration::from_millis(100)).is_err(), "it waits");
+    drop(reading);
+    assert_eq!(opening.join().unwrap().sequence, 2);
+}
