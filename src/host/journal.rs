@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::Host;
 
 #[cfg(feature = "journal")]
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 #[cfg(feature = "journal")]
 use phalanx_actors::registrar::{Recorder, Recovered, RegistrarCell};
@@ -16,7 +16,7 @@ use phalanx_actors::registrar::{Recorder, Recovered, RegistrarCell};
 #[cfg(feature = "journal")]
 use crate::{
     HostError,
-    journal::{Journal, JournalOptions, JournalStats},
+    journal::{Journal, JournalOptions},
 };
 
 /// How many of the agents that did not return a report names.
@@ -44,6 +44,8 @@ pub struct JournalReport {
     pub groups: u64,
     /// How many records could not be written.
     pub refused: u64,
+    /// Whether it was written to its end and closed; the figures are the last ones then.
+    pub closed: bool,
 }
 
 /// A journal that is to be opened.
@@ -57,8 +59,7 @@ pub(super) struct Wanted {
 #[cfg(feature = "journal")]
 pub(super) struct Kept {
     cell: RegistrarCell,
-    /// None once it is closed.
-    journal: Mutex<Option<Journal>>,
+    journal: Journal,
     /// What is known before anything is written.
     opened: JournalReport,
 }
@@ -88,6 +89,7 @@ impl Wanted {
             records: 0,
             groups: 0,
             refused: 0,
+            closed: false,
         };
         let recorder = journal.recorder();
         Ok((Opened { journal, report }, recorder, recovered))
@@ -97,7 +99,7 @@ impl Wanted {
 #[cfg(feature = "journal")]
 impl Opened {
     pub(super) fn keep(self, cell: RegistrarCell) -> Kept {
-        Kept { cell, journal: Mutex::new(Some(self.journal)), opened: self.report }
+        Kept { cell, journal: self.journal, opened: self.report }
     }
 }
 
@@ -105,13 +107,8 @@ impl Opened {
 impl Kept {
     /// How it stands.
     pub(super) fn report(&self) -> JournalReport {
-        let journal = self.journal.lock().unwrap_or_else(PoisonError::into_inner);
-        let stats = journal.as_ref().map(Journal::stats);
-        drop(journal);
-        self.with(stats.unwrap_or_default())
-    }
-
-    fn with(&self, stats: JournalStats) -> JournalReport {
+        // In this order: figures that were read before it was closed need not be the last ones.
+        let (closed, stats) = (self.journal.is_closed(), self.journal.stats());
         let unreturned = self.cell.unreturned();
         JournalReport {
             unreturned: unreturned.len(),
@@ -119,15 +116,14 @@ impl Kept {
             records: stats.records,
             groups: stats.groups,
             refused: stats.refused,
+            closed,
             ..self.opened.clone()
         }
     }
 
-    /// Writes what waits and lets go of the files. Answers how it stands then.
-    pub(super) async fn close(&self) -> Option<JournalReport> {
-        let journal = self.journal.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let stats = journal?.close().await;
-        Some(self.with(stats))
+    /// Writes what waits and lets go of the files.
+    pub(super) async fn close(&self) {
+        self.journal.close().await;
     }
 }
 

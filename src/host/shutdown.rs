@@ -136,25 +136,34 @@ impl Host {
         }
         let _ = timeout(GRACE, self.idle()).await;
         let report = HostReport { health, killed, ..self.report().await };
-        let journal = self.close_journal().await.or(report.journal);
+        let journal = self.close_journal(until).await.or(report.journal);
         self.inner.stop_protocols().await;
         let blocked = self.inner.arbiters.stop_within(GRACE).await;
         self.inner.ended.store(true, Ordering::Release);
         HostReport { journal, blocked, ..report }
     }
 
-    /// Closes the journal when the registrar has handled that the agents are gone. Answers how it stands then.
+    /// Closes the journal when the registrar has handled that the agents are gone, and that is written: within what is left of
+    /// the shutdown, and a second of its own. Answers how it stands then; if it is not closed, its thread goes on.
     #[cfg_attr(
         not(feature = "journal"),
         expect(clippy::unused_async, reason = "it waits where there are journals")
     )]
-    async fn close_journal(&self) -> Option<JournalReport> {
+    async fn close_journal(&self, until: Instant) -> Option<JournalReport> {
         #[cfg(feature = "journal")]
         if let Some(journal) = &self.inner.journal {
-            // Behind all removals in its mailbox.
-            let _ = soon(self.protocols().registrar.send(QueryRoster)).await;
-            return timeout(GRACE, journal.close()).await.ok()?;
+            let until = until.max(Instant::now()) + GRACE;
+            let written = async {
+                // Behind all removals in its mailbox.
+                _ = self.protocols().registrar.send(QueryRoster).await;
+                self.protocols().registrar_cell().written().await;
+            };
+            _ = timeout_at(until, written).await;
+            _ = timeout_at(until, journal.close()).await;
+            return Some(journal.report());
         }
+        #[cfg(not(feature = "journal"))]
+        let _ = until;
         None
     }
 }

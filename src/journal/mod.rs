@@ -31,7 +31,7 @@ use std::{
 
 use phalanx_actors::registrar::{BatcherOptions, Record, Recorder};
 use serde::Serialize;
-use tokio::sync::oneshot;
+use tokio::sync::watch;
 
 pub use contents::Contents;
 pub use repair::Repaired;
@@ -173,7 +173,7 @@ impl Default for JournalOptions {
 pub struct Journal {
     path: PathBuf,
     shared: Arc<Shared>,
-    ended: Option<oneshot::Receiver<()>>,
+    ended: watch::Receiver<bool>,
 }
 
 impl fmt::Debug for Journal {
@@ -223,7 +223,7 @@ impl Journal {
         let shared = Arc::<Shared>::default();
         let ended = writer::start(&shared, store, lock, options.group)
             .map_err(|source| JournalError::Io { path: path.to_owned(), source })?;
-        Ok((Self { path: path.to_owned(), shared, ended: Some(ended) }, contents))
+        Ok((Self { path: path.to_owned(), shared, ended }, contents))
     }
 
     /// Where it is.
@@ -241,14 +241,18 @@ impl Journal {
         self.shared.stats()
     }
 
-    /// Takes nothing more, writes what waits, and lets go of the files. Answers with what it has written.
-    pub async fn close(mut self) -> JournalStats {
+    /// Takes nothing more, writes what waits, and lets go of the files. Answers with what it has written. Broken off, it goes on
+    /// all the same.
+    pub async fn close(&self) -> JournalStats {
         self.shared.close();
-        if let Some(ended) = self.ended.take() {
-            // An error means that the thread has ended, too.
-            _ = ended.await;
-        }
+        // An error means that the thread has ended, too.
+        _ = self.ended.clone().wait_for(|ended| *ended).await;
         self.stats()
+    }
+
+    /// Whether it has written what it took, and let go of the files.
+    pub fn is_closed(&self) -> bool {
+        *self.ended.borrow()
     }
 }
 

@@ -48,7 +48,9 @@ fn append(journal: &Journal, records: Vec<Record>) -> Result<(), Unrecorded> {
 /// Closes and waits until the files are let go of.
 fn close(journal: Journal) -> JournalStats {
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-    runtime.block_on(journal.close())
+    let stats = runtime.block_on(journal.close());
+    assert!(journal.is_closed());
+    stats
 }
 
 /// The files as they would be after SIGKILL: whatever is on disk while the journal is open.

@@ -15,7 +15,7 @@ use std::{
 
 use phalanx_actors::registrar::{Record, Recorded, Recorder, Unrecorded};
 use serde::Serialize;
-use tokio::sync::oneshot;
+use tokio::sync::watch;
 
 use super::{
     lock::Lock,
@@ -129,8 +129,8 @@ pub(super) fn start(
     store: Store,
     lock: Lock,
     group: usize,
-) -> std::io::Result<oneshot::Receiver<()>> {
-    let (ended, end) = oneshot::channel();
+) -> std::io::Result<watch::Receiver<bool>> {
+    let (ended, end) = watch::channel(false);
     let shared = shared.clone();
     {
         let stats = &mut shared.lock().stats;
@@ -143,8 +143,7 @@ pub(super) fn start(
         drop(closing);
         store.close();
         drop(lock);
-        // Whoever waited may have gone.
-        _ = ended.send(());
+        ended.send_replace(true);
     })?;
     Ok(end)
 }

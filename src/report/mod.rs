@@ -256,6 +256,8 @@ pub struct JournalSection {
     pub groups: u64,
     /// How many records could not be written.
     pub refused: u64,
+    /// Whether it was written to its end.
+    pub closed: bool,
 }
 
 /// The agents.

@@ -214,6 +214,9 @@ fn journal(journal: &JournalSection, blocks: &mut Vec<Block>) {
     if journal.refused > 0 {
         wrote = format!("{wrote}, {} could not be", count(journal.refused));
     }
+    if !journal.closed {
+        wrote = format!("{wrote}; it was not written to its end");
+    }
     blocks.push(Block::Line(wrote));
     if journal.unreturned > 0 {
         let more = if journal.unreturned > journal.unreturned_first.len() { ", .." } else { "" };

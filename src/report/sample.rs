@@ -33,6 +33,7 @@ fn journal() -> JournalSection {
         records: 105,
         groups: 9,
         refused: 0,
+        closed: true,
     }
 }
 

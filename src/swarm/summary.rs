@@ -121,6 +121,7 @@ fn journal_section(journal: JournalReport) -> JournalSection {
         records: journal.records,
         groups: journal.groups,
         refused: journal.refused,
+        closed: journal.closed,
     }
 }
 

@@ -12,6 +12,7 @@ use phalanx::{
     HostError,
     journal::{Contents, Journal, JournalOptions},
     prelude::*,
+    registrar::Status,
 };
 use serde_json::Value;
 
@@ -198,6 +199,7 @@ fn a_full_journal_refuses_agents_with_the_reason_and_the_host_goes_on() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("j");
     let options = JournalOptions { page_size: 512, max_pages: Some(8), ..JournalOptions::default() };
+    let (tell, told) = std::sync::mpsc::channel();
     on_host(&path, options, |host| async move {
         let mut refused = 0;
         for number in 0..60 {
@@ -205,6 +207,8 @@ fn a_full_journal_refuses_agents_with_the_reason_and_the_host_goes_on() {
                 let text = error.to_string();
                 assert!(text.contains("the journal has no room to grow: make room on its disk"), "{text}");
                 refused += 1;
+            } else {
+                tell.send(format!("seller/{number}")).unwrap();
             }
         }
         let report = host.journal().unwrap();
@@ -212,13 +216,20 @@ fn a_full_journal_refuses_agents_with_the_reason_and_the_host_goes_on() {
         assert!(refused > 10 && there + refused == 60, "{refused} refused, {there} there");
         host.protocols().registrar_cell().verify().unwrap();
         assert!(report.refused >= refused as u64, "{report:?}");
-        let report = host.shutdown(Duration::from_secs(5)).await;
+        // What does not fit is tried until then, and a second longer.
+        let report = host.shutdown(Duration::from_millis(200)).await;
         assert!(report.ledger.balances() && report.ledger.pending == 0);
+        assert!(report.journal.unwrap().closed);
     });
     // Those whose end could not be written are still there in it, and nobody else is.
     let contents = Contents::read(&path, 99).unwrap();
     assert_eq!(contents.damage, []);
-    assert!(contents.recovered.members.len() <= contents.recovered.requests.len());
+    let answered: std::collections::BTreeSet<String> = told.iter().collect();
+    let completed = contents.recovered.ended(|status| *status == Status::Completed);
+    assert!(!answered.is_empty() && completed == answered.len(), "{completed} of {answered:?}");
+    for member in contents.recovered.members {
+        assert!(answered.contains(member.request.agent.as_str()), "{member:?}");
+    }
 }
 
 #[test]
@@ -244,4 +255,46 @@ fn a_host_does_not_start_over_a_journal_that_another_one_has() {
         journal.close().await;
         Host::builder().arbiters(1).journal(&path).start().await.unwrap();
     });
+}
+
+/// Spawns so many agents at once. Answers how many came to be.
+async fn crowd(host: Host, agents: usize) -> usize {
+    let spawned = (0..agents).map(|number| host.spawn(format!("seller/{number}"), || Seller));
+    futures_util::future::join_all(spawned).await.iter().filter(|agent| agent.is_ok()).count()
+}
+
+#[test]
+fn a_host_that_shuts_down_writes_that_all_its_agents_are_gone_however_many_and_that_it_is_closed() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("j");
+    // Each group is a sync of its own, so that there is something to wait for.
+    let options = JournalOptions { group: 1, ..JournalOptions::default() };
+    on_host(&path, options, |host| async move {
+        assert_eq!(crowd(host.clone(), 3_000).await, 3_000);
+        assert!(!host.journal().unwrap().closed);
+        let report = host.shutdown(Duration::from_secs(60)).await.journal.unwrap();
+        assert_eq!((report.closed, report.refused), (true, 0));
+        assert!(report.records >= 6_000, "{report:?}");
+        assert_eq!(host.journal().unwrap(), report, "it is known afterwards, too");
+    });
+    assert_eq!(Contents::read(&path, 1 << 16).unwrap().recovered.members, []);
+}
+
+#[test]
+fn a_host_that_shuts_down_while_agents_are_being_registered_leaves_none_of_them_registered() {
+    let folder = tempfile::tempdir().unwrap();
+    for turns in 0..24 {
+        let path = folder.path().join(format!("j{turns}"));
+        on_host(&path, JournalOptions { group: 1, ..JournalOptions::default() }, |host| async move {
+            let starting = actix_rt::spawn(crowd(host.clone(), 20));
+            for _ in 0..turns * turns {
+                tokio::task::yield_now().await;
+            }
+            let report = host.shutdown(Duration::from_secs(20)).await.journal.unwrap();
+            assert!(report.closed, "after {turns} turns: {report:?}");
+            starting.await.unwrap();
+        });
+        let contents = Contents::read(&path, 99).unwrap();
+        assert_eq!(contents.recovered.members, [], "after {turns} turns");
+    }
 }
