@@ -144,6 +144,22 @@ pub struct JournalOptions {
     pub max_pages: Option<u32>,
     /// How many records that do not matter any more are left alone before a snapshot is made; 16,384 by default.
     pub spare: u64,
+    #[cfg(test)]
+    pub(crate) tight: Option<Tight>,
+}
+
+/// How a journal is kept that does all the time what it should do now and then.
+#[cfg(test)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Tight {
+    /// How many pages are held in memory.
+    pages: u32,
+    /// From how many bytes on the log is carried over.
+    log: u64,
+    /// After how many records a snapshot is made.
+    snapshot: u64,
+    /// At the how many-eth row of snapshots the process dies; 0 for never.
+    dies_at: u64,
 }
 
 impl Default for JournalOptions {
@@ -154,6 +170,8 @@ impl Default for JournalOptions {
             page_size: 4096,
             max_pages: None,
             spare: 16_384,
+            #[cfg(test)]
+            tight: None,
         }
     }
 }

@@ -24,7 +24,8 @@ const BUSY: Duration = Duration::from_secs(5);
 pub(super) struct Store {
     connection: Connection,
     log: std::path::PathBuf,
-    /// The length of the log at which it is carried over.
+    /// The length at which the log is carried over, and the one at which it is next.
+    carry_at: u64,
     carried_at: u64,
     pub(super) sequence: u64,
     remember: usize,
@@ -37,6 +38,8 @@ pub(super) struct Store {
     pub(super) compactions: u64,
     /// How many records there were when it was full and compacted, or could not be.
     full_at: Option<u64>,
+    #[cfg(test)]
+    tight: Option<super::Tight>,
 }
 
 const FULL: &str = "the journal has no room to grow: make room on its disk";
@@ -173,6 +176,7 @@ impl Store {
         set_up().map_err(fault)?;
         let mut store = Self {
             log: beside(path, "-wal"),
+            carry_at: LOG,
             carried_at: LOG,
             connection,
             sequence,
@@ -183,7 +187,14 @@ impl Store {
             checkpoints: 0,
             compactions: 0,
             full_at: None,
+            #[cfg(test)]
+            tight: options.tight,
         };
+        #[cfg(test)]
+        if let Some(tight) = options.tight {
+            store.connection.pragma_update(None, "cache_size", tight.pages).map_err(fault)?;
+            (store.carry_at, store.carried_at) = (tight.log, tight.log);
+        }
         store.carry_over();
         Ok(store)
     }
@@ -269,7 +280,7 @@ impl Store {
         if self.log_length() >= self.carried_at {
             self.carry_over();
         }
-        if self.rows > self.matter().saturating_mul(2).saturating_add(self.spare) {
+        if self.rows > self.most_rows() {
             match self.compact() {
                 Err(fault @ (WriteFault::Full | WriteFault::Passing(_))) => {
                     let reason = fault.told().to_string();
@@ -285,6 +296,15 @@ impl Store {
 
     fn log_length(&self) -> u64 {
         fs::metadata(&self.log).map_or(0, |log| log.len())
+    }
+
+    /// How many records there may be before a snapshot is made.
+    fn most_rows(&self) -> u64 {
+        #[cfg(test)]
+        if let Some(tight) = self.tight {
+            return self.full_at.unwrap_or(0) + tight.snapshot;
+        }
+        self.matter().saturating_mul(2).saturating_add(self.spare)
     }
 
     /// About how many records matter, and no fewer.
@@ -315,12 +335,12 @@ impl Store {
     fn carry_over(&mut self) {
         match self.checkpoint() {
             Ok(true) => {
-                self.carried_at = LOG;
+                self.carried_at = self.carry_at;
                 self.checkpoints += 1;
             }
             failed => {
                 // What it could not carry over is still in the log.
-                self.carried_at = self.log_length() + LOG;
+                self.carried_at = self.log_length() + self.carry_at;
                 let reason =
                     failed.map_or_else(|error| error.to_string(), |_| "somebody reads it".to_owned());
                 tracing::warn!(reason, "the log of the journal could not be carried over");
@@ -349,14 +369,15 @@ impl Store {
         let records = taken.into_iter().filter(|(sequence, _)| kept.contains(sequence));
         let rows: Vec<Vec<u8>> = records.map(|(sequence, record)| encoded(sequence, &record)).collect();
         let head = SnapshotHead { through: recovery.sequence(), rows: rows.len() as u64 };
+        let first = head.encode();
+        let row = |row: usize| {
+            #[cfg(test)]
+            self.die_at(row);
+            &rows[row][..]
+        };
         let replace = || {
             self.connection.execute_batch("BEGIN IMMEDIATE; DELETE FROM snapshot; DELETE FROM records")?;
-            let head = head.encode();
-            insert(
-                &self.connection,
-                &SCHEMA[1],
-                [&head[..]].into_iter().chain(rows.iter().map(Vec::as_slice)),
-            )?;
+            insert(&self.connection, &SCHEMA[1], [&first[..]].into_iter().chain((0..rows.len()).map(row)))?;
             self.connection.execute_batch("COMMIT")
         };
         if let Err(error) = replace() {
@@ -365,8 +386,22 @@ impl Store {
         }
         (self.rows, self.live) = (head.rows, recovery.members() as u64);
         self.compactions += 1;
+        #[cfg(test)]
+        if self.tight.is_some() {
+            self.full_at = Some(self.rows);
+        }
         self.carry_over();
         Ok(())
+    }
+
+    /// Ends the process at this row of a snapshot, if it is to end there.
+    #[cfg(test)]
+    fn die_at(&self, row: usize) {
+        if let Some(tight) = self.tight
+            && tight.dies_at == 100 * self.compactions + row as u64 + 1
+        {
+            std::process::abort();
+        }
     }
 
     /// Carries the log over and lets go of the files.

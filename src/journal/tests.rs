@@ -9,7 +9,10 @@ use rusqlite::Connection;
 use super::*;
 
 mod damage;
+#[cfg(unix)]
 mod killed;
+#[cfg(unix)]
+mod limited;
 mod writing;
 
 fn small() -> JournalOptions {
