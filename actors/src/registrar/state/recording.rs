@@ -57,7 +57,7 @@ impl State {
 
     /// Writes ends of requests, those of one moment together.
     pub(super) fn write_end(&mut self, record: Record, now: Timestamp) {
-        if let Err(record) = self.writes.join_ends(record) {
+        if let Some(record) = self.writes.join_ends(record) {
             let number = self.next_job();
             self.writes.begin(number, What::Ended(vec![record]), now);
         }

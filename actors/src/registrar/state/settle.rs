@@ -183,7 +183,9 @@ impl State {
         let unknown = if matches!(written, Written::Unknown(_)) {
             unwritten
         } else {
-            unwritten.into_iter().for_each(|record| self.write_end(record, now));
+            for record in unwritten {
+                self.write_end(record, now);
+            }
             Vec::new()
         };
         if has_late && unwanted.is_empty() {

@@ -239,16 +239,16 @@ impl Writes {
         self.ready.push_back(number);
     }
 
-    /// Adds the end of a request to what is handed over last, if that is more of the kind.
-    pub(super) fn join_ends(&mut self, record: Record) -> Result<(), Record> {
+    /// Adds the end of a request to what is handed over last, if that is more of the kind; else the end comes back.
+    pub(super) fn join_ends(&mut self, record: Record) -> Option<Record> {
         let last = self.ready.back().and_then(|last| self.all.get_mut(last)).map(|write| &mut write.what);
         match last {
             Some(What::Ended(records)) if records.len() < ENDS => {
                 records.push(record);
                 self.owed += 1;
-                Ok(())
+                None
             }
-            _ => Err(record),
+            _ => Some(record),
         }
     }
 
