@@ -143,8 +143,8 @@ impl Host {
         HostReport { journal, blocked, ..report }
     }
 
-    /// Closes the journal when the registrar has handled that the agents are gone, and that is written: within what is left of
-    /// the shutdown, and a second of its own. Answers how it stands then; if it is not closed, its thread goes on.
+    /// Closes the journal when the registrar has handled that the agents are gone, and that is written: each within what is left
+    /// of the shutdown and a second of its own. Answers how it stands then; if it is not closed, its thread goes on.
     #[cfg_attr(
         not(feature = "journal"),
         expect(clippy::unused_async, reason = "it waits where there are journals")
@@ -159,7 +159,7 @@ impl Host {
                 self.protocols().registrar_cell().written().await;
             };
             _ = timeout_at(until, written).await;
-            _ = timeout_at(until, journal.close()).await;
+            _ = timeout_at(until.max(Instant::now() + GRACE), journal.close()).await;
             return Some(journal.report());
         }
         #[cfg(not(feature = "journal"))]
