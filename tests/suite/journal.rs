@@ -298,3 +298,34 @@ fn a_host_that_shuts_down_while_agents_are_being_registered_leaves_none_of_them_
         assert_eq!(contents.recovered.members, [], "after {turns} turns");
     }
 }
+
+#[test]
+fn an_agent_whose_record_is_being_written_while_its_host_shuts_down_is_not_left_registered() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("j");
+    let to = path.clone();
+    on_host(&path, JournalOptions::default(), |host| async move {
+        // Somebody holds the database, so the record waits.
+        let other = rusqlite::Connection::open(&to).unwrap();
+        other.execute_batch("BEGIN IMMEDIATE").unwrap();
+        let spawning = actix_rt::spawn({
+            let host = host.clone();
+            async move { host.spawn("a", || Seller).await.is_ok() }
+        });
+        while host.agent("a").is_err() {
+            tokio::task::yield_now().await;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        let letting_go = std::thread::spawn(move || {
+            std::thread::sleep(Duration::from_millis(400));
+            other.execute_batch("COMMIT").unwrap();
+        });
+        let report = host.shutdown(Duration::from_secs(20)).await.journal.unwrap();
+        assert!(report.closed && report.records == 2, "it came to be, and was undone: {report:?}");
+        assert!(!spawning.await.unwrap());
+        letting_go.join().unwrap();
+    });
+    let contents = Contents::read(&path, 99).unwrap();
+    assert_eq!(contents.recovered.members, []);
+    assert_eq!(contents.recovered.ended(|status| status.as_str() == "failed"), 1);
+}
