@@ -108,7 +108,8 @@ impl Registrar {
             let me = ctx.address();
             move || me.do_send(Nudge)
         });
-        for trial in effects.trials {
+        let trials = self.cell.lock().wanted(effects.trials);
+        for trial in trials {
             let task = trial.task;
             // Not a future of the actor: it has to outlive this incarnation.
             let running = actix_rt::spawn(self.cell.judge(trial));

@@ -31,6 +31,7 @@ use super::{
     lanes::{Lanes, Waiting},
     request::{ByRequest, Request, RequestId, Status},
     strategy::{Pace, Strategy},
+    unbatched::OfAgent,
 };
 use crate::agent::{AgentId, Priority, Timestamp};
 
@@ -172,6 +173,7 @@ pub struct Batcher<T> {
     /// Those that wait for their batch.
     lanes: Lanes<Submission<T>>,
     known: ByRequest<Known>,
+    of_agent: OfAgent,
     finished: VecDeque<RequestId>,
     in_flight: usize,
     offered: u64,
@@ -187,6 +189,7 @@ impl<T> Batcher<T> {
             validating: BTreeMap::new(),
             lanes: Lanes::default(),
             known: ByRequest::default(),
+            of_agent: OfAgent::default(),
             finished: VecDeque::new(),
             in_flight: 0,
             offered: 0,
@@ -228,6 +231,7 @@ impl<T> Batcher<T> {
         self.offered += 1;
         let (class, number) = (request.priority, self.offered);
         vacant.insert(Known { agent: request.agent.clone(), stage: Stage::Waiting, place: (class, number) });
+        self.of_agent.came(request);
         let lanes = if is_unvalidated { &mut self.unvalidated } else { &mut self.lanes };
         lanes.insert(class, Waiting { number, since: now, value: submission });
         Offered::Taken
@@ -290,6 +294,7 @@ impl<T> Batcher<T> {
         }?;
         known.stage = end;
         self.remember(id);
+        self.of_agent.left(&waiting.value.request, self.unbatched());
         Some(waiting.value)
     }
 
@@ -305,11 +310,13 @@ impl<T> Batcher<T> {
         waiting.map(|waiting| &waiting.value)
     }
 
-    /// The number of the oldest request that is not in a batch yet, in the order of offers.
-    pub fn oldest_unbatched(&self) -> Option<u64> {
-        let lanes = [&self.lanes, &self.unvalidated].into_iter().filter_map(Lanes::oldest);
-        let validating = self.validating.first_key_value().map(|(number, _)| *number);
-        lanes.map(|waiting| waiting.number).chain(validating).min()
+    /// The requests for this agent that are not in a batch yet, in the order in which they came.
+    pub fn unbatched_of(&mut self, agent: &AgentId) -> Vec<RequestId> {
+        if self.unbatched() == 0 {
+            return Vec::new();
+        }
+        let waiting = || self.lanes.iter().chain(self.unvalidated.iter()).chain(self.validating.values());
+        self.of_agent.get(agent, || waiting().map(|one| (one.number, &one.value.request)).collect())
     }
 
     /// The next batch, if one is due at `now`; its requests are in flight until they are settled. The most urgent come first
@@ -321,8 +328,10 @@ impl<T> Batcher<T> {
         let size = self.pace.batch_size().min(self.lanes.len());
         let mut batch = Vec::with_capacity(size);
         batch.extend(std::iter::from_fn(|| self.lanes.pop()).take(size).map(|waiting| waiting.value));
+        let unbatched = self.unbatched();
         for submission in &batch {
             self.set_stage(submission.request.id, Stage::InFlight);
+            self.of_agent.left(&submission.request, unbatched);
         }
         self.in_flight += batch.len();
         batch.sort_by_key(|submission| std::cmp::Reverse(submission.request.priority));
@@ -401,6 +410,16 @@ impl<T> Batcher<T> {
 
     fn unbatched(&self) -> usize {
         self.waiting() + self.validating()
+    }
+
+    /// Whether the counts fit together; says which do not.
+    pub(super) fn verify(&self) -> Result<(), String> {
+        match self.of_agent.len() {
+            Some(named) if named != self.unbatched() || named == 0 => {
+                Err(format!("{named} requests by agent, {} in no batch", self.unbatched()))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// How many requests are in batches that are not settled.

@@ -42,7 +42,7 @@ struct Task {
 #[derive(Debug)]
 pub(super) struct Judging {
     at_once: usize,
-    timeout: Option<Duration>,
+    timeout: Duration,
     tasks: FxHashMap<u64, Task>,
     by_number: FxHashMap<u64, u64>,
     deadlines: BTreeSet<(Timestamp, u64)>,
@@ -51,7 +51,7 @@ pub(super) struct Judging {
 }
 
 impl Judging {
-    pub(super) fn new((at_once, timeout): (usize, Option<Duration>)) -> Self {
+    pub(super) fn new((at_once, timeout): (usize, Duration)) -> Self {
         Self {
             at_once,
             timeout,
@@ -63,7 +63,7 @@ impl Judging {
         }
     }
 
-    pub(super) const fn timeout(&self) -> Option<Duration> {
+    pub(super) const fn timeout(&self) -> Duration {
         self.timeout
     }
 
@@ -75,7 +75,7 @@ impl Judging {
     pub(super) fn begin(&mut self, number: u64, request: &Request, now: Timestamp) -> Trial {
         self.begun += 1;
         let task = self.begun;
-        let deadline = self.timeout.map(|timeout| now.plus(timeout));
+        let deadline = Some(now.plus(self.timeout)).filter(|end| *end < Timestamp::END);
         self.deadlines.extend(deadline.map(|deadline| (deadline, task)));
         self.tasks.insert(task, Task { number: Some(number), deadline, abort: None });
         self.by_number.insert(number, task);
@@ -89,15 +89,25 @@ impl Judging {
         }
     }
 
-    /// Lets the verdict on a request count no more. Its task has its place until it is dropped.
+    /// Whether the verdict of a task counts.
+    pub(super) fn is_wanted(&self, task: u64) -> bool {
+        self.tasks.get(&task).is_some_and(|task| task.number.is_some())
+    }
+
+    /// Lets the verdict on a request count no more. Its task has its place until it is dropped; one that does not run yet is
+    /// not wanted any more.
     pub(super) fn stop(&mut self, number: u64) -> Option<AbortHandle> {
         let id = self.by_number.remove(&number)?;
         let task = self.tasks.get_mut(&id)?;
         task.number = None;
-        if let Some(deadline) = task.deadline {
+        let (deadline, abort) = (task.deadline, task.abort.clone());
+        if let Some(deadline) = deadline {
             self.deadlines.remove(&(deadline, id));
         }
-        task.abort.clone()
+        if abort.is_none() {
+            self.tasks.remove(&id);
+        }
+        abort
     }
 
     /// Takes in what a task found. Answers whether nothing else was waiting to be taken.
@@ -132,19 +142,25 @@ impl Judging {
         self.deadlines.first().map(|(deadline, _)| *deadline)
     }
 
-    /// For a new incarnation: the numbers of the requests whose task never ran, which are to be begun anew.
-    pub(super) fn never_ran(&mut self) -> Vec<u64> {
-        let mut ids: Vec<u64> =
-            self.tasks.iter().filter(|(_, task)| task.abort.is_none()).map(|(id, _)| *id).collect();
-        ids.sort_unstable();
-        let mut numbers = Vec::new();
-        for id in ids {
-            let Some(number) = self.tasks.get(&id).and_then(|task| task.number) else { continue };
-            self.stop(number);
-            self.tasks.remove(&id);
-            numbers.push(number);
+    /// For a new incarnation: the numbers of the requests whose task never ran, which are to be begun anew, and the tasks whose
+    /// verdict does not count, as the one before may not have come to break them off.
+    pub(super) fn never_ran(&mut self) -> (Vec<u64>, Vec<AbortHandle>) {
+        let mut waiting: Vec<(u64, u64)> = Vec::new();
+        let mut unwanted: Vec<(u64, AbortHandle)> = Vec::new();
+        for (id, task) in &self.tasks {
+            match (task.number, &task.abort) {
+                (Some(number), None) => waiting.push((*id, number)),
+                (None, Some(abort)) => unwanted.push((*id, abort.clone())),
+                _ => {}
+            }
         }
-        numbers
+        waiting.sort_unstable();
+        unwanted.sort_unstable_by_key(|(id, _)| *id);
+        for (_, number) in &waiting {
+            self.stop(*number);
+        }
+        let numbers = waiting.into_iter().map(|(_, number)| number).collect();
+        (numbers, unwanted.into_iter().map(|(_, abort)| abort).collect())
     }
 
     /// Ends all tasks as the end of their arbiter does.
@@ -166,6 +182,10 @@ impl Judging {
             self.tasks.values().filter(|task| task.number.is_some() && task.deadline.is_some()).count();
         if wanted != self.by_number || wanted.len() != validating {
             return Err(format!("{validating} requests are validated by {} tasks", wanted.len()));
+        }
+        let unbegun = self.tasks.values().any(|task| task.number.is_none() && task.abort.is_none());
+        if unbegun {
+            return Err("a task that never runs has a place".to_owned());
         }
         if self.tasks() > self.at_once || late != self.deadlines.len() {
             return Err(format!("{} tasks, {} deadlines for {late}", self.tasks(), self.deadlines.len()));

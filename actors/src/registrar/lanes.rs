@@ -73,6 +73,11 @@ impl<T> Lanes<T> {
         self.classes[lane?].pop_front()
     }
 
+    /// All that wait, class by class.
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Waiting<T>> {
+        self.classes.iter().flatten()
+    }
+
     fn urgent_lane(&self) -> Option<usize> {
         self.classes.iter().rposition(|lane| !lane.is_empty())
     }

@@ -1,11 +1,8 @@
-//! [`Finished`]: the latest requests that ended; [`Barred`]: whom a removal overtook.
+//! [`Finished`]: the latest requests that ended.
 
 use std::collections::VecDeque;
 
-use rustc_hash::FxHashMap;
-
 use super::{Request, RequestId, request::ByRequest};
-use crate::agent::AgentId;
 
 /// The latest requests that ended, as many as the batcher remembers and in the same order.
 #[derive(Default)]
@@ -39,43 +36,5 @@ impl Finished {
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &Request> {
         self.order.iter().map(|id| &self.requests[id])
-    }
-}
-
-/// Agents that were removed while requests waited: those that were offered up to then must not be registered.
-///
-/// A request leaves the queue within a bound, so an entry is kept only as long as a request waits that is older than it.
-#[derive(Default)]
-pub(super) struct Barred {
-    until: FxHashMap<AgentId, u64>,
-    order: VecDeque<(AgentId, u64)>,
-}
-
-impl Barred {
-    pub(super) fn is_empty(&self) -> bool {
-        self.order.is_empty()
-    }
-
-    /// Bars an agent's requests up to the one of this number.
-    pub(super) fn bar(&mut self, agent: AgentId, until: u64) {
-        if self.until.insert(agent.clone(), until) != Some(until) {
-            self.order.push_back((agent, until));
-        }
-    }
-
-    pub(super) fn is_barred(&self, agent: &AgentId, number: u64) -> bool {
-        self.until.get(agent).is_some_and(|until| number <= *until)
-    }
-
-    /// Forgets what concerns only requests before the one of this number; all, when none waits.
-    pub(super) fn forget(&mut self, oldest_waiting: Option<u64>) {
-        while let Some((agent, until)) = self.order.front()
-            && oldest_waiting.is_none_or(|oldest| *until < oldest)
-        {
-            if self.until.get(agent) == Some(until) {
-                self.until.remove(agent);
-            }
-            self.order.pop_front();
-        }
     }
 }

@@ -33,8 +33,9 @@ pub struct Enlistment {
 #[rtype(result = "Vec<Request>")]
 pub struct Enlist(pub Vec<Enlistment>);
 
-/// Removes agents, from the roster and from all routes; requests for them that have not ended fail. Answered with how many
-/// were in the roster, when no publisher reaches them any more.
+/// Removes agents, from the roster and from all routes. Requests for them that have not ended fail: at once, their validations
+/// broken off, as long as they are in no batch; otherwise with their batch. Answered with how many agents were in the roster,
+/// when no publisher reaches them any more.
 #[derive(Debug, Clone, Message)]
 #[rtype(result = "usize")]
 pub struct Delist(pub Vec<AgentId>);

@@ -69,6 +69,7 @@ mod roster;
 mod sets;
 mod state;
 mod strategy;
+mod unbatched;
 mod validation;
 mod waiters;
 mod watch;
@@ -93,6 +94,6 @@ pub use recovery::{LoggedRequest, OutOfSequence, Recovered, RecoveredMember, Rec
 pub use request::{IllegalStep, Request, RequestId, Status};
 pub use roster::{MAX_CHANGES, Member, Roster};
 pub use strategy::{LINGER, MAX_BATCH, PATIENCE, Strategy};
-pub use validation::{Bounds, Rules, VALIDATIONS, Validator};
+pub use validation::{Bounds, Rules, VALIDATED_WITHIN, VALIDATIONS, Validator};
 pub use watch::{RosterUpdate, Standing, WatchFrom};
 pub use watching::Watching;

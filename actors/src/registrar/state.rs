@@ -16,7 +16,7 @@ use super::{
     judging::Judging,
     limits::Quotas,
     little::Parallelism,
-    memory::{Barred, Finished},
+    memory::Finished,
     waiters::{Effects, Seat, Waiters},
 };
 use crate::{
@@ -65,7 +65,6 @@ pub(super) struct State {
     removing: Option<Removal>,
     /// The removal that is sent next.
     collecting: Option<Removal>,
-    barred: Barred,
     jobs: u64,
     offers: u64,
     totals: Totals,
@@ -92,7 +91,6 @@ impl State {
             leaving: FxHashMap::default(),
             removing: None,
             collecting: None,
-            barred: Barred::default(),
             jobs: 0,
             offers: 0,
             totals: Totals::default(),
@@ -219,16 +217,7 @@ impl State {
         if !self.has_room(now) {
             return None;
         }
-        let mut entries = self.batcher.next_batch(now)?;
-        if !self.barred.is_empty() {
-            for Submission { request, payload } in &mut entries {
-                if self.barred.is_barred(&request.agent, payload.number) {
-                    let reason = format!("agent {} was removed before it was registered", request.agent);
-                    request.refuse(reason, now);
-                }
-            }
-            self.barred.forget(self.batcher.oldest_unbatched());
-        }
+        let entries = self.batcher.next_batch(now)?;
         let number = self.next_job();
         self.batches.insert(number, Batch::new(entries, now));
         Some(number)
@@ -339,7 +328,6 @@ impl State {
 
     /// Does what is due at `now`: takes in verdicts, gives requests and batches up, sends again.
     pub(super) fn advance(&mut self, now: Timestamp, effects: &mut Effects) {
-        self.take_verdicts(now, effects);
         self.expire(now, effects);
         let timeout = self.batch_timeout;
         let is_late = |batch: &Batch| batch.began.plus(timeout) <= now;

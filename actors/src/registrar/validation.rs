@@ -26,6 +26,9 @@ use crate::agent::Timestamp;
 /// How many requests are validated by async rules at once, unless told otherwise.
 pub const VALIDATIONS: usize = 64;
 
+/// How long a validation by async rules may take, unless told otherwise.
+pub const VALIDATED_WITHIN: Duration = Duration::from_secs(30);
+
 pub(super) const PANICKED: &str = "a validation rule panicked over it";
 
 /// A rule for requests.
@@ -116,7 +119,7 @@ pub struct Rules {
     /// Those that may wait.
     waiting: Vec<AsyncRule>,
     at_once: usize,
-    timeout: Option<Duration>,
+    timeout: Duration,
 }
 
 impl Default for Rules {
@@ -129,7 +132,7 @@ impl Default for Rules {
 impl Rules {
     /// No rules.
     pub const fn none() -> Self {
-        Self { validators: Vec::new(), waiting: Vec::new(), at_once: VALIDATIONS, timeout: None }
+        Self { validators: Vec::new(), waiting: Vec::new(), at_once: VALIDATIONS, timeout: VALIDATED_WITHIN }
     }
 
     /// The same rules and one more, asked last of the validators.
@@ -160,10 +163,12 @@ impl Rules {
         self
     }
 
-    /// The same rules, where a request fails whose validation by async rules takes longer than this.
+    /// The same rules, where a request fails whose validation by async rules takes longer than this; [`VALIDATED_WITHIN`] by
+    /// default. A time beyond the end of the clock is none: then a rule that waits for ever keeps its place for ever, unless its
+    /// request is cancelled, given a time of its own ([`Request::within`]), or its agent is removed.
     #[must_use]
     pub const fn validated_within(mut self, timeout: Duration) -> Self {
-        self.timeout = Some(timeout);
+        self.timeout = timeout;
         self
     }
 
@@ -172,7 +177,7 @@ impl Rules {
         !self.waiting.is_empty()
     }
 
-    pub(super) const fn limits(&self) -> (usize, Option<Duration>) {
+    pub(super) const fn limits(&self) -> (usize, Duration) {
         (self.at_once, self.timeout)
     }
 

@@ -10,7 +10,7 @@ use crate::{
     inbox::{AgentRef, HubConfig},
     registrar::{
         BatcherOptions, Enlistment, ParallelBatches, RegistrarOptions, RequestId, Roster, RosterStatus,
-        Rules, Stage, Status, Strategy,
+        Rules, Stage, Status, Strategy, VALIDATIONS,
     },
     router::{Arbiters, ArbitersConfig, Directory, Publisher, Reroute, Selector},
     supervisor::{Backoff, Intensity, SpawnOptions, Supervision},

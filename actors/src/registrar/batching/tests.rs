@@ -104,7 +104,7 @@ fn who_was_validated_takes_the_place_of_its_offer_and_its_patience_counts_from_t
     }
     assert_eq!((timed.waiting(), timed.ready(), timed.next_deadline()), (3, 0, None));
     assert_eq!(std::iter::from_fn(|| timed.validate(at(3))).collect::<Vec<_>>(), [1, 2, 3]);
-    assert_eq!((timed.waiting(), timed.validating(), timed.oldest_unbatched()), (0, 3, Some(1)));
+    assert_eq!((timed.waiting(), timed.validating()), (0, 3));
     assert_eq!(timed.stage(RequestId(0)), Some(Stage::Validating));
     assert_eq!(timed.validated(2).map(|one| one.payload), Some(1));
     assert_eq!(timed.next_deadline(), Some(at(8)), "1 came at 1 ms");

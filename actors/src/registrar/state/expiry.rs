@@ -7,10 +7,12 @@ use crate::{
 };
 
 impl State {
-    /// Gives up the validations and requests whose time is over at `now`.
-    pub(super) fn expire(&mut self, now: Timestamp, effects: &mut Effects) {
+    /// Takes in the verdicts that came, gives up the validations and requests whose time is over at `now`, and begins the
+    /// validations that may run then.
+    pub(in crate::registrar) fn expire(&mut self, now: Timestamp, effects: &mut Effects) {
+        self.take_verdicts(now, effects);
         while let Some((number, timeout)) =
-            self.judging.as_ref().and_then(|judging| judging.overdue(now).zip(judging.timeout()))
+            self.judging.as_ref().and_then(|judging| judging.overdue(now).zip(Some(judging.timeout())))
         {
             let reason = format!("its validation took longer than {timeout:?}: try again later");
             self.refuse_validating(number, reason, now, effects);
@@ -29,6 +31,8 @@ impl State {
                 self.settle(number, Ok(Vec::new()), now, effects);
             }
         }
+        // Last, so that nothing is begun that is given up at once.
+        self.begin_validations(now, effects);
     }
 
     /// Gives up one request, wherever it is.

@@ -56,6 +56,8 @@ enum Step {
     KillInside,
     /// So many milliseconds pass.
     Pass(u16),
+    /// So many milliseconds pass while the registrar's thread is busy: what comes then is handled before its timer.
+    Stall(u16),
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -131,12 +133,20 @@ impl Agent for Seller {
     }
 }
 
-/// A removal that was asked for: which agents, up to which request, how many were in the model, and the answer.
+/// A removal that was asked for: which requests for which agents were made before it, how many were in the model, and the
+/// answer.
 struct Removal {
     agents: Vec<AgentId>,
     until: u64,
     count: usize,
     answer: oneshot::Receiver<usize>,
+}
+
+/// A validation that runs as a task, which says something when it ends or is broken off.
+struct Task {
+    number: u64,
+    abort: tokio::task::AbortHandle,
+    is_aborted: bool,
 }
 
 struct World<'a> {
@@ -149,8 +159,9 @@ struct World<'a> {
     routed: BTreeMap<AgentId, AgentHandle>,
     /// The router's answers on their way.
     answers: Vec<(u64, u32, Vec<AgentId>)>,
-    tasks: Vec<u64>,
-    running: tokio::task::AbortHandle,
+    tasks: Vec<Task>,
+    /// What stands for tasks that run next.
+    idle: Vec<tokio::task::AbortHandle>,
     is_broken_next: bool,
     made: Vec<Enlistment>,
     enlisted: Vec<(Vec<RequestId>, oneshot::Receiver<Vec<Request>>)>,
@@ -167,7 +178,7 @@ fn is_same(one: &AgentHandle, other: &AgentHandle) -> bool {
 }
 
 impl<'a> World<'a> {
-    fn new(setting: &Setting, agents: &'a [AgentHandle], running: tokio::task::AbortHandle) -> Self {
+    fn new(setting: &Setting, agents: &'a [AgentHandle], idle: Vec<tokio::task::AbortHandle>) -> Self {
         let mut options = RegistrarOptions {
             batcher: BatcherOptions { strategy: setting.strategy, ..BatcherOptions::default() },
             parallel_batches: setting.parallel,
@@ -192,7 +203,7 @@ impl<'a> World<'a> {
             routed: BTreeMap::new(),
             answers: Vec::new(),
             tasks: Vec::new(),
-            running,
+            idle,
             is_broken_next: false,
             made: Vec::new(),
             enlisted: Vec::new(),
@@ -226,15 +237,35 @@ impl<'a> World<'a> {
                 self.inbox.push_back((number, attempt, reroute));
             }
         }
-        let done = if is_broken { effects.trials.len() / 2 } else { effects.trials.len() };
-        for trial in effects.trials.into_iter().take(done) {
-            self.tasks.push(trial.task);
-            self.cell.lock().runs(trial.task, self.running.clone());
+        let trials = self.cell.lock().wanted(effects.trials);
+        let done = if is_broken { trials.len() / 2 } else { trials.len() };
+        for trial in trials.into_iter().take(done) {
+            let abort = self.idle.pop().expect("there are no more tasks than may be");
+            self.cell.lock().runs(trial.task, abort.clone());
+            self.tasks.push(Task { number: trial.task, abort, is_aborted: false });
+        }
+        let done = if is_broken { effects.aborts.len() / 2 } else { effects.aborts.len() };
+        for abort in effects.aborts.into_iter().take(done) {
+            let running = self.tasks.iter_mut().filter(|task| task.abort.id() == abort.id());
+            running.for_each(|task| task.is_aborted = true);
         }
         effects.answers.into_iter().for_each(crate::registrar::waiters::Answer::give);
         self.look();
         if is_broken {
             self.kill();
+        } else {
+            self.look_at_tasks();
+        }
+    }
+
+    /// Whoever has a place among the validations runs, and whoever runs is wanted or told to end.
+    fn look_at_tasks(&self) {
+        let state = self.cell.lock();
+        let judging = state.judging.as_ref();
+        assert_eq!(judging.map_or(0, |judging| judging.tasks()), self.tasks.len(), "tasks that run");
+        for task in &self.tasks {
+            let is_wanted = judging.is_some_and(|judging| judging.is_wanted(task.number));
+            assert_ne!(is_wanted, task.is_aborted, "task {} runs for nobody", task.number);
         }
     }
 
@@ -314,13 +345,15 @@ impl<'a> World<'a> {
         if self.tasks.is_empty() {
             return;
         }
-        let task = self.tasks.swap_remove(nth % self.tasks.len());
+        let Task { number, abort, is_aborted } = self.tasks.swap_remove(nth % self.tasks.len());
+        self.idle.push(abort);
         let found = match judgement {
+            _ if is_aborted => None,
             Judgement::Passes => Some(Ok(())),
             Judgement::Fails => Some(Err("no licence".to_owned())),
             Judgement::IsLost => None,
         };
-        if self.cell.lock().report(task, found) {
+        if self.cell.lock().report(number, found) {
             self.step(State::advance);
         }
     }
@@ -390,7 +423,12 @@ impl<'a> World<'a> {
                 let (to, answer) = oneshot::channel();
                 let until = self.made.last().map_or(0, |one| one.request.id.0);
                 self.removals.push(Removal { agents: agents.clone(), until, count, answer });
-                self.step(|state, now, effects| state.delist(agents, to, now, effects));
+                self.step(|state, now, effects| state.delist(agents.clone(), to, now, effects));
+                let state = self.cell.lock();
+                for made in self.made.iter().filter(|made| agents.contains(made.agent.id())) {
+                    let waits = state.batcher.unbatched_request(made.request.id);
+                    assert!(waits.is_none(), "{waits:?} waits after its agent was removed");
+                }
             }
             Step::Cancel(nth) => {
                 let Some(made) = self.made.get(usize::from(nth) % self.made.len().max(1)) else { return };
@@ -413,6 +451,7 @@ impl<'a> World<'a> {
             Step::Kill => self.kill(),
             Step::KillInside => self.is_broken_next = true,
             Step::Pass(millis) => self.pass(Duration::from_millis(u64::from(millis))),
+            Step::Stall(millis) => self.now = self.now.plus(Duration::from_millis(u64::from(millis))),
         }
     }
 
@@ -450,12 +489,14 @@ impl<'a> World<'a> {
         assert_eq!(cancelled, self.cancelled.len());
         assert_eq!((status.waiting, status.validating, status.in_flight), (0, 0, 0));
         assert!(self.cell.lock().next_deadline(self.now).is_none(), "nothing is left to be done");
+        self.look_at_tasks();
     }
 }
 
 fn play(setting: &Setting, steps: Vec<Step>, agents: &[AgentHandle]) {
-    let running = actix_rt::spawn(std::future::pending::<()>()).abort_handle();
-    let mut world = World::new(setting, agents, running);
+    let at_once = setting.validations.map_or(0, |(at_once, _)| at_once);
+    let idle = (0..at_once).map(|_| actix_rt::spawn(std::future::pending::<()>()).abort_handle()).collect();
+    let mut world = World::new(setting, agents, idle);
     for step in steps {
         world.play(step);
     }
@@ -515,6 +556,25 @@ fn a_batch_that_is_sent_again_takes_no_routes_from_who_has_the_id_of_one_it_gave
         Step::Pass(10),
         Step::Route,
         Step::Answer(0),
+    ];
+    with_agents(|agents| play(&setting, steps, agents));
+}
+
+#[test]
+fn a_validation_that_is_begun_and_given_up_in_one_step_keeps_no_place() {
+    let setting = Setting {
+        strategy: Strategy::Streaming,
+        parallel: ParallelBatches::Fixed(3),
+        validations: Some((1, None)),
+        limit: None,
+    };
+    // The verdict on the first and the end of the second's time come while the registrar's thread is busy.
+    let steps = vec![
+        Step::Enlist(vec![0], 2, 0),
+        Step::Enlist(vec![2], 2, 100),
+        Step::Enlist(vec![4], 2, 0),
+        Step::Stall(150),
+        Step::Judge(0, Judgement::IsLost),
     ];
     with_agents(|agents| play(&setting, steps, agents));
 }

@@ -6,7 +6,7 @@ use super::State;
 use crate::{
     agent::{AgentId, Timestamp},
     registrar::{
-        RegistrarEvent,
+        RegistrarEvent, Stage, Submission,
         jobs::{Removal, wait_once},
         waiters::Effects,
     },
@@ -24,8 +24,11 @@ impl State {
         let (mut removed, mut gone) = (Vec::new(), Vec::new());
         let mut awaited = 0;
         for agent in agents {
-            if self.batcher.oldest_unbatched().is_some() {
-                self.barred.bar(agent.clone(), self.offers);
+            for id in self.batcher.unbatched_of(&agent) {
+                if let Some(Submission { request, payload }) = self.batcher.withdraw(id, Stage::Failed) {
+                    let reason = format!("agent {agent} was removed before it was registered");
+                    self.fail_unbatched(request, &payload, reason, now, effects);
+                }
             }
             if let Some(generation) = self.take_out(&agent) {
                 gone.extend(self.writes.is_on().then(|| (agent.clone(), generation)));

@@ -5,7 +5,7 @@ use crate::{
     agent::Timestamp,
     registrar::{
         Request, Stage, Submission,
-        judging::{Found, Judging},
+        judging::{Found, Judging, Trial},
         waiters::Effects,
     },
 };
@@ -31,6 +31,12 @@ impl State {
         self.judging.as_mut().is_some_and(|judging| judging.report(task, found))
     }
 
+    /// The validations that are still to be run: others were given up in the step that began them.
+    pub(in crate::registrar) fn wanted(&self, mut trials: Vec<Trial>) -> Vec<Trial> {
+        trials.retain(|trial| self.judging.as_ref().is_some_and(|judging| judging.is_wanted(trial.task)));
+        trials
+    }
+
     /// Notes that a task runs.
     pub(in crate::registrar) fn runs(&mut self, task: u64, abort: tokio::task::AbortHandle) {
         if let Some(judging) = &mut self.judging {
@@ -38,7 +44,7 @@ impl State {
         }
     }
 
-    /// Takes in what tasks found, and begins what may run now.
+    /// Takes in what tasks found; what was lost is begun anew.
     pub(super) fn take_verdicts(&mut self, now: Timestamp, effects: &mut Effects) {
         let Some(judging) = &mut self.judging else { return };
         let before = self.batcher.ready();
@@ -54,7 +60,6 @@ impl State {
             }
         }
         self.parallelism.arrived(self.batcher.ready().saturating_sub(before), now);
-        self.begin_validations(now, effects);
     }
 
     pub(super) fn refuse_validating(
@@ -94,10 +99,13 @@ impl State {
 
     /// For a new incarnation: takes in what was found, and begins anew what never ran.
     pub(super) fn validate_again(&mut self, now: Timestamp, effects: &mut Effects) {
-        for number in self.judging.as_mut().map(Judging::never_ran).unwrap_or_default() {
+        let (never_ran, unwanted) = self.judging.as_mut().map(Judging::never_ran).unwrap_or_default();
+        for number in never_ran {
             self.begin_validation(number, now, effects);
         }
+        effects.aborts.extend(unwanted);
         self.take_verdicts(now, effects);
+        self.begin_validations(now, effects);
     }
 
     /// Ends the tasks of all validations as the end of their arbiter does.

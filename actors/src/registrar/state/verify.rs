@@ -73,6 +73,7 @@ impl State {
                 }
             }
         }
+        self.batcher.verify()?;
         equal("claims", self.claims.len(), claimed)?;
         if let Some(judging) = &self.judging {
             judging.verify(self.batcher.validating())?;

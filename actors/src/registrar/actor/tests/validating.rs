@@ -327,6 +327,85 @@ fn who_ends_or_is_removed_while_it_is_validated_is_not_registered() {
     });
 }
 
+/// Rules by which whoever is not called `good` is validated for ever, and how many of those validations there are.
+fn hanging() -> (Rules, Arc<AtomicUsize>) {
+    let running = Arc::new(AtomicUsize::new(0));
+    let count = running.clone();
+    let rules = Rules::none().and_async(move |request: Arc<Request>| {
+        let held = Held::new(&count);
+        async move {
+            if request.agent.as_str() != "good" {
+                pending::<()>().await;
+            }
+            drop(held);
+            Ok(())
+        }
+    });
+    (rules, running)
+}
+
+/// Counts those that there are.
+struct Held(Arc<AtomicUsize>);
+
+impl Held {
+    fn new(count: &Arc<AtomicUsize>) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Self(count.clone())
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+#[test]
+fn the_request_of_an_agent_that_is_removed_fails_at_once_and_its_validation_is_broken_off() {
+    paused(async {
+        let (rules, running) = hanging();
+        let world = World::start(RegistrarOptions::default(), rules.validated_within(Duration::MAX)).await;
+        let names: Vec<String> = (0..VALIDATIONS + 6).map(|n| format!("bad/{n}")).collect();
+        let bad = world.sellers(&names.iter().map(String::as_str).collect::<Vec<_>>()).await;
+        let good = world.sellers(&["good"]).await;
+        let refused = world.enlist(&bad);
+        let answer = world.enlist(&good);
+        world.turns().await;
+        assert_eq!((running.load(Ordering::Relaxed), world.status().await.waiting), (VALIDATIONS, 7));
+        for name in &names {
+            assert_eq!(world.asked(Delist(vec![id(name)])).await.unwrap(), 0);
+        }
+        let requests = refused.await.unwrap();
+        assert!(requests.iter().zip(&names).all(|(request, name)| {
+            request.status().to_string()
+                == format!("failed: agent {name} was removed before it was registered")
+        }));
+        assert_eq!(statuses(&answer.await.unwrap()), ["completed"]);
+        assert_eq!((running.load(Ordering::Relaxed), world.arbiters.hub().now()), (0, Timestamp::ZERO));
+        world.assert_only(&["good"]);
+    });
+}
+
+#[test]
+fn a_rule_that_never_answers_is_given_up_unless_told_otherwise() {
+    paused(async {
+        let (rules, running) = hanging();
+        let world = World::start(RegistrarOptions::default(), rules).await;
+        let agents = world.sellers(&["a"]).await;
+        let requests = world.enlist(&agents).await.unwrap();
+        assert_eq!(statuses(&requests), ["failed: its validation took longer than 30s: try again later"]);
+        world.turns().await;
+        assert_eq!(running.load(Ordering::Relaxed), 0);
+
+        let (rules, _) = hanging();
+        let patient = World::start(RegistrarOptions::default(), rules.validated_within(Duration::MAX)).await;
+        let agents = patient.sellers(&["a"]).await;
+        _ = patient.enlist(&agents);
+        sleep(Duration::from_hours(24)).await;
+        assert_eq!(patient.status().await.validating, 1);
+    });
+}
+
 #[test]
 fn a_cell_that_is_dropped_breaks_its_validations_off() {
     paused(async {
