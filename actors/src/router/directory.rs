@@ -3,6 +3,7 @@
 use std::{ops::Range, sync::Arc};
 
 use actix::Message;
+use rustc_hash::FxHashSet;
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -136,8 +137,23 @@ impl Directory {
     }
 
     /// Removes and adds agents in one change that publishers see as a whole. Answers those to be added whose id is taken.
+    /// Whoever is there already and to be added again stays as it is, with its subscriptions.
     pub(crate) fn change(&self, add: Vec<AgentHandle>, remove: &[AgentId]) -> Vec<AgentId> {
         let mut routes = self.lock();
+        let is_there = |agent: &&AgentHandle| {
+            routes.member(agent.id()).is_some_and(|one| Arc::ptr_eq(&one.door, &agent.door))
+        };
+        let stay: FxHashSet<&AgentId> = match remove {
+            [] => FxHashSet::default(),
+            _ => add.iter().filter(is_there).map(AgentHandle::id).collect(),
+        };
+        let remaining: Vec<AgentId>;
+        let remove = if stay.is_empty() {
+            remove
+        } else {
+            remaining = remove.iter().filter(|id| !stay.contains(*id)).cloned().collect();
+            &remaining
+        };
         routes.remove(remove);
         let mut taken = Vec::new();
         for agent in add {

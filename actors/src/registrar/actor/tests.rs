@@ -6,13 +6,15 @@ use std::{
 
 use super::*;
 use crate::{
-    agent::{Capability, Kind, Me, Priority},
+    agent::{Capability, Kind, Me, Priority, TopicFilter},
     inbox::{AgentRef, HubConfig},
     registrar::{
         BatcherOptions, Enlistment, ParallelBatches, RegistrarOptions, RequestId, Roster, RosterStatus,
         Rules, Stage, Status, Strategy, VALIDATIONS,
     },
-    router::{Arbiters, ArbitersConfig, Directory, Publisher, Reroute, Selector},
+    router::{
+        Arbiters, ArbitersConfig, Directory, Publisher, Reroute, Selector, Subscribe, SubscribeOptions,
+    },
     supervisor::{Backoff, Intensity, SpawnOptions, Supervision},
 };
 

@@ -102,3 +102,33 @@ fn without_a_router_requests_fail_and_removals_are_answered() {
         world.cell.verify().unwrap();
     });
 }
+
+#[test]
+fn a_batch_that_is_sent_again_leaves_the_subscriptions_of_those_it_added() {
+    paused(async {
+        let world = World::fast().await;
+        let old = world.sellers(&["a"]).await;
+        world.enlist(&old).await.unwrap();
+        world.rest_router().await;
+        let removed = world.asked(Delist(vec![id("a")]));
+        let back = world.sellers(&["a"]).await;
+        let answer = world.enlist(&back);
+        world.turns().await;
+        let filter = TopicFilter::new("news").unwrap();
+        let subscribe = Subscribe { filter, agent: id("a"), options: SubscribeOptions::default() };
+        let subscribed = world.router.address().send(subscribe);
+        let subscribed = actix_rt::spawn(subscribed);
+        world.turns().await;
+        // The next registrar sends the batch once more.
+        world.break_registrar();
+        world.turns().await;
+        assert_eq!(
+            (removed.await.unwrap(), statuses(&answer.await.unwrap())),
+            (1, vec!["completed".to_owned()])
+        );
+        assert!(subscribed.await.unwrap().unwrap());
+        tokio::time::sleep(REST).await;
+        world.assert_only(&["a"]);
+        assert_eq!(world.directory.subscriptions().len(), 1, "its subscription is there");
+    });
+}
