@@ -32,7 +32,8 @@ struct Portion<'a> {
 impl<'a> Portion<'a> {
     fn new(host: &'a Host, agents: &'a [AgentHandle], options: &'a AgentOptions, since: Timestamp) -> Self {
         let cell = host.protocols().registrar_cell();
-        let numbers = agents.iter().map(|_| cell.next_request()).collect();
+        let number = |_| options.request.unwrap_or_else(|| cell.next_request());
+        let numbers = agents.iter().map(number).collect();
         Self { host, agents, options, numbers, since }
     }
 
@@ -79,9 +80,13 @@ impl Host {
         options: &AgentOptions,
     ) -> Result<(), SpawnError> {
         let since = self.now();
-        let mut under_way = VecDeque::with_capacity(UNDER_WAY);
-        for agents in agents.chunks(PORTION) {
-            if under_way.len() == UNDER_WAY
+        // All that came wait before a batch is formed. Half of the room is left to others.
+        let room = (self.protocols().registrar_cell().capacity() / 2).max(1);
+        let portion = (room / UNDER_WAY).clamp(1, PORTION);
+        let most = (room / portion).min(UNDER_WAY);
+        let mut under_way = VecDeque::with_capacity(most);
+        for agents in agents.chunks(portion) {
+            if under_way.len() == most
                 && let Some((portion, sent)) = under_way.pop_front()
             {
                 Portion::registered(portion, sent).await?;

@@ -24,6 +24,7 @@ mod handles;
 mod journal;
 mod process;
 mod protocols;
+mod requests;
 mod sample;
 mod sampler;
 mod shutdown;
@@ -51,7 +52,7 @@ use phalanx_actors::{
     inbox::{AgentHandle, AgentRef, Counts, DeadLetters, Hub},
     initializer::{NotReady, StartUpError},
     monitor::Event,
-    registrar::RosterError,
+    registrar::{CancelError, RosterError},
     router::{Arbiters, Directory, Publisher, Selector, Subscribe, SubscribeOptions, Unsubscribe},
     supervisor::{Supervisor, Watches},
 };
@@ -198,6 +199,9 @@ pub enum HostError {
     /// The lease of an agent is not renewed.
     #[error(transparent)]
     Roster(RosterError),
+    /// A registration is not taken back.
+    #[error(transparent)]
+    Cancel(#[from] CancelError),
     /// There are no threads or no clock to run on.
     #[error("the runtime cannot be started: {0}")]
     Runtime(std::io::Error),

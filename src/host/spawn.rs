@@ -10,6 +10,7 @@ use phalanx_actors::{
     agent::{Adopted, Adoption, Agent, AgentId, Capability, Card, GroupName, Me, Priority, Tenant},
     coordinator::{Enroll, InboxWorker, Work},
     inbox::{AgentHandle, AgentRef, InboxConfig},
+    registrar::RequestId,
     supervisor::{GroupSpec, SpawnError, SpawnFailed, SpawnOptions, Supervision, Supervisor},
 };
 
@@ -32,6 +33,9 @@ pub struct AgentOptions {
     /// How urgent its registration is; and, unless it is normal, how much the agent is preferred where one of many is chosen
     /// by priority, whatever its card says.
     pub priority: Priority,
+    /// The number of its registration, a program's own ([`RequestId::own`]), by which the program asks how it stands and takes
+    /// it back ([`Host::request`], [`Host::cancel`]). For one agent, not for several; by default the host gives one out.
+    pub request: Option<RequestId>,
     /// How long its registration may take before it is refused, which kills the agent; by default as long as it takes.
     pub registered_within: Option<Duration>,
     /// Capabilities beyond those on its card.
@@ -239,6 +243,11 @@ impl Host {
         if self.inner.closing.load(Ordering::Acquire) {
             return Err(SpawnError::ShuttingDown { agent: first.clone() });
         }
+        if let Some(number) = options.request
+            && let Some(fault) = fault_of(number, &ids)
+        {
+            return Err(SpawnError::Unregistered { agent: first.clone(), why: fault });
+        }
         let group = match &options.group {
             None => None,
             Some(name) => Some(self.inner.groups.get(name).ok_or_else(|| SpawnError::Unregistered {
@@ -286,11 +295,29 @@ impl Host {
             registered = registered.and(Err(SpawnError::ShuttingDown { agent: first.id().clone() }));
         }
         // Dropped on the way here, or by an error now, they are killed; their names are free again when they are no more.
-        registered.map(|()| unregistered.keep())
+        match registered {
+            Ok(()) => unregistered.keep(),
+            Err(_) => {
+                drop(unregistered);
+                // So that whoever tries again finds them free; an agent that blocks its thread is not waited for.
+                let ids = agents.iter().map(|agent| agent.id().clone()).collect();
+                let _ = timeout(FREED_WITHIN, self.inner.names.free(&ids)).await;
+            }
+        }
+        registered
     }
 
     async fn register(&self, agents: &[AgentHandle], options: &AgentOptions) -> Result<(), SpawnError> {
         self.enlist(agents, options).await?;
+        let (first, cell) = (agents[0].id(), &self.inner.protocols.registrar_cell);
+        if let Some(number) = options.request
+            && !cell.with_roster(|roster| roster.get(first).is_some())
+        {
+            // The number completed before, for an agent of this id that is gone.
+            let why =
+                format!("{number} completed before, and its agent was removed since: take another number");
+            return Err(SpawnError::Unregistered { agent: first.clone(), why });
+        }
         if agents[0].accepts::<Work>() {
             for agent in agents {
                 self.enroll(agent, options.slots.unwrap_or(1)).await?;
@@ -374,6 +401,18 @@ impl Drop for Unregistered<'_> {
     fn drop(&mut self) {
         self.0.iter().for_each(AgentHandle::kill);
     }
+}
+
+/// Why a number is not for these agents.
+fn fault_of(number: RequestId, agents: &[AgentId]) -> Option<String> {
+    if !number.is_own() {
+        return Some(format!(
+            "{number} is among the numbers that the host gives out: take one from 2^63 on, by RequestId::own"
+        ));
+    }
+    let count = agents.len();
+    (count > 1)
+        .then(|| format!("{number} is for {count} agents at once: number each by itself, or none of them"))
 }
 
 /// What the options add to a card.

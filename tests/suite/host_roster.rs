@@ -1,13 +1,22 @@
 //! Who is registered on a host: found by all that is known of them, watched, and for how long.
 
-use std::time::Duration;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use phalanx::{
     agent::{AgentId, Tenant},
     coordinator::TaskState,
     host::FindError,
     prelude::*,
-    registrar::{ChangeKind, Limits, RegistrarOptions, RosterError, RosterUpdate, WatchFrom},
+    registrar::{
+        BatcherOptions, CancelError, ChangeKind, Limits, RegistrarOptions, Request, RequestId, RosterError,
+        RosterUpdate, Rules, Status, WatchFrom,
+    },
     supervisor::SpawnError,
 };
 
@@ -252,5 +261,105 @@ fn a_watcher_on_another_thread_keeps_up_with_thousands_who_come_and_go() {
                 .eq(agents[1_000..].iter().map(AgentRef::id).collect::<std::collections::BTreeSet<_>>())
         );
         host.shutdown(Duration::from_secs(5)).await;
+    });
+}
+
+/// Runs a program on a host of two threads.
+fn live<P: Future<Output = ()>>(builder: HostBuilder, program: impl FnOnce(Host) -> P) {
+    System::new().block_on(async {
+        let host = builder.arbiters(2).start().await.unwrap();
+        program(host.clone()).await;
+        host.shutdown(Duration::from_secs(5)).await;
+    });
+}
+
+#[test]
+fn whoever_was_refused_may_try_again_at_once() {
+    for _ in 0..5 {
+        let asked = Arc::new(AtomicUsize::new(0));
+        let rules = Rules::none().and(move |_: &Request| {
+            if asked.fetch_add(1, Ordering::Relaxed) < 3 { Err("not yet".to_owned()) } else { Ok(()) }
+        });
+        let builder = Host::builder().rules(rules);
+        live(builder, |host| async move {
+            for nth in 0..3 {
+                let refused = host.spawn("a", || Shop { place: (0.0, 0.0) }).await.unwrap_err();
+                assert!(refused.to_string().contains("not yet"), "the {nth}th time: {refused}");
+            }
+            host.spawn("a", || Shop { place: (0.0, 0.0) }).await.unwrap();
+            assert_eq!(names(&host.find().all().unwrap()), "a");
+        });
+    }
+}
+
+#[test]
+fn more_agents_than_requests_may_wait_are_registered_part_by_part() {
+    for capacity in [1, 2, 10] {
+        let batcher = BatcherOptions { capacity, ..BatcherOptions::default() };
+        let builder =
+            Host::builder().registration(RegistrarOptions { batcher, ..RegistrarOptions::default() });
+        live(builder, |host| async move {
+            let ids = (0..101).map(|nth| format!("shop/{nth}").parse().unwrap()).collect();
+            host.spawn_many(ids, AgentOptions::default(), |_| Shop { place: (0.0, 0.0) }).await.unwrap();
+            assert_eq!(host.find().all().unwrap().len(), 101);
+        });
+    }
+}
+
+#[test]
+fn a_program_numbers_asks_about_and_takes_back_its_own_registrations() {
+    let rules = Rules::none().and_async(|request: Arc<Request>| async move {
+        if request.agent.as_str() == "slow" {
+            std::future::pending::<()>().await;
+        }
+        Ok(())
+    });
+    live(Host::builder().rules(rules), |host| async move {
+        let numbered = |number| AgentOptions { request: Some(number), ..AgentOptions::default() };
+        let spawn = |id: &'static str, number| {
+            let host = host.clone();
+            async move { host.spawn_with(id, numbered(number), |_| Shop { place: (0.0, 0.0) }).await }
+        };
+        let (slow, quick) = (RequestId::own(1), RequestId::own(2));
+        let spawned = actix_rt::spawn(spawn("slow", slow));
+        let validating = loop {
+            if let Some(request) = host.request(slow).await.unwrap() {
+                break request;
+            }
+            tokio::task::yield_now().await;
+        };
+        assert_eq!(validating.status(), &Status::Validating);
+        let cancelled = host.cancel(slow).await.unwrap();
+        assert_eq!(cancelled.status(), &Status::Cancelled);
+        let why = spawned.await.unwrap().unwrap_err().to_string();
+        assert!(why.contains("cancelled"), "{why}");
+        assert_eq!(host.agents(), 0);
+        assert_eq!(host.request(slow).await.unwrap().as_ref(), Some(&cancelled));
+
+        let agent = spawn("quick", quick).await.unwrap();
+        assert_eq!(host.request(quick).await.unwrap().unwrap().status(), &Status::Completed);
+        let late = host.cancel(quick).await;
+        assert!(matches!(late, Err(HostError::Cancel(CancelError::Late { .. }))), "{late:?}");
+        let never = host.cancel(RequestId::own(3)).await;
+        assert!(matches!(never, Err(HostError::Cancel(CancelError::Unknown(_)))), "{never:?}");
+
+        // Its number is used up, also when it is gone; and what the host gives out is not for programs.
+        let mut watching = host.watch_roster(WatchFrom::Snapshot);
+        watching.next().await.unwrap();
+        agent.kill();
+        watching.next().await.unwrap();
+        while host.agents() > 0 {
+            tokio::task::yield_now().await;
+        }
+        let again = spawn("quick", quick).await.unwrap_err().to_string();
+        assert!(again.contains("completed before, and its agent was removed since"), "{again}");
+        let given = spawn("quick", RequestId(5)).await.unwrap_err().to_string();
+        assert!(given.contains("request 5 is among the numbers that the host gives out"), "{given}");
+        let ids = ["a", "b"].map(|id| id.parse().unwrap()).to_vec();
+        let both = host.spawn_many(ids, numbered(RequestId::own(4)), |_| Shop { place: (0.0, 0.0) }).await;
+        assert!(both.unwrap_err().to_string().contains("is for 2 agents at once"));
+        for n in 0..8 {
+            shop(&host, &format!("shop/{n}"), (0.0, 0.0)).await;
+        }
     });
 }

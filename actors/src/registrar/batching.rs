@@ -29,7 +29,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     lanes::{Lanes, Waiting},
-    request::{ByRequest, Request, RequestId, Status},
+    number::{ByRequest, RequestId},
+    request::{Request, Status},
     strategy::{Pace, Strategy},
     unbatched::OfAgent,
 };
@@ -391,6 +392,11 @@ impl<T> Batcher<T> {
     /// The agent of a request, as far as it is remembered.
     pub fn agent(&self, id: RequestId) -> Option<&AgentId> {
         self.known.get(&id).map(|known| &known.agent)
+    }
+
+    /// How many requests may wait or be validated.
+    pub const fn capacity(&self) -> usize {
+        self.options.capacity
     }
 
     /// How many requests wait, for their validation or their batch.

@@ -26,9 +26,6 @@ use super::{
 };
 use crate::{agent::Timestamp, inbox::AgentHandle};
 
-/// Request numbers from here on are never given out, so that a recovered one of a program's own does not use them up.
-const OWN_NUMBERS: u64 = 1 << 63;
-
 /// What the recorder said of a write.
 type Word = (u64, Result<(), Unrecorded>);
 
@@ -132,8 +129,9 @@ impl RegistrarCell {
         recorder: Arc<dyn Recorder>,
         recovered: Recovered,
     ) -> Self {
-        let numbers = recovered.requests.iter().map(|logged| logged.request.id.0);
-        let latest = numbers.filter(|number| *number < OWN_NUMBERS).max().unwrap_or(0);
+        // A recovered one of a program's own does not use the others up.
+        let numbers = recovered.requests.iter().map(|logged| logged.request.id).filter(|id| !id.is_own());
+        let latest = numbers.max().map_or(0, |id| id.0);
         let mut state = State::new(options, judging_of(&rules));
         state.record(recovered);
         Self::with(state, rules, latest, Some(recorder))
@@ -158,9 +156,14 @@ impl RegistrarCell {
         self.lock().unreturned().cloned().collect()
     }
 
-    /// A number that no other call on this cell gives out, from 1 on.
+    /// A number that no other call on this cell gives out, from 1 on, and none of a program's own ([`RequestId::own`]).
     pub fn next_request(&self) -> RequestId {
         RequestId(self.0.requests.fetch_add(1, Ordering::Relaxed) + 1)
+    }
+
+    /// How many requests may wait at once, for their validation or their batch.
+    pub fn capacity(&self) -> usize {
+        self.lock().capacity()
     }
 
     /// Reads the roster. The registrar cannot change it meanwhile, so this should be quick, and must not use the cell.

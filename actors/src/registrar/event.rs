@@ -37,6 +37,19 @@ pub enum RegistrarEvent {
         /// Why.
         reason: String,
     },
+    /// More than one of the requests that came together were refused at once, and not taken in at all.
+    RequestsRefused {
+        /// When.
+        at: Timestamp,
+        /// How many.
+        count: usize,
+        /// The first of them.
+        request: RequestId,
+        /// The agent that one is for.
+        agent: AgentId,
+        /// Why that one was refused.
+        reason: String,
+    },
     /// Records could not be made durable, or it is not known whether they are.
     Unrecorded {
         /// When.
@@ -90,6 +103,13 @@ impl From<RegistrarEvent> for Event {
                     .with("request", request.0)
                     .with("reason", reason)
             }
+            RegistrarEvent::RequestsRefused { at, count, request, agent, reason } => {
+                told(EventKind::ErrorAlert, Severity::Error, "registrar.requests_refused", at)
+                    .about(agent)
+                    .with("count", count)
+                    .with("request", request.0)
+                    .with("reason", reason)
+            }
             RegistrarEvent::Unrecorded { at, records, reason } => {
                 told(EventKind::ErrorAlert, Severity::Error, "registrar.unrecorded", at)
                     .with("records", records)
@@ -125,9 +145,14 @@ mod tests {
         assert_eq!((told.value(), &told.data["unit"]), (Some(40.0), &"us".into()));
 
         let reason = "no such capability".to_owned();
-        let failed = RegistrarEvent::RequestFailed { at, request: RequestId(7), agent, reason };
+        let (request, named) = (RequestId(7), agent.clone());
+        let failed = RegistrarEvent::RequestFailed { at, request, agent: named, reason: reason.clone() };
         let how = (EventKind::ErrorAlert, Severity::Error);
         assert_told("registrar", &failed, &failed.clone().into(), how, &[]);
+
+        let refused = RegistrarEvent::RequestsRefused { at, count: 3, request, agent, reason };
+        let how = (EventKind::ErrorAlert, Severity::Error);
+        assert_told("registrar", &refused, &refused.clone().into(), how, &[]);
 
         let unrecorded = RegistrarEvent::Unrecorded { at, records: 3, reason: "the disk is full".to_owned() };
         let how = (EventKind::ErrorAlert, Severity::Error);

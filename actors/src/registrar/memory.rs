@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use super::{Request, RequestId, request::ByRequest};
+use super::{Request, RequestId, number::ByRequest};
 
 /// The latest requests that ended, as many as the batcher remembers and in the same order.
 #[derive(Default)]

@@ -18,7 +18,8 @@ use crate::{
 /// An agent that is to be registered, and the request for it.
 #[derive(Debug, Clone)]
 pub struct Enlistment {
-    /// The request; [`Request::of`] makes one from the handle.
+    /// The request; [`Request::of`] makes one from the handle. Its number is one that the cell gave out, or a program's own
+    /// ([`RequestId::own`]).
     pub request: Request,
     /// The agent.
     pub agent: AgentHandle,

@@ -60,6 +60,7 @@ mod memory;
 mod message;
 #[cfg(test)]
 mod model_tests;
+mod number;
 mod profile;
 mod record;
 mod recorder;
@@ -87,11 +88,12 @@ pub use message::{
     CancelRequest, Delist, Enlist, Enlistment, Lookup, QueryAgent, QueryRequest, QueryRoster,
     RegistrarOptions, Renew, RosterStatus, WatchRoster,
 };
+pub use number::RequestId;
 pub use profile::{METADATA_DEPTH, Profile, RosterError};
 pub use record::{Record, RecordFault};
 pub use recorder::{Recorded, Recorder, Unrecorded};
 pub use recovery::{LoggedRequest, OutOfSequence, Recovered, RecoveredMember, Recovery};
-pub use request::{IllegalStep, Request, RequestId, Status};
+pub use request::{IllegalStep, Request, Status};
 pub use roster::{MAX_CHANGES, Member, Roster};
 pub use strategy::{LINGER, MAX_BATCH, PATIENCE, Strategy};
 pub use validation::{Bounds, Rules, VALIDATED_WITHIN, VALIDATIONS, Validator};

@@ -13,60 +13,17 @@
 //! **Invariant.** A request goes only along these arrows, and has ended exactly when it is completed, failed or cancelled. It
 //! says when it came to each step, and these times never run backwards on a clock that doesn't.
 
-use std::{
-    fmt,
-    hash::{BuildHasherDefault, Hasher},
-    sync::Arc,
-    time::Duration,
-};
+use std::{fmt, sync::Arc, time::Duration};
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::Profile;
+use super::{Profile, RequestId};
 use crate::{
     agent::{AgentId, Capability, Kind, Listing, Priority, Tenant, Timestamp},
     inbox::AgentHandle,
     support::Recent,
 };
-
-/// The number of a request; who asks twice with the same one is registered once.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct RequestId(pub u64);
-
-/// From the numbers of requests to something. Numbers that follow each other lie side by side, as requests that come together
-/// are looked up together.
-pub(super) type ByRequest<V> = std::collections::HashMap<RequestId, V, BuildHasherDefault<NumberHasher>>;
-
-/// Hashes one number. Its low bits, which choose the bucket, stay in order; its high ones are mixed, for the table's tags.
-#[derive(Debug, Default, Clone, Copy)]
-pub(super) struct NumberHasher(u64);
-
-impl Hasher for NumberHasher {
-    fn write(&mut self, bytes: &[u8]) {
-        for byte in bytes {
-            self.write_u64(self.0.rotate_left(8) ^ u64::from(*byte));
-        }
-    }
-
-    fn write_u64(&mut self, number: u64) {
-        const TAG: u64 = 0x7F << 57;
-        // Numbers whose low bits are the same are told apart by the others.
-        let order = number ^ (number >> 20) ^ (number >> 40);
-        self.0 = (order & !TAG) | (number.wrapping_mul(0x9E37_79B9_7F4A_7C15) & TAG);
-    }
-
-    fn finish(&self) -> u64 {
-        self.0
-    }
-}
-
-impl fmt::Display for RequestId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "request {}", self.0)
-    }
-}
 
 /// How far a request is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

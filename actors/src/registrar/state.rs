@@ -107,12 +107,13 @@ impl State {
     ) {
         let group = self.waiters.open(enlistments.len(), answer, effects);
         let before = self.batcher.ready();
+        let mut refused = Vec::new();
         for (index, Enlistment { request, agent }) in enlistments.into_iter().enumerate() {
             let seat = Seat { group, index };
             let fault = fault_of(&request, &agent)
                 .or_else(|| self.writes.refusal().filter(|_| self.batcher.stage(request.id).is_none()));
             if let Some(fault) = fault {
-                self.refuse(request, seat, fault, now, effects);
+                refused.push((request, seat, fault));
                 continue;
             }
             let deadline = request.deadline().map(|deadline| (deadline, request.id));
@@ -136,7 +137,7 @@ impl State {
                     self.deadlines.extend(deadline);
                 }
                 Offered::Refused { error, submission } => {
-                    self.refuse(submission.request, seat, error.to_string(), now, effects);
+                    refused.push((submission.request, seat, error.to_string()));
                 }
                 Offered::Known {
                     stage: Stage::Waiting | Stage::Validating | Stage::InFlight,
@@ -151,22 +152,20 @@ impl State {
                 }
             }
         }
+        self.refuse(refused, now, effects);
         self.parallelism.arrived(self.batcher.ready() - before, now);
         self.begin_validations(now, effects);
     }
 
-    /// Answers a request that was not taken in; it is not remembered, so that it may come again.
-    fn refuse(
-        &mut self,
-        mut request: Request,
-        seat: Seat,
-        reason: String,
-        now: Timestamp,
-        effects: &mut Effects,
-    ) {
-        request.refuse(reason, now);
-        self.count(&request, now, effects);
-        self.waiters.fill(seat, request, effects);
+    /// Answers requests that were not taken in; they are not remembered, so that they may come again.
+    fn refuse(&mut self, refused: Vec<(Request, Seat, String)>, now: Timestamp, effects: &mut Effects) {
+        // However many they are, one event tells of them.
+        effects.events.extend(refusal(&refused, now));
+        self.totals.failed += refused.len() as u64;
+        for (mut request, seat, reason) in refused {
+            request.refuse(reason, now);
+            self.waiters.fill(seat, request, effects);
+        }
     }
 
     fn count(&mut self, request: &Request, at: Timestamp, effects: &mut Effects) {
@@ -374,6 +373,17 @@ pub(super) enum RouterLost {
     Retry,
     /// It is no more.
     Gone,
+}
+
+/// What is told of requests that were not taken in.
+fn refusal(refused: &[(Request, Seat, String)], at: Timestamp) -> Option<RegistrarEvent> {
+    let ((first, _, reason), count) = (refused.first()?, refused.len());
+    let (request, agent, reason) = (first.id, first.agent.clone(), reason.clone());
+    Some(if count == 1 {
+        RegistrarEvent::RequestFailed { at, request, agent, reason }
+    } else {
+        RegistrarEvent::RequestsRefused { at, count, request, agent, reason }
+    })
 }
 
 /// Why a request is not taken in, whatever else there is.

@@ -418,6 +418,20 @@ fn a_full_queue_refuses_and_the_request_may_come_again() {
             ["completed", "failed: 1 requests wait, as many as may: try again later"]
         );
         assert_eq!(statuses(&world.asked(Enlist(both)).await.unwrap()), ["completed", "completed"]);
+        let many: Vec<_> =
+            world.sellers(&["c", "d", "e"]).await.iter().map(|a| world.enlistment(a)).collect();
+        let first = many[1].request.id;
+        let before = world.events.lock().unwrap().len();
+        assert_eq!(world.asked(Enlist(many)).await.unwrap().len(), 3);
+        let refused = RegistrarEvent::RequestsRefused {
+            at: Timestamp::ZERO.plus(2 * Duration::from_secs(5)),
+            count: 2,
+            request: first,
+            agent: id("d"),
+            reason: "1 requests wait, as many as may: try again later".to_owned(),
+        };
+        assert_eq!(world.events.lock().unwrap()[before], refused, "one event tells of both");
+        assert_eq!(world.status().await.failed, 3);
         assert!(world.asked(Enlist(Vec::new())).await.unwrap().is_empty());
     });
 }

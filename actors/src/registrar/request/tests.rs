@@ -79,21 +79,3 @@ fn exactly_the_drawn_arrows_are_legal() {
         ]
     );
 }
-
-#[test]
-fn numbers_that_follow_each_other_lie_side_by_side_and_others_are_spread() {
-    let hash = |number: u64| {
-        let mut hasher = NumberHasher::default();
-        hasher.write_u64(number);
-        hasher.finish()
-    };
-    let bucket = |number| hash(number) % (1 << 16);
-    assert!((0..1000).all(|number| bucket(number + 1) == bucket(number) + 1));
-    for stride in [1_u64, 1 << 10, 1 << 16, 1 << 20, 1 << 32, 1 << 40] {
-        let hashes: std::collections::BTreeSet<_> =
-            (0..1000).map(|nth| hash(nth * stride) % (1 << 20)).collect();
-        assert!(hashes.len() >= 900, "of 1000 numbers {stride} apart there are {} places", hashes.len());
-        let tags: std::collections::BTreeSet<_> = (0..1000).map(|nth| hash(nth * 3 + stride) >> 57).collect();
-        assert_eq!(tags.len(), 128);
-    }
-}

@@ -41,6 +41,10 @@ impl State {
         Some(request.clone())
     }
 
+    pub(in crate::registrar) const fn capacity(&self) -> usize {
+        self.batcher.capacity()
+    }
+
     pub(in crate::registrar) fn lookup(&self, lookup: &Lookup) -> Vec<AgentHandle> {
         self.roster.lookup(lookup).map(|member| member.handle().clone()).collect()
     }
