@@ -30,6 +30,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     lanes::{Lanes, Waiting},
     number::{ByRequest, RequestId},
+    ready::Ready,
     request::{Request, Status},
     strategy::{Pace, Strategy},
     unbatched::OfAgent,
@@ -173,6 +174,8 @@ pub struct Batcher<T> {
     validating: BTreeMap<u64, Waiting<Submission<T>>>,
     /// Those that wait for their batch.
     lanes: Lanes<Submission<T>>,
+    /// Since when those in the lanes wait that are not there by their numbers.
+    ready: Ready,
     known: ByRequest<Known>,
     of_agent: OfAgent,
     finished: VecDeque<RequestId>,
@@ -189,6 +192,7 @@ impl<T> Batcher<T> {
             unvalidated: Lanes::default(),
             validating: BTreeMap::new(),
             lanes: Lanes::default(),
+            ready: Ready::default(),
             known: ByRequest::default(),
             of_agent: OfAgent::default(),
             finished: VecDeque::new(),
@@ -233,7 +237,15 @@ impl<T> Batcher<T> {
         let (class, number) = (request.priority, self.offered);
         vacant.insert(Known { agent: request.agent.clone(), stage: Stage::Waiting, place: (class, number) });
         self.of_agent.came(request);
-        let lanes = if is_unvalidated { &mut self.unvalidated } else { &mut self.lanes };
+        let lanes = if is_unvalidated {
+            &mut self.unvalidated
+        } else {
+            // Whoever is validated later may have a lower number.
+            if !(self.ready.is_empty() && self.validating.is_empty() && self.unvalidated.len() == 0) {
+                self.ready.push(class, number, now);
+            }
+            &mut self.lanes
+        };
         lanes.insert(class, Waiting { number, since: now, value: submission });
         Offered::Taken
     }
@@ -255,11 +267,13 @@ impl<T> Batcher<T> {
         self.validating.get(&number).map(|waiting| &waiting.value)
     }
 
-    /// Lets the request of this number wait for its batch, as its validation is through; answers with it.
-    pub fn validated(&mut self, number: u64) -> Option<&mut Submission<T>> {
-        let waiting = self.validating.remove(&number)?;
+    /// Lets the request of this number wait for its batch from `now` on, as its validation is through; answers with it.
+    pub fn validated(&mut self, number: u64, now: Timestamp) -> Option<&mut Submission<T>> {
+        let mut waiting = self.validating.remove(&number)?;
+        waiting.since = now;
         let (id, class) = (waiting.value.request.id, waiting.value.request.priority);
         self.set_stage(id, Stage::Waiting);
+        self.ready.push(class, number, now);
         Some(&mut self.lanes.insert(class, waiting).value)
     }
 
@@ -296,6 +310,7 @@ impl<T> Batcher<T> {
         known.stage = end;
         self.remember(id);
         self.of_agent.left(&waiting.value.request, self.unbatched());
+        self.ready.clear(&self.lanes);
         Some(waiting.value)
     }
 
@@ -334,6 +349,7 @@ impl<T> Batcher<T> {
             self.set_stage(submission.request.id, Stage::InFlight);
             self.of_agent.left(&submission.request, unbatched);
         }
+        self.ready.clear(&self.lanes);
         self.in_flight += batch.len();
         batch.sort_by_key(|submission| std::cmp::Reverse(submission.request.priority));
         Some(batch)
@@ -343,6 +359,7 @@ impl<T> Batcher<T> {
     /// that waits for others to be settled may become due earlier.
     pub fn next_deadline(&self) -> Option<Timestamp> {
         let oldest = self.lanes.oldest()?.since;
+        let oldest = self.ready.first().map_or(oldest, |first| first.min(oldest));
         let most_urgent = self.lanes.most_urgent()?;
         Some(oldest.plus(self.pace.patience(self.lanes.len(), most_urgent, self.in_flight > 0)))
     }

@@ -62,6 +62,7 @@ mod message;
 mod model_tests;
 mod number;
 mod profile;
+mod ready;
 mod record;
 mod recorder;
 mod recovery;

@@ -97,7 +97,7 @@ fn an_adaptive_batch_goes_out_at_once_when_nothing_is_in_flight_and_fills_while_
 }
 
 #[test]
-fn who_was_validated_takes_the_place_of_its_offer_and_its_patience_counts_from_there() {
+fn who_was_validated_takes_the_place_of_its_offer_and_waits_from_its_validation_on() {
     let mut timed = batcher(Strategy::TimeBased { window: Duration::from_millis(7), size: 9 });
     for id in 0..3 {
         assert_eq!(timed.offer_unvalidated(submission(id, Priority::Normal), at(id)), Offered::Taken);
@@ -106,11 +106,11 @@ fn who_was_validated_takes_the_place_of_its_offer_and_its_patience_counts_from_t
     assert_eq!(std::iter::from_fn(|| timed.validate(at(3))).collect::<Vec<_>>(), [1, 2, 3]);
     assert_eq!((timed.waiting(), timed.validating()), (0, 3));
     assert_eq!(timed.stage(RequestId(0)), Some(Stage::Validating));
-    assert_eq!(timed.validated(2).map(|one| one.payload), Some(1));
-    assert_eq!(timed.next_deadline(), Some(at(8)), "1 came at 1 ms");
-    assert_eq!(timed.validated(1).map(|one| one.payload), Some(0));
-    assert_eq!((timed.next_deadline(), timed.stage(RequestId(0))), (Some(at(7)), Some(Stage::Waiting)));
-    assert!(timed.validated(1).is_none(), "it is validated once");
+    assert_eq!(timed.validated(2, at(4)).map(|one| one.payload), Some(1));
+    assert_eq!(timed.next_deadline(), Some(at(11)), "1 was validated at 4 ms");
+    assert_eq!(timed.validated(1, at(5)).map(|one| one.payload), Some(0));
+    assert_eq!((timed.next_deadline(), timed.stage(RequestId(0))), (Some(at(11)), Some(Stage::Waiting)));
+    assert!(timed.validated(1, at(5)).is_none(), "it is validated once");
     let withdrawn = timed.withdraw(RequestId(2), Stage::Failed).unwrap();
     assert_eq!(
         (withdrawn.payload, timed.validating(), timed.stage(RequestId(2))),
@@ -119,6 +119,104 @@ fn who_was_validated_takes_the_place_of_its_offer_and_its_patience_counts_from_t
     let batch = timed.next_batch(at(7)).unwrap();
     assert_eq!(batch.iter().map(|one| one.payload).collect::<Vec<_>>(), [0, 1]);
     assert!(timed.withdraw(RequestId(1), Stage::Failed).is_none(), "in flight it is left where it is");
+}
+
+#[test]
+fn verdicts_that_come_one_after_the_other_fill_a_batch() {
+    let mut fixed = batcher(Strategy::FIXED_SIZE);
+    for id in 0..10 {
+        assert_eq!(fixed.offer_unvalidated(submission(id, Priority::Normal), at(0)), Offered::Taken);
+        fixed.validate(at(0)).unwrap();
+    }
+    for number in (1..=10).rev() {
+        assert!(sizes(&mut fixed, at(50)).is_empty(), "as {number} are missing");
+        fixed.validated(number, at(50)).unwrap();
+    }
+    assert_eq!(sizes(&mut fixed, at(50)), [10]);
+}
+
+fn classes() -> impl Generator<Value = Priority> {
+    prop::sample::select(Priority::ALL.to_vec())
+}
+
+#[derive(Debug, Clone)]
+enum Way {
+    Offer(Priority),
+    OfferUnvalidated(Priority),
+    Validate,
+    Validated(u8),
+    Withdraw(u8),
+    Pass(u64),
+}
+
+proptest! {
+    #[test]
+    fn a_batch_is_due_when_whoever_became_ready_first_has_waited_for_so_long(
+        size in 1_usize..30,
+        ways in prop::collection::vec(
+            prop_oneof![
+                2 => classes().prop_map(Way::Offer),
+                4 => classes().prop_map(Way::OfferUnvalidated),
+                4 => Just(Way::Validate),
+                4 => any::<u8>().prop_map(Way::Validated),
+                2 => any::<u8>().prop_map(Way::Withdraw),
+                2 => (1_u64..9).prop_map(Way::Pass),
+            ],
+            0..300,
+        ),
+    ) {
+        const WINDOW: u64 = 7;
+        let mut batcher = batcher(Strategy::TimeBased { window: Duration::from_millis(WINDOW), size });
+        let (mut now, mut offered) = (0, 0);
+        let mut ready = BTreeMap::<u64, u64>::new();
+        let mut validating = Vec::new();
+        let mut unbatched = std::collections::BTreeSet::new();
+        for way in ways {
+            let nth = |nth: u8, count: usize| usize::from(nth) % count.max(1);
+            match way {
+                Way::Offer(class) => {
+                    offered += 1;
+                    prop_assert_eq!(batcher.offer(submission(offered, class), at(now)), Offered::Taken);
+                    ready.insert(offered, now);
+                    unbatched.insert(offered);
+                }
+                Way::OfferUnvalidated(class) => {
+                    offered += 1;
+                    prop_assert_eq!(batcher.offer_unvalidated(submission(offered, class), at(now)), Offered::Taken);
+                    unbatched.insert(offered);
+                }
+                Way::Validate => validating.extend(batcher.validate(at(now))),
+                Way::Validated(which) if !validating.is_empty() => {
+                    let number = validating.swap_remove(nth(which, validating.len()));
+                    if let Some(one) = batcher.validated(number, at(now)) {
+                        prop_assert_eq!(one.payload, number);
+                        ready.insert(number, now);
+                    }
+                }
+                Way::Withdraw(which) => {
+                    if let Some(id) = unbatched.iter().nth(nth(which, unbatched.len())).copied() {
+                        prop_assert!(batcher.withdraw(RequestId(id), Stage::Failed).is_some());
+                        unbatched.remove(&id);
+                        ready.remove(&id);
+                    }
+                }
+                Way::Validated(_) => {}
+                Way::Pass(millis) => {
+                    now += millis;
+                    while let Some(batch) = batcher.next_batch(at(now)) {
+                        prop_assert!(ready.values().any(|since| since + WINDOW <= now));
+                        for one in batch {
+                            prop_assert!(ready.remove(&one.payload).is_some());
+                            unbatched.remove(&one.payload);
+                        }
+                    }
+                }
+            }
+            let due = ready.values().min().map(|since| at(since + WINDOW));
+            prop_assert_eq!(batcher.next_deadline(), due);
+            prop_assert_eq!(batcher.ready(), ready.len());
+        }
+    }
 }
 
 #[test]

@@ -51,7 +51,7 @@ impl State {
         for (number, found) in judging.take_reports() {
             match found {
                 Some(Ok(())) => {
-                    if let Some(submission) = self.batcher.validated(number) {
+                    if let Some(submission) = self.batcher.validated(number, now) {
                         submission.payload.is_valid = true;
                     }
                 }
