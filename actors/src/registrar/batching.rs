@@ -364,11 +364,11 @@ impl<T> Batcher<T> {
         Some(oldest.plus(self.pace.patience(self.lanes.len(), most_urgent, self.in_flight > 0)))
     }
 
-    /// Notes that a batch is through, after it held the line up for `took`, with what became of its requests. One that has not
-    /// ended counts as failed; one that is not in flight is passed over.
-    pub fn settle<'a>(&mut self, requests: impl IntoIterator<Item = &'a Request>, took: Duration) {
+    /// Notes that a batch is through, with what became of its requests, and for how long it held the line up, if it was
+    /// committed at all. A request that has not ended counts as failed; one that is not in flight is passed over.
+    pub fn settle<'a>(&mut self, requests: impl IntoIterator<Item = &'a Request>, took: Option<Duration>) {
         let settled = requests.into_iter().filter(|request| self.settle_one(request)).count();
-        if settled > 0 {
+        if let Some(took) = took.filter(|_| settled > 0) {
             self.pace.observe(settled, took);
         }
     }

@@ -55,6 +55,10 @@ impl Sending {
         }
     }
 
+    pub(super) const fn was_sent(&self) -> bool {
+        self.attempt > 0
+    }
+
     pub(super) const fn retry_at(&self) -> Option<Timestamp> {
         self.retry_at
     }

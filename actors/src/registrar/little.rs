@@ -7,10 +7,12 @@
 //! batches under way = ( lambda * W + backlog ) / b        rounded up, within 1..=max
 //!
 //! lambda   requests a second that become ready for a batch    an average over about AVERAGED_OVER
-//! W        how long a batch takes until it is committed       an average over about 8 batches
+//! W        how long a batch takes until its routes are made   an average over about 8 batches
 //! b        how many requests a batch has                      an average over about 8 batches
 //! backlog  the requests that wait beyond the next batch: they are to be gone within another W
 //! ```
+//!
+//! A batch that is being written down counts no more, so neither does the time that takes; it is bounded by itself.
 //!
 //! Under a constant load that is kept up with the backlog is zero, and the limit is the formula's. A burst is not held up by
 //! an arrival rate that lies before it: the backlog counts. Until something is measured the limit is the bound.
@@ -29,7 +31,7 @@ use crate::agent::Timestamp;
 pub enum ParallelBatches {
     /// So many, at least one.
     Fixed(usize),
-    /// As many as Little's law says that the load needs: arrival rate times commit latency through batch size.
+    /// As many as Little's law says that the load needs: arrival rate times how long a batch's routes take, through batch size.
     Adaptive {
         /// The most, at least one.
         max: usize,
@@ -59,13 +61,15 @@ pub(super) struct Parallelism {
     rate: Option<f64>,
     /// Since when arrivals are counted, and how many came.
     counting: Option<(Timestamp, usize)>,
-    /// Commit latency \[s\] and size of batches.
+    /// How long the routes of a batch take \[s\], and its size.
     batches: Option<(f64, f64)>,
+    /// Commit latency \[s\].
+    latency: Option<f64>,
 }
 
 impl Parallelism {
     pub(super) const fn new(option: ParallelBatches) -> Self {
-        Self { option, rate: None, counting: None, batches: None }
+        Self { option, rate: None, counting: None, batches: None, latency: None }
     }
 
     /// Notes that so many requests became ready for a batch.
@@ -83,11 +87,18 @@ impl Parallelism {
         }
     }
 
-    /// Notes that a batch of `size` requests was committed, or given up, after so long.
-    pub(super) fn committed(&mut self, size: usize, took: Duration) {
+    /// Notes that the routes of a batch of `size` requests were made, or given up, after so long.
+    pub(super) fn routed(&mut self, size: usize, took: Duration) {
         let (took, size) = (took.as_secs_f64(), as_f64(size));
         let (latency, mean) = self.batches.unwrap_or((took, size));
         self.batches = Some((latency + WEIGHT * (took - latency), mean + WEIGHT * (size - mean)));
+    }
+
+    /// Notes that a batch was committed, or given up, after so long.
+    pub(super) fn committed(&mut self, took: Duration) {
+        let took = took.as_secs_f64();
+        let latency = self.latency.unwrap_or(took);
+        self.latency = Some(latency + WEIGHT * (took - latency));
     }
 
     /// Requests a second. Falls while none come.
@@ -98,9 +109,9 @@ impl Parallelism {
         fallen.map_or(rate, |fallen| fallen.min(rate))
     }
 
-    /// How long a batch takes.
+    /// How long a batch takes until it is committed.
     pub(super) fn latency(&self) -> Duration {
-        self.batches.map_or(Duration::ZERO, |(latency, _)| Duration::from_secs_f64(latency.max(0.0)))
+        self.latency.map_or(Duration::ZERO, |latency| Duration::from_secs_f64(latency.max(0.0)))
     }
 
     /// How many batches may be under way while so many requests wait.
@@ -149,7 +160,7 @@ mod tests {
         let mut now = at(0);
         for _ in 0..4_000_000 / gap {
             parallelism.arrived(each, now);
-            parallelism.committed(size, Duration::from_micros(latency));
+            parallelism.routed(size, Duration::from_micros(latency));
             now = now.plus(Duration::from_micros(gap));
         }
         (parallelism, now)
@@ -163,7 +174,7 @@ mod tests {
         for (max, each, gap, size, latency, limit) in cases {
             let (parallelism, now) = under_load(max, each, gap, size, latency);
             assert!((parallelism.rate(now) - 10_000.0).abs() < 1e-6, "{parallelism:?}");
-            assert_eq!(parallelism.latency(), Duration::from_micros(latency));
+            assert_eq!(parallelism.latency(), Duration::ZERO, "nothing was committed");
             assert_eq!(parallelism.limit(size, now), limit, "{parallelism:?}");
         }
     }
@@ -173,7 +184,7 @@ mod tests {
         let (mut parallelism, mut now) = under_load(32, 10, 1_000, 10, 25_000);
         for _ in 0..4_000 {
             parallelism.arrived(4, now);
-            parallelism.committed(10, Duration::from_millis(25));
+            parallelism.routed(10, Duration::from_millis(25));
             now = now.plus(Duration::from_millis(1));
         }
         assert_eq!(parallelism.limit(0, now), 10, "{parallelism:?}");
@@ -188,13 +199,22 @@ mod tests {
     }
 
     #[test]
+    fn how_long_batches_are_written_is_in_the_commit_latency_and_not_in_the_limit() {
+        let (mut parallelism, now) = under_load(32, 10, 1_000, 10, 3_000);
+        for _ in 0..100 {
+            parallelism.committed(Duration::from_millis(40));
+        }
+        assert_eq!((parallelism.latency(), parallelism.limit(10, now)), (Duration::from_millis(40), 3));
+    }
+
+    #[test]
     fn until_something_is_measured_the_limit_is_the_bound_and_a_fixed_one_never_moves() {
         let parallelism = Parallelism::new(ParallelBatches::default());
         assert_eq!(parallelism.limit(0, at(0)), 8);
         let mut fixed = Parallelism::new(ParallelBatches::Fixed(3));
         fixed.arrived(1_000, at(0));
         fixed.arrived(1_000, at(1));
-        fixed.committed(1, Duration::from_secs(9));
+        fixed.routed(1, Duration::from_secs(9));
         assert_eq!(
             (fixed.limit(1_000, at(2)), Parallelism::new(ParallelBatches::Fixed(0)).limit(0, at(2))),
             (3, 1)
@@ -212,7 +232,7 @@ mod tests {
             for (count, gap, size, took) in steps {
                 parallelism.arrived(count, now);
                 now = now.plus(Duration::from_micros(gap));
-                parallelism.committed(size, Duration::from_micros(took));
+                parallelism.routed(size, Duration::from_micros(took));
                 let limit = parallelism.limit(count, now);
                 prop_assert!((1..=max.max(1)).contains(&limit), "{limit} of {parallelism:?}");
             }

@@ -148,7 +148,8 @@ pub struct RosterStatus {
     pub parallel_batches: usize,
     /// How many requests a second become ready for a batch, on average over the last time.
     pub arrival_rate: f64,
-    /// How long a batch takes from being formed to its end, on average over the last ones.
+    /// How long a batch takes from being formed to its end, with the writing where there is a recorder, on average over the last
+    /// ones; those that were refused whole do not count.
     pub commit_latency: Duration,
     /// How many agents there are of each kind.
     pub kinds: BTreeMap<Kind, usize>,

@@ -89,7 +89,7 @@ fn an_adaptive_batch_goes_out_at_once_when_nothing_is_in_flight_and_fills_while_
     assert!(adaptive.next_batch(at(0)).is_none(), "19 wait for the batch in flight or for more");
     assert_eq!(adaptive.next_deadline(), Some(at(1)));
     complete(&mut lone);
-    adaptive.settle(lone.iter().map(|one| &one.request), Duration::ZERO);
+    adaptive.settle(lone.iter().map(|one| &one.request), Some(Duration::ZERO));
     assert_eq!(sizes(&mut adaptive, at(0)), [19]);
     assert_eq!(adaptive.in_flight(), 19);
     offer_all(&mut adaptive, 20..40, at(0));
@@ -233,7 +233,7 @@ fn a_number_is_taken_once_for_as_long_as_it_is_remembered() {
     assert_eq!(stage(batcher.offer(submission(1, Priority::Normal), at(0))), (Stage::InFlight, 1));
     complete(&mut batch);
     for _ in 0..2 {
-        batcher.settle([&batch[0].request], Duration::ZERO);
+        batcher.settle([&batch[0].request], Some(Duration::ZERO));
     }
     assert_eq!(batcher.in_flight(), 0, "settling twice counts once");
     assert_eq!(stage(batcher.offer(submission(1, Priority::Normal), at(0))), (Stage::Completed, 1));
@@ -376,7 +376,7 @@ proptest! {
                 Step::Settle(millis) if !in_flight.is_empty() => {
                     let mut batch = in_flight.remove(0);
                     complete(&mut batch);
-                    batcher.settle(batch.iter().map(|one| &one.request), Duration::from_millis(millis));
+                    batcher.settle(batch.iter().map(|one| &one.request), Some(Duration::from_millis(millis)));
                 }
                 Step::Pass(millis) => now += millis,
                 Step::OfferAgain(_) | Step::Settle(_) => {}

@@ -29,8 +29,8 @@ pub(super) struct Routed {
     unwanted: Vec<AgentId>,
     /// When it was written down; its requests have ended then.
     pub(super) at: Timestamp,
-    /// How long it held the line up until then, without the writing.
-    held_up: Duration,
+    /// How long it held the line up until then, without the writing; nothing, if it was never sent.
+    held_up: Option<Duration>,
 }
 
 /// Whether what a batch comes to is written down.
@@ -61,9 +61,12 @@ impl State {
     ) {
         let Some(batch) = self.batches.remove(&number) else { return };
         let taken = taken.map(|taken| taken.into_iter().collect::<FxHashSet<_>>());
-        // A batch that queued behind others held nothing up meanwhile.
-        let held_up = now.since(batch.began.max(std::mem::replace(&mut self.settled, now)));
-        self.parallelism.committed(batch.size, now.since(batch.began));
+        // One that was refused whole says nothing of how long batches take.
+        let held_up = batch.sending.was_sent().then(|| {
+            self.parallelism.routed(batch.size, now.since(batch.began));
+            // A batch that queued behind others held nothing up meanwhile.
+            now.since(batch.began.max(std::mem::replace(&mut self.settled, now)))
+        });
         let mut routed = Routed { batch, generations: Vec::new(), unwanted: Vec::new(), at: now, held_up };
         let (mut is_written, is_on) = (false, self.writes.is_on());
         for Submission { request, payload } in &mut routed.batch.entries {
@@ -158,6 +161,9 @@ impl State {
                     }
                 }
             }
+        }
+        if held_up.is_some() {
+            self.parallelism.committed(now.since(batch.began));
         }
         let unended = batch.entries.iter().filter(|entry| !entry.payload.is_ended);
         self.batcher.settle(unended.map(|entry| &entry.request), held_up);
