@@ -12,7 +12,8 @@
 //! within a class the one that came first. So that nobody starves, every [`FAIR_EVERY`]th place that is given out goes to
 //! whoever has waited longest, whatever its class. A request with `p` requests before it when it comes therefore leaves
 //! within the next `FAIR_EVERY * (p + 1)` places. A validation is begun in the same order. Who was validated takes the place
-//! in the lane that it had by its offer, and its patience counts from there.
+//! in the lane that it had by its offer; how long it waits for its batch counts from its validation, so that slow validations
+//! leave time for batches to fill.
 //!
 //! **Idempotence.** A request number is taken once. Offered again while it waits, is in flight or is remembered as finished
 //! (the latest [`BatcherOptions::remember`]), it is answered with how far it is and given back.

@@ -221,7 +221,12 @@ impl RegistrarCell {
             return;
         }
         let words = std::mem::take(&mut *self.words());
+        if words.is_empty() {
+            return;
+        }
         let mut state = self.lock();
+        // Whose time is over has failed, also when the timer comes a little late.
+        state.expire(now, effects);
         for (number, result) in words {
             state.recorded(number, result, now, effects);
         }

@@ -73,6 +73,7 @@ impl Sending {
 pub(super) struct Batch {
     /// Empty while the rules are being asked, outside of the state.
     pub(super) entries: Vec<Underway>,
+    /// How many requests it was formed of; none, if they were split off another one.
     pub(super) size: usize,
     pub(super) began: Timestamp,
     /// Whether rules and roster were asked about all entries.

@@ -204,6 +204,7 @@ impl State {
         now: Timestamp,
         effects: &mut Effects,
     ) -> Result<Request, CancelError> {
+        self.expire(now, effects);
         let Submission { request, payload } = self.batcher.cancel(id, now)?;
         self.stop_validation(payload.number, effects);
         self.end(request.clone(), payload.seat, now, effects);
@@ -243,12 +244,12 @@ impl State {
     }
 
     /// Goes on with a batch that the rules were asked about: refuses those that cannot be registered now, claims the ids of
-    /// the others and lets them be sent.
+    /// the others and lets them be sent. Removals that it takes over are through when it is.
     pub(super) fn checked(&mut self, number: u64, now: Timestamp, effects: &mut Effects) {
         let Some(batch) = self.batches.get_mut(&number) else { return };
         batch.is_checked = true;
-        let mut is_empty = true;
-        for (index, Submission { request, payload }) in batch.entries.iter_mut().enumerate() {
+        let (mut registering, mut taken_over) = (0, BTreeSet::new());
+        for Submission { request, payload } in &mut batch.entries {
             if *request.status() != Status::Registering {
                 continue;
             }
@@ -269,17 +270,38 @@ impl State {
                 request.refuse(fault, now);
                 continue;
             }
-            is_empty = false;
-            claim.insert_entry(Claim { batch: number, index, request: request.id });
-            if !self.leaving.is_empty() && self.leaving.remove(agent).is_some() {
+            claim.insert_entry(Claim { batch: number, index: registering, request: request.id });
+            registering += 1;
+            if !self.leaving.is_empty()
+                && let Some(removal) = self.leaving.remove(agent)
+            {
                 batch.remove_first.push(agent.clone());
+                taken_over.insert(removal);
             }
         }
-        if is_empty {
-            self.settle(number, Ok(Vec::new()), now, effects);
-        } else {
-            effects.sends.push(number);
+        let refused = batch.entries.len() - registering;
+        for removal in taken_over {
+            self.await_batch(removal, number);
         }
+        if registering == 0 {
+            self.settle(number, Ok(Vec::new()), now, effects);
+            return;
+        }
+        effects.sends.push(number);
+        if refused > 0 {
+            self.settle_refused(number, now, effects);
+        }
+    }
+
+    /// Ends those of a batch that were refused, which have nothing to wait for at the router.
+    fn settle_refused(&mut self, number: u64, now: Timestamp, effects: &mut Effects) {
+        let split = self.next_job();
+        let Some(batch) = self.batches.get_mut(&number) else { return };
+        let is_refused = |entry: &mut Underway| *entry.request.status() != Status::Registering;
+        let refused = batch.entries.extract_if(.., is_refused).collect();
+        let refused = Batch { size: 0, is_checked: true, ..Batch::new(refused, batch.began) };
+        self.batches.insert(split, refused);
+        self.settle(split, Ok(Vec::new()), now, effects);
     }
 
     /// What the router is to be sent for a batch or a removal, and which attempt this is.
@@ -307,6 +329,8 @@ impl State {
         now: Timestamp,
         effects: &mut Effects,
     ) {
+        // Whose time is over has failed, also when the timer comes a little late.
+        self.expire(now, effects);
         let sending = match (self.batches.get_mut(&number), &mut self.removing) {
             (Some(batch), _) => &mut batch.sending,
             (None, Some(removal)) if removal.number == number => &mut removal.sending,

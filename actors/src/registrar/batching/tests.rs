@@ -116,7 +116,7 @@ fn who_was_validated_takes_the_place_of_its_offer_and_waits_from_its_validation_
         (withdrawn.payload, timed.validating(), timed.stage(RequestId(2))),
         (2, 0, Some(Stage::Failed))
     );
-    let batch = timed.next_batch(at(7)).unwrap();
+    let batch = timed.next_batch(at(11)).unwrap();
     assert_eq!(batch.iter().map(|one| one.payload).collect::<Vec<_>>(), [0, 1]);
     assert!(timed.withdraw(RequestId(1), Stage::Failed).is_none(), "in flight it is left where it is");
 }

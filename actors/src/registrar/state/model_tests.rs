@@ -85,6 +85,7 @@ fn steps() -> impl Generator<Value = Vec<Step>> {
         1 => Just(Step::Kill),
         1 => Just(Step::KillInside),
         2 => (0..600_u16).prop_map(Step::Pass),
+        1 => (0..600_u16).prop_map(Step::Stall),
     ];
     prop::collection::vec(step, 1..40)
 }
@@ -300,11 +301,9 @@ impl<'a> World<'a> {
                     assert!(route.is_some_and(|it| is_same(it, agent)), "{id} completed without its routes");
                     let before = self.registered.insert(agent.id().clone(), agent.clone());
                     assert!(before.is_none(), "{} is registered twice", agent.id());
-                    assert!(
-                        request.deadline().is_none_or(|deadline| self.now <= deadline),
-                        "{request:?} is late"
-                    );
                 }
+                let is_late = request.deadline().is_some_and(|deadline| deadline <= self.now);
+                assert!(!is_late || matches!(request.status(), Status::Failed(_)), "{request:?} is late");
                 assert_eq!(request.ended(), Some(self.now));
                 let times =
                     [Some(request.submitted), request.validating(), request.registering(), request.ended()];
@@ -326,9 +325,10 @@ impl<'a> World<'a> {
         self.removals.retain_mut(|removal| {
             let Ok(count) = removal.answer.try_recv() else { return true };
             assert_eq!(count, removal.count, "how many were removed");
-            for id in &removal.agents {
-                let later = made.iter().any(|one| one.agent.id() == id && one.request.id.0 > removal.until);
-                assert!(later || !self.routed.contains_key(id), "{id} was removed and is on a route");
+            for route in removal.agents.iter().filter_map(|id| self.routed.get(id)) {
+                let later =
+                    made.iter().any(|one| is_same(&one.agent, route) && one.request.id.0 > removal.until);
+                assert!(later, "{} was removed and is on a route", route.id());
             }
             false
         });
@@ -575,6 +575,65 @@ fn a_validation_that_is_begun_and_given_up_in_one_step_keeps_no_place() {
         Step::Enlist(vec![4], 2, 0),
         Step::Stall(150),
         Step::Judge(0, Judgement::IsLost),
+    ];
+    with_agents(|agents| play(&setting, steps, agents));
+}
+
+#[test]
+fn batches_that_are_refused_whole_say_nothing_of_how_long_batches_take() {
+    with_agents(|agents| {
+        let setting = Setting {
+            strategy: Strategy::ADAPTIVE,
+            parallel: ParallelBatches::Adaptive { max: 4 },
+            validations: None,
+            limit: None,
+        };
+        let mut world = World::new(&setting, agents, Vec::new());
+        for step in [Step::Enlist(vec![0], 2, 0), Step::Pass(3), Step::Route, Step::Answer(0)] {
+            world.play(step);
+        }
+        let told = |world: &World<'_>| {
+            let state = world.cell.lock();
+            (state.batcher.batch_size(), state.parallelism.latency(), state.settled)
+        };
+        let before = told(&world);
+        assert_eq!((before.1, before.2), (Duration::from_millis(3), Timestamp::ZERO.plus(before.1)));
+        for _ in 0..20 {
+            world.play(Step::Enlist(vec![1; before.0], 2, 0));
+            world.play(Step::Pass(1));
+        }
+        assert_eq!(world.cell.lock().status(world.now).failed, 20 * before.0 as u64);
+        assert_eq!(told(&world), before);
+    });
+}
+
+#[test]
+fn a_removal_is_answered_when_the_batch_that_took_it_over_has_made_it() {
+    let setting = Setting {
+        strategy: Strategy::Streaming,
+        parallel: ParallelBatches::Fixed(3),
+        validations: None,
+        limit: None,
+    };
+    let steps = vec![
+        Step::Enlist(vec![0, 2], 2, 0),
+        Step::Route,
+        Step::Route,
+        Step::Answer(0),
+        Step::Answer(0),
+        // The second removal waits for the first, and its agent's id is taken by another one meanwhile.
+        Step::Delist(vec![2]),
+        Step::Delist(vec![0]),
+        Step::Enlist(vec![1], 2, 0),
+        // The router handles the first and breaks over the batch; the second removal has nothing left to remove.
+        Step::Route,
+        Step::Break,
+        Step::Answer(0),
+        Step::Route,
+        Step::Answer(0),
+        Step::Pass(10),
+        Step::Route,
+        Step::Answer(0),
     ];
     with_agents(|agents| play(&setting, steps, agents));
 }

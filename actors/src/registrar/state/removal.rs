@@ -99,6 +99,17 @@ impl State {
         effects.sends.extend(self.removing.as_ref().map(|next| next.number));
     }
 
+    /// Lets whoever waits for a removal wait for a batch, too, which removes some of its agents.
+    pub(super) fn await_batch(&mut self, removal: u64, batch: u64) {
+        let removals = [&self.removing, &self.collecting].into_iter().flatten();
+        let removal = removals.into_iter().find(|one| one.number == removal);
+        let (Some(removal), Some(batch)) = (removal, self.batches.get_mut(&batch)) else { return };
+        for ticket in &removal.tickets {
+            self.waiters.await_more(*ticket);
+            batch.tickets.push(*ticket);
+        }
+    }
+
     /// Lets tickets wait for the removals that there are by now, as these are made in order.
     pub(super) fn await_removals_before(&mut self, tickets: Vec<u64>, effects: &mut Effects) {
         if let Some(latest) = self.collecting.as_mut().or(self.removing.as_mut()) {

@@ -167,7 +167,7 @@ impl State {
         }
         let unended = batch.entries.iter().filter(|entry| !entry.payload.is_ended);
         self.batcher.settle(unended.map(|entry| &entry.request), held_up);
-        self.totals.batches += 1;
+        self.totals.batches += u64::from(batch.size > 0);
         self.totals.batched += batch.size as u64;
         if agents > 0 {
             let took_us = micros(now.since(batch.began));

@@ -51,6 +51,7 @@ impl State {
         equal("requests in flight", self.batcher.in_flight(), in_batches)?;
         let (mut claimed, mut counted) = (0, (0, 0));
         for (number, batch) in batches() {
+            let is_sent = batch.is_checked && self.batches.contains_key(number);
             for (index, entry) in batch.entries.iter().enumerate() {
                 let request = &entry.request;
                 if entry.payload.is_ended {
@@ -62,6 +63,8 @@ impl State {
                     self.batcher.stage(request.id),
                     Some(Stage::InFlight),
                 )?;
+                let is_refused = *request.status() != Status::Registering;
+                equal(&format!("whether {} is refused and waits", request.id), is_sent && is_refused, false)?;
                 equal(&format!("agent of {}", request.id), entry.payload.agent.id(), &request.agent)?;
                 if batch.is_checked && *request.status() == Status::Registering {
                     let claim = self.claims.get(&request.agent);
@@ -81,7 +84,6 @@ impl State {
         for (deadline, id) in &self.deadlines {
             let request = self.request(*id).ok_or_else(|| format!("{id} has a deadline and is not known"))?;
             equal(&format!("deadline of {id}"), request.deadline(), Some(*deadline))?;
-            // One that was refused in a batch is answered with it.
             let is_unanswered = self.finished.get(*id).is_none();
             equal(&format!("whether {id}, which has a deadline, is unanswered"), is_unanswered, true)?;
         }

@@ -1,8 +1,15 @@
 //! Requests that were given a time.
 
-use std::future::pending;
+use std::{
+    future::pending,
+    sync::atomic::{AtomicU64, Ordering},
+};
 
-use super::*;
+use super::{
+    recording::{Conduct, recording},
+    *,
+};
+use crate::registrar::Recovered;
 
 /// Shorter than the router rests.
 const TIME: Duration = Duration::from_millis(400);
@@ -127,5 +134,76 @@ fn a_time_that_is_over_when_the_request_comes_and_one_without_end_do_no_harm() {
         );
         assert_eq!((requests[1].status(), requests[1].deadline()), (&Status::Completed, None));
         world.assert_only(&["b"]);
+    });
+}
+
+impl World {
+    /// Another registrar in the place of the world's, by a clock that is `ahead` of that of its timers \[us\], as when
+    /// its thread is kept busy.
+    fn stalling(&self) -> (Addr<Registrar>, Arc<AtomicU64>) {
+        self.registrar.kill();
+        let ahead = Arc::<AtomicU64>::default();
+        let (hub, by) = (self.arbiters.hub().clone(), ahead.clone());
+        let clock = move || hub.now().plus(Duration::from_micros(by.load(Ordering::Relaxed)));
+        let (router, sink) = (self.router.address(), Arc::new(|_| ()));
+        (Registrar::new(self.cell.clone(), router, Arc::new(clock), sink).start(), ahead)
+    }
+}
+
+#[test]
+fn a_word_of_router_or_recorder_that_is_handled_when_the_time_is_over_completes_nothing() {
+    paused(async {
+        for (is_written, place) in
+            [(false, "its routes were not confirmed"), (true, "its record was not durable")]
+        {
+            let (cell, memory) = recording(RegistrarOptions::default(), Recovered::default());
+            memory.conduct([Conduct::Write(20)]);
+            let world = if is_written { World::over(cell).await } else { World::fast().await };
+            world.turns().await;
+            let (registrar, ahead) = world.stalling();
+            let agents = world.sellers(&["a"]).await;
+            if !is_written {
+                world.rest_router().await;
+            }
+            let enlist = Enlist(vec![world.enlistment_within(&agents[0], 2 * REST)]);
+            let answer = actix_rt::spawn(registrar.send(enlist));
+            world.turns().await;
+            assert!(!answer.is_finished());
+            ahead.store(5_000_000, Ordering::Relaxed);
+            tokio::time::sleep(REST + Duration::from_millis(50)).await;
+            let requests = answer.await.unwrap().unwrap();
+            let late = format!("failed: it was not completed within 2s, as {place}: ");
+            assert!(statuses(&requests)[0].starts_with(&late), "{requests:?}");
+            assert!(world.arbiters.hub().now() < Timestamp::ZERO.plus(2 * REST), "no timer came");
+            tokio::time::sleep(2 * REST).await;
+            world.assert_only(&[]);
+        }
+    });
+}
+
+#[test]
+fn whoever_is_refused_in_a_batch_is_answered_at_once_and_in_its_time() {
+    paused(async {
+        let world = World::start(slow(), Rules::default()).await;
+        let held = world.sellers(&["a"]).await;
+        assert_eq!(statuses(&world.enlist(&held).await.unwrap()), ["completed"]);
+        let (twin, other) = (world.sellers(&["a"]).await, world.sellers(&["b", "c"]).await);
+        let window = Duration::from_secs(5);
+        let refused = world.asked(Enlist(vec![world.enlistment_within(&twin[0], window + TIME)]));
+        let answer = world.enlist(&other);
+        tokio::time::sleep(window - Duration::from_millis(1)).await;
+        world.rest_router().await;
+        tokio::time::sleep(Duration::from_millis(2)).await;
+        let formed = refused.await.unwrap().remove(0);
+        assert!(formed.status().to_string().starts_with("failed: agent id a is taken by"), "{formed:?}");
+        assert!(!answer.is_finished() && formed.ended() <= formed.deadline());
+        assert_eq!(world.status().await.in_flight, 2);
+        let requests = answer.await.unwrap();
+        assert_eq!(statuses(&requests), ["completed"; 2]);
+        assert!(formed.ended() < requests[0].ended());
+        let status = world.status().await;
+        assert_eq!((status.batches, status.failed, status.completed), (2, 1, 3));
+        assert!((status.mean_batch_size - 2.0).abs() < 1e-9, "{status:?}");
+        world.assert_only(&["a", "b", "c"]);
     });
 }
