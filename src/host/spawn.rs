@@ -313,9 +313,9 @@ impl Host {
         if let Some(number) = options.request
             && !cell.with_roster(|roster| roster.get(first).is_some())
         {
-            // The number completed before, for an agent of this id that is gone.
+            // The number completed before, for an agent of this id that is gone, or that an earlier process lost.
             let why =
-                format!("{number} completed before, and its agent was removed since: take another number");
+                format!("{number} completed before, and its agent is not registered: take another number");
             return Err(SpawnError::Unregistered { agent: first.clone(), why });
         }
         if agents[0].accepts::<Work>() {

@@ -28,8 +28,11 @@ pub struct Enlistment {
 /// Registers agents. Answered with the requests, in the order given and each in its final status, when all have ended; by
 /// then everyone who publishes reaches the completed ones.
 ///
-/// A request whose number came before is not taken twice: it is answered with what became of the first. The asker hears
-/// that the mailbox was closed only when the registrar's state is dropped before the end.
+/// A request whose number came before is not taken twice: it is answered with what became of the first, and the agent it comes
+/// with is left as it is. So a completed one that comes again says that its agent was registered, not that it still is: it may
+/// have been removed since, or been lost with an earlier process, and then comes back under a new number. Whether it is
+/// there, [`QueryAgent`] says. The asker hears that the mailbox was closed only when the registrar's state is dropped before the
+/// end.
 #[derive(Debug, Clone, Message)]
 #[rtype(result = "Vec<Request>")]
 pub struct Enlist(pub Vec<Enlistment>);

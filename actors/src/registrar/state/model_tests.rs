@@ -21,8 +21,8 @@ use crate::{
     agent::{Agent, AgentId, Card, Priority, Timestamp},
     inbox::{AgentHandle, HubConfig},
     registrar::{
-        BatcherOptions, Enlistment, Limits, ParallelBatches, RegistrarCell, RegistrarOptions, Request,
-        RequestId, Rules, Status, Strategy,
+        BatcherOptions, Enlistment, Limits, ParallelBatches, RegistrarCell, RegistrarOptions, Renew, Request,
+        RequestId, RosterError, Rules, Status, Strategy,
     },
     router::{Arbiters, ArbitersConfig, Reroute},
     supervisor::SpawnOptions,
@@ -36,6 +36,10 @@ const AGENTS: u8 = 8;
 enum Step {
     /// Enlists these agents, each of this class, and with a time if it is not zero \[ms\].
     Enlist(Vec<u8>, u8, u16),
+    /// Enlists these agents, each with a lease of so many milliseconds.
+    Lease(Vec<u8>, u16),
+    /// Renews the lease of an agent.
+    Renew(u8),
     /// Enlists what was enlisted as the so many-eth again.
     Again(u8),
     Delist(Vec<u8>),
@@ -74,6 +78,8 @@ fn steps() -> impl Generator<Value = Vec<Step>> {
     let time = prop_oneof![Just(0), 1..400_u16];
     let step = prop_oneof![
         5 => (agents(), 1..=5_u8, time).prop_map(|(agents, class, within)| Step::Enlist(agents, class, within)),
+        2 => (agents(), 1..900_u16).prop_map(|(agents, lease)| Step::Lease(agents, lease)),
+        2 => (0..AGENTS).prop_map(Step::Renew),
         1 => any::<u8>().prop_map(Step::Again),
         2 => agents().prop_map(Step::Delist),
         1 => any::<u8>().prop_map(Step::Cancel),
@@ -171,6 +177,8 @@ struct World<'a> {
     limit: usize,
     /// The model: who is registered.
     registered: BTreeMap<AgentId, AgentHandle>,
+    /// How long the leases of those are that have one, and when they end.
+    leases: BTreeMap<AgentId, (Duration, Timestamp)>,
     ended: BTreeMap<RequestId, Request>,
 }
 
@@ -212,6 +220,7 @@ impl<'a> World<'a> {
             cancelled: BTreeSet::new(),
             limit: setting.limit.unwrap_or(usize::MAX),
             registered: BTreeMap::new(),
+            leases: BTreeMap::new(),
             ended: BTreeMap::new(),
         }
     }
@@ -289,6 +298,19 @@ impl<'a> World<'a> {
     /// Compares with the model what there is now.
     fn look(&mut self) {
         let state = self.cell.lock();
+        // Whose lease is over leaves; a timer may be late, but never early.
+        let over = |(_, end): &(Duration, Timestamp)| *end <= self.now;
+        let left = |agent: &AgentId| state.roster.get(agent).is_none();
+        let ended: Vec<_> = self
+            .leases
+            .iter()
+            .filter(|(agent, lease)| over(lease) && left(agent))
+            .map(|(a, _)| a.clone())
+            .collect();
+        for agent in ended {
+            self.leases.remove(&agent);
+            self.registered.remove(&agent);
+        }
         for made in &self.made {
             let id = made.request.id;
             let Some(request) = state.request(id).filter(|request| request.status().is_final()) else {
@@ -301,6 +323,8 @@ impl<'a> World<'a> {
                     assert!(route.is_some_and(|it| is_same(it, agent)), "{id} completed without its routes");
                     let before = self.registered.insert(agent.id().clone(), agent.clone());
                     assert!(before.is_none(), "{} is registered twice", agent.id());
+                    let lease = request.lease.map(|length| (length, self.now.plus(length)));
+                    self.leases.extend(lease.map(|lease| (agent.id().clone(), lease)));
                 }
                 let is_late = request.deadline().is_some_and(|deadline| deadline <= self.now);
                 assert!(!is_late || matches!(request.status(), Status::Failed(_)), "{request:?} is late");
@@ -391,6 +415,27 @@ impl<'a> World<'a> {
             self.step(State::advance);
         }
         self.now = target;
+        let late: Vec<_> = self.leases.iter().filter(|(_, (_, end))| *end < target).collect();
+        assert!(late.is_empty(), "leases that did not end: {late:?}");
+    }
+
+    fn renew(&mut self, agent: &AgentHandle) {
+        let (id, now) = (agent.id().clone(), self.now);
+        let holder = self.registered.get(&id);
+        let generation = holder.map_or(0, |holder| u64::from(holder.generation()));
+        let lease = self.leases.get(&id).copied();
+        let wanted = match (holder, lease) {
+            (Some(_), Some((length, end))) if end > now => Ok(now.plus(length)),
+            (Some(_), None) => Err(RosterError::Unleased(id.clone())),
+            _ => Err(RosterError::Unknown(id.clone())),
+        };
+        // What is renewed is renewed before anybody looks.
+        if let (Some(lease), Ok(end)) = (self.leases.get_mut(&id), &wanted) {
+            lease.1 = *end;
+        }
+        let renew = Renew { agent: id, generation };
+        let renewed = self.step(|state, now, effects| state.renew(&renew, now, effects));
+        assert_eq!(renewed, wanted);
     }
 
     fn play(&mut self, step: Step) {
@@ -410,6 +455,23 @@ impl<'a> World<'a> {
                 self.made.extend(new.iter().cloned());
                 self.enlist(new);
             }
+            Step::Lease(which, millis) => {
+                let (cell, agents, now) = (self.cell.clone(), self.agents, self.now);
+                let length = Duration::from_millis(u64::from(millis));
+                let enlistment = |agent: &u8| {
+                    let agent = &agents[usize::from(*agent)];
+                    let request =
+                        Request::of(cell.next_request(), agent, Priority::Normal, now).lease(length);
+                    Enlistment { request, agent: agent.clone() }
+                };
+                let new: Vec<_> = which.iter().map(enlistment).collect();
+                self.made.extend(new.iter().cloned());
+                self.enlist(new);
+            }
+            Step::Renew(agent) => {
+                let agent = self.agents[usize::from(agent)].clone();
+                self.renew(&agent);
+            }
             Step::Again(nth) => {
                 let again = self.made.get(usize::from(nth) % self.made.len().max(1)).cloned();
                 self.enlist(again.into_iter().collect());
@@ -420,6 +482,7 @@ impl<'a> World<'a> {
                 agents.sort_unstable();
                 agents.dedup();
                 let count = agents.iter().filter(|id| self.registered.remove(*id).is_some()).count();
+                self.leases.retain(|id, _| !agents.contains(id));
                 let (to, answer) = oneshot::channel();
                 let until = self.made.last().map_or(0, |one| one.request.id.0);
                 self.removals.push(Removal { agents: agents.clone(), until, count, answer });

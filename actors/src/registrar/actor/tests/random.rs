@@ -8,12 +8,16 @@ use super::{
     recording::{Conduct, Memory, recording},
     *,
 };
-use crate::registrar::{Record, Recovered};
+use crate::registrar::{Limits, Record, Recovered};
 
 #[derive(Debug, Clone)]
 enum Step {
     /// Enlists these agents with fresh numbers, all with so many milliseconds of time if it is said.
     Enlist(Vec<u8>, Option<u64>),
+    /// Enlists these agents with fresh numbers and leases of so many milliseconds.
+    Lease(Vec<u8>, u64),
+    /// Renews the lease of an agent.
+    Renew(u8),
     /// Enlists what was enlisted as the so many-eth again.
     Again(u8),
     Delist(Vec<u8>),
@@ -32,6 +36,8 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     let agents = || prop::collection::vec(0..AGENTS, 0..5);
     let step = prop_oneof![
         4 => (agents(), prop::option::weighted(0.3, 0..300_u64)).prop_map(|(which, millis)| Step::Enlist(which, millis)),
+        2 => (agents(), 1..1000_u64).prop_map(|(which, millis)| Step::Lease(which, millis)),
+        2 => (0..AGENTS).prop_map(Step::Renew),
         1 => any::<u8>().prop_map(Step::Again),
         2 => agents().prop_map(Step::Delist),
         1 => any::<u8>().prop_map(Step::Cancel),
@@ -57,9 +63,12 @@ fn strategies() -> impl Strategy<Value = Batches> {
 async fn play(
     strategy: Batches,
     steps: Vec<Step>,
+    limit: Option<usize>,
     conduct: Option<Vec<Conduct>>,
 ) -> (Vec<Record>, Vec<RegistrarEvent>) {
-    let options = RegistrarOptions { parallel_batches: ParallelBatches::Fixed(3), ..batched_by(strategy) };
+    let limits = limit.map_or_else(Limits::default, |most| Limits::default().per_kind(most));
+    let options =
+        RegistrarOptions { parallel_batches: ParallelBatches::Fixed(3), limits, ..batched_by(strategy) };
     let (world, memory) = match conduct {
         None => (World::start(options, Rules::default()).await, None),
         Some(conduct) => {
@@ -75,6 +84,7 @@ async fn play(
     }
     let mut made: Vec<Enlistment> = Vec::new();
     let (mut enlisted, mut delisted, mut cancelled) = (Vec::new(), Vec::new(), Vec::new());
+    let mut renewed = Vec::new();
     let pick = |made: &Vec<Enlistment>, nth: u8| made.get(usize::from(nth) % made.len().max(1)).cloned();
     for step in steps {
         match step {
@@ -92,6 +102,23 @@ async fn play(
                     .collect();
                 made.extend(new.iter().cloned());
                 enlisted.push((new.clone(), world.asked(Enlist(new))));
+            }
+            Step::Lease(which, millis) => {
+                let length = Duration::from_millis(millis);
+                let new: Vec<_> = which
+                    .iter()
+                    .map(|agent| {
+                        let Enlistment { request, agent } = world.enlistment(&agents[usize::from(*agent)]);
+                        Enlistment { request: request.lease(length), agent }
+                    })
+                    .collect();
+                made.extend(new.iter().cloned());
+                enlisted.push((new.clone(), world.asked(Enlist(new))));
+            }
+            Step::Renew(agent) => {
+                let agent = &agents[usize::from(agent)];
+                let generation = u64::from(agent.generation());
+                renewed.push(world.asked(Renew { agent: agent.id().clone(), generation }));
             }
             Step::Again(nth) => {
                 let old: Vec<_> = pick(&made, nth).into_iter().collect();
@@ -117,6 +144,7 @@ async fn play(
             Step::Wait(millis) => tokio::time::sleep(Duration::from_millis(u64::from(millis))).await,
         }
         world.cell.verify().unwrap();
+        assert!(limit.is_none_or(|most| world.registered().len() <= most));
     }
     let mut ended = std::collections::BTreeMap::new();
     for (asked, answer) in enlisted {
@@ -139,12 +167,23 @@ async fn play(
     for answer in delisted {
         removed += answer.await.unwrap();
     }
+    let mut until = world.arbiters.hub().now();
+    for answer in renewed {
+        until = answer.await.unwrap().map_or(until, |end| end.max(until));
+    }
     tokio::time::sleep(2 * REST).await;
+    assert!(until < world.arbiters.hub().now(), "all leases are over");
+    let expired = |event: &&RegistrarEvent| matches!(event, RegistrarEvent::LeaseExpired { .. });
+    let expired = world.events.lock().unwrap().iter().filter(expired).count();
+    assert_eq!(world.status().await.leased, 0);
     let completed = ended.values().filter(|request| *request.status() == Status::Completed).count();
-    assert_eq!(world.registered().len() + removed, completed);
+    assert_eq!(world.registered().len() + removed + expired, completed);
     assert_eq!(world.registered(), world.routed());
     let status = world.status().await;
-    assert_eq!((status.waiting, status.in_flight, status.revision), (0, 0, (completed + removed) as u64));
+    assert_eq!(
+        (status.waiting, status.in_flight, status.revision),
+        (0, 0, (completed + removed + expired) as u64)
+    );
     if let Some(memory) = &memory {
         assert_written(&world, memory, &ended);
     }
@@ -191,17 +230,19 @@ proptest! {
     fn whatever_happens_in_whatever_order_roster_routes_and_answers_agree(
         strategy in strategies(),
         steps in steps(),
+        limit in prop::option::of(1..4_usize),
     ) {
-        paused(play(strategy, steps, None));
+        paused(play(strategy, steps, limit, None));
     }
 
     #[test]
     fn whatever_happens_what_is_written_is_what_was_answered_and_the_same_a_second_time(
         strategy in strategies(),
         steps in steps(),
+        limit in prop::option::of(1..4_usize),
         conduct in conducts(),
     ) {
-        let first = paused(play(strategy, steps.clone(), Some(conduct.clone())));
-        assert_eq!(paused(play(strategy, steps, Some(conduct))), first);
+        let first = paused(play(strategy, steps.clone(), limit, Some(conduct.clone())));
+        assert_eq!(paused(play(strategy, steps, limit, Some(conduct))), first);
     }
 }
