@@ -295,14 +295,13 @@ impl Host {
             registered = registered.and(Err(SpawnError::ShuttingDown { agent: first.id().clone() }));
         }
         // Dropped on the way here, or by an error now, they are killed; their names are free again when they are no more.
-        match registered {
-            Ok(()) => unregistered.keep(),
-            Err(_) => {
-                drop(unregistered);
-                // So that whoever tries again finds them free; an agent that blocks its thread is not waited for.
-                let ids = agents.iter().map(|agent| agent.id().clone()).collect();
-                let _ = timeout(FREED_WITHIN, self.inner.names.free(&ids)).await;
-            }
+        if registered.is_ok() {
+            unregistered.keep();
+        } else {
+            drop(unregistered);
+            // So that whoever tries again finds them free; an agent that blocks its thread is not waited for.
+            let ids = agents.iter().map(|agent| agent.id().clone()).collect();
+            let _ = timeout(FREED_WITHIN, self.inner.names.free(&ids)).await;
         }
         registered
     }

@@ -17,7 +17,7 @@ use proptest::{
 };
 use tokio::sync::oneshot;
 
-use super::{Effects, RouterLost, State};
+use super::{Effects, Judging, RouterLost, State};
 use crate::{
     agent::{Agent, AgentId, Card, Priority, Timestamp},
     inbox::{AgentHandle, HubConfig},
@@ -273,7 +273,7 @@ impl<'a> World<'a> {
     fn look_at_tasks(&self) {
         let state = self.cell.lock();
         let judging = state.judging.as_ref();
-        assert_eq!(judging.map_or(0, |judging| judging.tasks()), self.tasks.len(), "tasks that run");
+        assert_eq!(judging.map_or(0, Judging::tasks), self.tasks.len(), "tasks that run");
         for task in &self.tasks {
             let is_wanted = judging.is_some_and(|judging| judging.is_wanted(task.number));
             assert_ne!(is_wanted, task.is_aborted, "task {} runs for nobody", task.number);

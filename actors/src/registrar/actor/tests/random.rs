@@ -1,7 +1,10 @@
 //! Anything in any order, with registrar and router breaking in between: what is answered holds, and in the end roster and
 //! routes are the same.
 
+use std::collections::BTreeMap;
+
 use proptest::prelude::{Just, ProptestConfig, Strategy, any, prop, prop_oneof, proptest};
+use tokio::task::JoinHandle;
 
 use super::{
     Strategy as Batches,
@@ -12,10 +15,8 @@ use crate::registrar::{Limits, Record, Recovered};
 
 #[derive(Debug, Clone)]
 enum Step {
-    /// Enlists these agents with fresh numbers, all with so many milliseconds of time if it is said.
-    Enlist(Vec<u8>, Option<u64>),
-    /// Enlists these agents with fresh numbers and leases of so many milliseconds.
-    Lease(Vec<u8>, u64),
+    /// Enlists these agents with fresh numbers, all with so much time and such leases, if it is said \[ms\].
+    Enlist(Vec<u8>, Option<u64>, Option<u64>),
     /// Renews the lease of an agent.
     Renew(u8),
     /// Enlists what was enlisted as the so many-eth again.
@@ -35,8 +36,8 @@ const AGENTS: u8 = 12;
 fn steps() -> impl Strategy<Value = Vec<Step>> {
     let agents = || prop::collection::vec(0..AGENTS, 0..5);
     let step = prop_oneof![
-        4 => (agents(), prop::option::weighted(0.3, 0..300_u64)).prop_map(|(which, millis)| Step::Enlist(which, millis)),
-        2 => (agents(), 1..1000_u64).prop_map(|(which, millis)| Step::Lease(which, millis)),
+        5 => (agents(), prop::option::weighted(0.3, 0..300_u64), prop::option::weighted(0.3, 1..1000_u64))
+            .prop_map(|(which, within, lease)| Step::Enlist(which, within, lease)),
         2 => (0..AGENTS).prop_map(Step::Renew),
         1 => any::<u8>().prop_map(Step::Again),
         2 => agents().prop_map(Step::Delist),
@@ -57,6 +58,71 @@ fn strategies() -> impl Strategy<Value = Batches> {
         Just(Batches::FixedSize { size: 3, linger: Duration::from_millis(1) }),
         Just(Batches::TimeBased { window: Duration::from_millis(300), size: 5 }),
     ]
+}
+
+/// What was asked, and the answers to come.
+#[derive(Default)]
+struct Asked {
+    made: Vec<Enlistment>,
+    enlisted: Vec<(Vec<Enlistment>, JoinHandle<Vec<Request>>)>,
+    delisted: Vec<JoinHandle<usize>>,
+    cancelled: Vec<(RequestId, JoinHandle<Result<Request, CancelError>>)>,
+    renewed: Vec<JoinHandle<Result<Timestamp, RosterError>>>,
+}
+
+impl Asked {
+    fn enlist<'a>(
+        &mut self,
+        world: &World,
+        agents: impl Iterator<Item = &'a AgentHandle>,
+        (within, lease): (Option<u64>, Option<u64>),
+    ) {
+        let enlistment = |agent| {
+            let Enlistment { mut request, agent } = world.enlistment(agent);
+            if let Some(millis) = within {
+                request = request.within(Duration::from_millis(millis));
+            }
+            request.lease = lease.map(Duration::from_millis);
+            Enlistment { request, agent }
+        };
+        let new: Vec<_> = agents.map(enlistment).collect();
+        self.made.extend(new.iter().cloned());
+        self.enlisted.push((new.clone(), world.asked(Enlist(new))));
+    }
+
+    fn nth(&self, nth: u8) -> Option<Enlistment> {
+        self.made.get(usize::from(nth) % self.made.len().max(1)).cloned()
+    }
+
+    /// How the requests ended, how many agents were removed, and when the last lease is over by what was answered.
+    async fn answers(self, now: Timestamp) -> (BTreeMap<RequestId, Request>, usize, Timestamp) {
+        let mut ended = BTreeMap::new();
+        for (asked, answer) in self.enlisted {
+            let requests = answer.await.unwrap();
+            assert!(
+                requests.iter().map(|r| r.id).eq(asked.iter().map(|one| one.request.id)),
+                "in the order given"
+            );
+            for request in requests {
+                assert!(request.status().is_final(), "{request:?}");
+                let first = ended.entry(request.id).or_insert_with(|| request.clone());
+                assert_eq!(*first, request, "a number has one end");
+            }
+        }
+        for (request, answer) in self.cancelled {
+            let is_cancelled = answer.await.unwrap().is_ok();
+            assert!(!is_cancelled || *ended[&request].status() == Status::Cancelled);
+        }
+        let mut removed = 0;
+        for answer in self.delisted {
+            removed += answer.await.unwrap();
+        }
+        let mut until = now;
+        for answer in self.renewed {
+            until = answer.await.unwrap().map_or(until, |end| end.max(until));
+        }
+        (ended, removed, until)
+    }
 }
 
 /// Plays the steps, with a recorder that conducts itself so, or with none. Answers with what was written and told.
@@ -82,55 +148,29 @@ async fn play(
     for agent in 0..AGENTS {
         agents.extend(world.sellers(&[&name(agent)]).await);
     }
-    let mut made: Vec<Enlistment> = Vec::new();
-    let (mut enlisted, mut delisted, mut cancelled) = (Vec::new(), Vec::new(), Vec::new());
-    let mut renewed = Vec::new();
-    let pick = |made: &Vec<Enlistment>, nth: u8| made.get(usize::from(nth) % made.len().max(1)).cloned();
+    let mut asked = Asked::default();
     for step in steps {
         match step {
-            Step::Enlist(which, millis) => {
-                let new: Vec<_> = which
-                    .iter()
-                    .map(|agent| {
-                        let Enlistment { request, agent } = world.enlistment(&agents[usize::from(*agent)]);
-                        let request = match millis {
-                            Some(millis) => request.within(Duration::from_millis(millis)),
-                            None => request,
-                        };
-                        Enlistment { request, agent }
-                    })
-                    .collect();
-                made.extend(new.iter().cloned());
-                enlisted.push((new.clone(), world.asked(Enlist(new))));
-            }
-            Step::Lease(which, millis) => {
-                let length = Duration::from_millis(millis);
-                let new: Vec<_> = which
-                    .iter()
-                    .map(|agent| {
-                        let Enlistment { request, agent } = world.enlistment(&agents[usize::from(*agent)]);
-                        Enlistment { request: request.lease(length), agent }
-                    })
-                    .collect();
-                made.extend(new.iter().cloned());
-                enlisted.push((new.clone(), world.asked(Enlist(new))));
+            Step::Enlist(which, within, lease) => {
+                let which = which.iter().map(|agent| &agents[usize::from(*agent)]);
+                asked.enlist(&world, which, (within, lease));
             }
             Step::Renew(agent) => {
                 let agent = &agents[usize::from(agent)];
                 let generation = u64::from(agent.generation());
-                renewed.push(world.asked(Renew { agent: agent.id().clone(), generation }));
+                asked.renewed.push(world.asked(Renew { agent: agent.id().clone(), generation }));
             }
             Step::Again(nth) => {
-                let old: Vec<_> = pick(&made, nth).into_iter().collect();
-                enlisted.push((old.clone(), world.asked(Enlist(old))));
+                let old: Vec<_> = asked.nth(nth).into_iter().collect();
+                asked.enlisted.push((old.clone(), world.asked(Enlist(old))));
             }
             Step::Delist(which) => {
                 let ids = which.iter().map(|agent| id(&name(*agent))).collect();
-                delisted.push(world.asked(Delist(ids)));
+                asked.delisted.push(world.asked(Delist(ids)));
             }
             Step::Cancel(nth) => {
-                if let Some(old) = pick(&made, nth) {
-                    cancelled.push((old.request.id, world.asked(CancelRequest(old.request.id))));
+                if let Some(old) = asked.nth(nth) {
+                    asked.cancelled.push((old.request.id, world.asked(CancelRequest(old.request.id))));
                 }
             }
             Step::End(agent) => agents[usize::from(agent)].kill(),
@@ -146,31 +186,7 @@ async fn play(
         world.cell.verify().unwrap();
         assert!(limit.is_none_or(|most| world.registered().len() <= most));
     }
-    let mut ended = std::collections::BTreeMap::new();
-    for (asked, answer) in enlisted {
-        let requests = answer.await.unwrap();
-        assert!(
-            requests.iter().map(|r| r.id).eq(asked.iter().map(|one| one.request.id)),
-            "in the order given"
-        );
-        for request in requests {
-            assert!(request.status().is_final(), "{request:?}");
-            let first = ended.entry(request.id).or_insert_with(|| request.clone());
-            assert_eq!(*first, request, "a number has one end");
-        }
-    }
-    for (request, answer) in cancelled {
-        let is_cancelled = answer.await.unwrap().is_ok();
-        assert!(!is_cancelled || *ended[&request].status() == Status::Cancelled);
-    }
-    let mut removed = 0;
-    for answer in delisted {
-        removed += answer.await.unwrap();
-    }
-    let mut until = world.arbiters.hub().now();
-    for answer in renewed {
-        until = answer.await.unwrap().map_or(until, |end| end.max(until));
-    }
+    let (ended, removed, until) = asked.answers(world.arbiters.hub().now()).await;
     tokio::time::sleep(2 * REST).await;
     assert!(until < world.arbiters.hub().now(), "all leases are over");
     let expired = |event: &&RegistrarEvent| matches!(event, RegistrarEvent::LeaseExpired { .. });
@@ -196,14 +212,14 @@ async fn play(
 }
 
 /// What is written is the roster, and what was answered.
-fn assert_written(world: &World, memory: &Memory, ended: &std::collections::BTreeMap<RequestId, Request>) {
+fn assert_written(world: &World, memory: &Memory, ended: &BTreeMap<RequestId, Request>) {
     let recovered = memory.recovered();
     let written = recovered.members.iter().map(|one| (one.request.agent.clone(), one.generation));
     let held = world.cell.with_roster(|roster| {
         roster.iter().map(|member| (member.id().clone(), member.generation())).collect::<BTreeSet<_>>()
     });
     assert_eq!(written.collect::<BTreeSet<_>>(), held, "what is written is the roster");
-    let mut logged: std::collections::BTreeMap<_, _> =
+    let mut logged: BTreeMap<_, _> =
         recovered.requests.into_iter().map(|one| (one.request.id, one.request)).collect();
     for (number, request) in ended {
         let is_logged = logged.remove(number).map(|logged| logged == *request);
