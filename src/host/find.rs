@@ -4,10 +4,11 @@ use phalanx_actors::{
     agent::{AgentId, Capability, Circle, InvalidCircle, InvalidName, Kind, Tenant, Timestamp},
     inbox::AgentHandle,
     registrar::{Lookup, Renew, RosterError, WatchFrom, Watching},
+    supervisor::SpawnError,
 };
 use serde_json::Value;
 
-use super::{Host, HostError};
+use super::{AgentOptions, Host, HostError};
 
 /// A search among all who are registered: all that is said has to fit. Made by [`Host::find`].
 #[derive(Debug)]
@@ -170,6 +171,20 @@ impl Host {
     pub async fn renew(&self, agent: &AgentId, generation: u64) -> Result<Timestamp, HostError> {
         let answer = self.inner.protocols.registrar.send(Renew { agent: agent.clone(), generation }).await;
         Ok(answer.map_err(|_| HostError::NoAnswer("registrar"))??)
+    }
+
+    /// Registers an agent again that lives on though it is registered no more, as its lease has ended: it is found, on its
+    /// routes and given tasks from then on. Its subscriptions have ended with its registration. Of the options those of a
+    /// registration count: priority, lease, number and time of the request, and slots.
+    ///
+    /// # Errors
+    /// [`SpawnError::Unregistered`] when it is registered, has ended or is refused; it lives on, then.
+    pub async fn register_again(
+        &self,
+        agent: &AgentHandle,
+        options: &AgentOptions,
+    ) -> Result<(), SpawnError> {
+        self.register(std::slice::from_ref(agent), options).await
     }
 }
 

@@ -329,7 +329,7 @@ impl Host {
     }
 
     /// Subscribes an agent to a topic, or to all that a filter such as `news.*.chess` or `news.>` matches; the subscription
-    /// ends with the agent and survives its restarts. Answers whether that changed anything.
+    /// ends with the agent, or its lease, and survives restarts. Answers whether that changed anything.
     ///
     /// # Errors
     /// [`HostError`] when a name is no name or there is no such agent.

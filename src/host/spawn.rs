@@ -47,7 +47,8 @@ pub struct AgentOptions {
     /// Whom it works for, whatever its card says.
     pub tenant: Option<Tenant>,
     /// How long it stays registered unless that is renewed ([`Host::renew`]); for good by default. An agent whose lease ends
-    /// lives on, but is found by nobody and on no route.
+    /// lives on, but is found by nobody, on no route and given no tasks, until it is registered again
+    /// ([`Host::register_again`]).
     pub lease: Option<Duration>,
     /// How many tasks it works on at once, if it accepts [`Work`]; 1 by default.
     pub slots: Option<u32>,
@@ -306,7 +307,11 @@ impl Host {
         registered
     }
 
-    async fn register(&self, agents: &[AgentHandle], options: &AgentOptions) -> Result<(), SpawnError> {
+    pub(super) async fn register(
+        &self,
+        agents: &[AgentHandle],
+        options: &AgentOptions,
+    ) -> Result<(), SpawnError> {
         self.enlist(agents, options).await?;
         let (first, cell) = (agents[0].id(), &self.inner.protocols.registrar_cell);
         if let Some(number) = options.request

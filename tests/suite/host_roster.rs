@@ -139,10 +139,10 @@ impl Agent for Worker {
 }
 
 #[test]
-fn a_worker_whose_lease_has_ended_is_given_no_task() {
+fn a_worker_whose_lease_has_ended_is_given_no_task_until_it_is_registered_again() {
     simulate(7, |host| async move {
         let lease = AgentOptions { lease: Some(Duration::from_secs(30)), ..AgentOptions::default() };
-        host.spawn_with("leased", lease, |_| Worker).await.unwrap();
+        let leased = host.spawn_with("leased", lease, |_| Worker).await.unwrap();
         let task = async |name: &str| {
             let id = name.parse().unwrap();
             host.submit(vec![TaskSpec::new(name.parse().unwrap())]).await.unwrap();
@@ -156,8 +156,18 @@ fn a_worker_whose_lease_has_ended_is_given_no_task() {
             state = &mut after => panic!("nobody is there to do it: {state:?}"),
             () = host.sleep(Duration::from_secs(40)) => {}
         }
-        host.spawn("other", || Worker).await.unwrap();
+        // It comes back as what it was.
+        host.register_again(&leased.handle(), &AgentOptions::default()).await.unwrap();
         assert_eq!(after.await, TaskState::Completed);
+        assert_eq!(names(&host.find().all().unwrap()), "leased");
+        let twice = host.register_again(&leased.handle(), &AgentOptions::default()).await.unwrap_err();
+        assert!(twice.to_string().contains("agent id leased is taken"), "{twice}");
+        assert_eq!(host.agents(), 1, "it lives on");
+        leased.kill();
+        host.sleep(Duration::from_millis(1)).await;
+        let ended = host.register_again(&leased.handle(), &AgentOptions::default()).await.unwrap_err();
+        assert!(ended.to_string().contains("ended before it was registered"), "{ended}");
+        host.verify().unwrap();
         Ok::<_, HostError>(())
     })
     .unwrap();
