@@ -41,6 +41,7 @@ mod schedule;
 mod slots;
 mod startup;
 mod task;
+mod urgency;
 pub use actor::{Initializer, SharedStartup, StartupState};
 pub use body::{Body, BodyContext, BodyFuture, StartupBody, Undo, UndoContext, UndoFuture};
 pub use estimates::Estimates;

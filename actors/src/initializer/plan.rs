@@ -8,7 +8,7 @@
 //! Owns the tasks and everything that can be known before the first one runs. Never runs, waits or reads a clock.
 //!
 //! **Invariant.** The graph of a plan is acyclic, every dependency names a task of the plan, and no task depends on
-//! one of a later phase. All work here is linear in tasks and edges, up to one sort, and uses no recursion.
+//! one of a later phase. All work here is linear in tasks and edges, and uses no recursion.
 
 use std::{cmp::Reverse, ops::Range, time::Duration};
 
@@ -22,6 +22,7 @@ use super::{
     resources::{Needs, Resources},
     slots::{NOBODY, number},
     task::StartupTask,
+    urgency::Urgency,
 };
 
 /// Checked start-up tasks and what can be known of them before they run.
@@ -46,7 +47,7 @@ pub struct Plan {
     index: Index,
     /// The tasks by their positions; after them a gate for each phase, between its tasks and those that wait for it.
     links: Links,
-    rank: Vec<u32>,
+    urgency: Vec<Urgency>,
     needs: Needs,
     /// The class of each task's needs; empty where no task needs anything.
     class: Vec<u32>,
@@ -102,7 +103,7 @@ impl Plan {
             class,
             tasks: planned,
             names,
-            rank: Vec::new(),
+            urgency: Vec::new(),
             critical: Vec::new(),
             critical_length: Duration::ZERO,
             total: Duration::ZERO,
@@ -146,37 +147,23 @@ impl Plan {
         self.total = total;
         // As large as what comes next.
         drop(finish);
-        self.rank_by_remaining(order);
+        self.find_urgency(order);
     }
 
-    /// Ranks tasks by what still hangs on them: remaining path, then steps, then priority, then the order of the list.
-    fn rank_by_remaining(&mut self, order: &[u32]) {
-        let mut remaining = vec![(0_u64, 0_u32); self.links.nodes()];
+    /// Tasks are the more urgent the more still hangs on them: remaining path, then steps, then priority, then the order of the
+    /// list.
+    fn find_urgency(&mut self, order: &[u32]) {
+        self.urgency = vec![Urgency::default(); self.links.nodes()];
         for at in order.iter().rev().map(|at| *at as usize) {
             // What lazy tasks have behind them delays nothing of start-up.
             let is_lazy = |node: usize| self.tasks.get(node).is_some_and(|task| task.dormant);
             let (path, steps) = self
                 .nodes_after(at)
                 .filter(|next| is_lazy(at) || !is_lazy(*next))
-                .map(|next| remaining[next])
-                .fold((0, 0), |most, next| (most.0.max(next.0), most.1.max(next.1 + 1)));
-            remaining[at] = (path.saturating_add(self.estimate(at)), steps);
-        }
-        // One number, the more urgent the less, so that a million are sorted quickly: 61 bits of the path, which are 73,000
-        // years, 32 of the steps, 3 of the priority, and 32 of the task.
-        let urgency = |at: usize| {
-            let ((path, steps), priority) = (remaining[at], self.tasks[at].priority as u8);
-            let path = u128::from(path.min(u64::MAX >> 3));
-            let urgent = path << 35 | u128::from(steps) << 3 | u128::from(priority);
-            (!urgent) << 32 | u128::from(number(at))
-        };
-        let mut by_rank: Vec<u128> = (0..self.tasks.len()).map(urgency).collect();
-        by_rank.sort_unstable();
-        self.rank = vec![0; self.tasks.len()];
-        for (rank, urgency) in by_rank.into_iter().enumerate() {
-            #[expect(clippy::cast_possible_truncation, reason = "the lowest bits are the task")]
-            let at = urgency as u32 as usize;
-            self.rank[at] = number(rank);
+                .map(|next| self.urgency[next])
+                .fold((0, 0), |most, next| (most.0.max(next.path()), most.1.max(next.steps() + 1)));
+            let priority = self.tasks.get(at).map_or(0, |task| task.priority as u8);
+            self.urgency[at] = Urgency::new(path.saturating_add(self.estimate(at)), steps, priority, at);
         }
     }
 
@@ -254,7 +241,8 @@ impl Plan {
             + names
             + self.index.bytes()
             + self.links.bytes()
-            + (self.rank.capacity() + self.class.capacity()) * size_of::<u32>()
+            + self.urgency.capacity() * size_of::<Urgency>()
+            + self.class.capacity() * size_of::<u32>()
             + self.critical.capacity() * size_of::<usize>()
     }
 
@@ -311,7 +299,7 @@ impl Plan {
 
     /// Has the tasks start in this order, where they can.
     pub(super) fn set_order(&mut self, order: &[usize]) {
-        order.iter().enumerate().for_each(|(rank, &at)| self.rank[at] = number(rank));
+        order.iter().enumerate().for_each(|(place, &at)| self.urgency[at] = Urgency::at(place, at));
     }
 
     /// Notes that a task can be undone.
@@ -319,9 +307,9 @@ impl Plan {
         self.tasks[at].reversible = true;
     }
 
-    /// The place of a task in the order of start; the lowest first.
-    pub(super) fn rank(&self, at: usize) -> u32 {
-        self.rank[at]
+    /// What says where a task is in the order of start.
+    pub(super) fn urgency(&self, at: usize) -> Urgency {
+        self.urgency[at]
     }
 }
 

@@ -168,7 +168,7 @@ proptest! {
                 prop_assert!(!naive_has_circle(n, &edges));
                 for &(a, b) in &edges {
                     prop_assert!(plan.levels()[a] > plan.levels()[b]);
-                    prop_assert!(plan.rank(a) > plan.rank(b), "a dependency is always more urgent");
+                    prop_assert!(plan.urgency(a) > plan.urgency(b), "a dependency is always more urgent");
                 }
                 let path = plan.critical_path();
                 prop_assert_eq!(path.len(), plan.levels().iter().max().unwrap() + 1, "equal estimates: longest chain");

@@ -52,7 +52,7 @@ impl Plan {
 fn search(plan: &Plan, workers: usize) -> Option<Vec<usize>> {
     let tasks = plan.tasks().len();
     let mut order: Vec<usize> = (0..tasks).collect();
-    order.sort_unstable_by_key(|&at| plan.rank(at));
+    order.sort_unstable_by_key(|&at| plan.urgency(at));
     let mut place = vec![0; tasks];
     order.iter().enumerate().for_each(|(at, &task)| place[task] = at);
     let mut bench = Bench::new(plan, workers);

@@ -14,6 +14,7 @@ use serde_json::Value;
 use super::{
     event::{StartupFault, StartupStatus},
     plan::Plan,
+    urgency::Urgency,
 };
 use crate::agent::Timestamp;
 
@@ -168,8 +169,8 @@ pub(super) struct PhaseSlot {
     pub(super) waited_for: usize,
     /// Whether a task failed that had to complete.
     pub(super) required_failed: bool,
-    /// Tasks that may start, by rank, those with equal needs together.
-    pub(super) startable: Vec<BinaryHeap<Reverse<Ready>>>,
+    /// Tasks that may start, the most urgent first, those with equal needs together.
+    pub(super) startable: Vec<BinaryHeap<Reverse<Urgency>>>,
     /// The blocking task that holds the phase, and whether it is ready for its next attempt.
     pub(super) holder: Option<(usize, bool)>,
     /// How many tasks keep the gate closed for those who wait for the phase.
@@ -178,27 +179,8 @@ pub(super) struct PhaseSlot {
     pub(super) gate_failed: bool,
 }
 
-/// A task that may start: its rank above its number, so that the first to start is the least.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Ready(u64);
-
-impl Ready {
-    fn new(rank: u32, task: u32) -> Self {
-        Self(u64::from(rank) << 32 | u64::from(task))
-    }
-
-    pub(super) const fn rank(self) -> u32 {
-        (self.0 >> 32) as u32
-    }
-
-    #[expect(clippy::cast_possible_truncation, reason = "the lower half is the task")]
-    pub(super) const fn task(self) -> usize {
-        self.0 as u32 as usize
-    }
-}
-
 /// Puts a task among those that may start.
 pub(super) fn make_startable(plan: &Plan, phases: &mut [PhaseSlot], task: usize) {
     let phase = &mut phases[plan.tasks()[task].phase as usize];
-    phase.startable[plan.class(task) as usize].push(Reverse(Ready::new(plan.rank(task), number(task))));
+    phase.startable[plan.class(task) as usize].push(Reverse(plan.urgency(task)));
 }

@@ -40,8 +40,9 @@ use super::{
     plan::Plan,
     resources::Stock,
     rollback::Rollback,
-    slots::{PhaseSlot, Rare, Ready, Slot, make_startable},
+    slots::{PhaseSlot, Rare, Slot, make_startable},
     task::DependencyType,
+    urgency::Urgency,
 };
 use crate::{
     agent::{TaskId, Timestamp},
@@ -264,7 +265,7 @@ impl Startup {
         let startable: usize = self.phases.iter().map(startable).sum();
         self.plan.bytes()
             + self.slots.capacity() * size_of::<Slot>()
-            + startable * size_of::<Ready>()
+            + startable * size_of::<Urgency>()
             + self.completed.capacity() * size_of::<u32>()
     }
 
@@ -312,18 +313,18 @@ impl Startup {
     }
 
     /// Takes the most urgent task that may start: of the first of each phase and of each sort of needs, the one with the
-    /// lowest rank for which there is enough of all that it needs.
+    /// most urgent for which there is enough of all that it needs.
     fn take_next(&mut self) -> Option<usize> {
         let (plan, slots) = (&self.plan, &self.slots);
-        let mut best: Option<(u32, usize, u32)> = None;
+        let mut best: Option<(Urgency, usize, u32)> = None;
         for (number, phase) in self.phases.iter_mut().enumerate() {
-            let mut offer = |rank: u32, class: u32| {
-                if best.is_none_or(|(lowest, ..)| rank < lowest) && self.stock.fits(plan.needs().of(class)) {
-                    best = Some((rank, number, class));
+            let mut offer = |urgency: Urgency, class: u32| {
+                if best.is_none_or(|(most, ..)| urgency < most) && self.stock.fits(plan.needs().of(class)) {
+                    best = Some((urgency, number, class));
                 }
             };
             match phase.holder {
-                Some((holder, true)) => offer(plan.rank(holder), plan.class(holder)),
+                Some((holder, true)) => offer(plan.urgency(holder), plan.class(holder)),
                 Some((_, false)) => {}
                 None => {
                     for (startable, class) in phase.startable.iter_mut().zip(0..) {
@@ -333,7 +334,7 @@ impl Startup {
                         {
                             startable.pop();
                         }
-                        startable.peek().into_iter().for_each(|Reverse(ready)| offer(ready.rank(), class));
+                        startable.peek().into_iter().for_each(|Reverse(ready)| offer(*ready, class));
                     }
                 }
             }
