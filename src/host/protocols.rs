@@ -139,11 +139,13 @@ pub(super) async fn start(
         move || -> Timestamp { hub.now() }
     };
     let (lasting, root) = (Supervision::ALWAYS, Some(root));
+    // The router makes the routes of one batch while the registrar is at the next.
+    let last = hub.ports().len() - 1;
 
     let monitor_cell = MonitorCell::new(options.monitor, Arc::new(clock(&hub)), options.tap);
     let cell = monitor_cell.clone();
     let make = move || move |_: &_| Monitor::new(cell.clone());
-    let monitor = arbiters.spawn_local(own("monitor"), make, lasting, root).await?;
+    let monitor = arbiters.spawn_local(own("monitor"), 0, make, lasting, root).await?;
     let teller = monitor_cell.teller(monitor.address());
     let tell = always(&teller);
 
@@ -160,7 +162,7 @@ pub(super) async fn start(
             }
         }
     };
-    let router = arbiters.spawn_local(own("router"), make, lasting, root).await?;
+    let router = arbiters.spawn_local(own("router"), last, make, lasting, root).await?;
 
     // The coordinator is there before anybody can be registered.
     let coordinator_cell = Arc::new(OnceLock::<Addr<Coordinator>>::new());
@@ -185,7 +187,7 @@ pub(super) async fn start(
         });
         move || move |_: &_| Registrar::new(cell.clone(), router.clone(), now.clone(), tell.clone())
     };
-    let registrar = arbiters.spawn_local(own("registrar"), make, lasting, root).await?;
+    let registrar = arbiters.spawn_local(own("registrar"), 0, make, lasting, root).await?;
 
     let make = {
         let (now, tell, tasks, window) = (clock(&hub), tell.clone(), options.tasks, window.clone());
@@ -199,7 +201,7 @@ pub(super) async fn start(
             move |_: &_| Coordinator::new(state.clone(), now.clone(), tell.clone())
         }
     };
-    let coordinator = arbiters.spawn_local(own("coordinator"), make, lasting, root).await?;
+    let coordinator = arbiters.spawn_local(own("coordinator"), 0, make, lasting, root).await?;
     _ = coordinator_cell.set(coordinator.address());
 
     let make = {
@@ -211,7 +213,7 @@ pub(super) async fn start(
             move |_: &_| Initializer::new(state.clone(), now.clone(), tell.clone())
         }
     };
-    let initializer = arbiters.spawn_local(own("initializer"), make, lasting, root).await?;
+    let initializer = arbiters.spawn_local(own("initializer"), 0, make, lasting, root).await?;
 
     Ok(Protocols {
         agents: [

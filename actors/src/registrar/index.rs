@@ -1,10 +1,11 @@
-//! [`Index`]: from an id to its slot, by the id's hash alone, so that growing never visits an id.
+//! [`Index`]: from an id to its slot, by a part of the id's hash, so that growing never visits an id.
 //!
-//! **Invariant.** Of several slots whose ids hash alike, one stands in `first` and the others in `more`.
+//! **Invariant.** Each slot stands once, under the hash of its id.
 
-use std::hash::{BuildHasherDefault, Hash, Hasher};
+use std::hash::{Hash, Hasher};
 
-use rustc_hash::{FxHashMap, FxHasher};
+use hashbrown::HashTable;
+use rustc_hash::FxHasher;
 
 use crate::agent::AgentId;
 
@@ -37,62 +38,46 @@ pub(super) fn hash(id: &AgentId) -> u64 {
 
 /// From the hash of an id to its slot.
 #[derive(Debug, Default)]
-pub(super) struct Index {
-    first: std::collections::HashMap<u64, u32, BuildHasherDefault<AsIs>>,
-    more: FxHashMap<u64, Vec<u32>>,
-    len: usize,
+pub(super) struct Index(HashTable<(u32, u32)>);
+
+/// The part of a hash that is kept: the lower half.
+#[expect(clippy::cast_possible_truncation, reason = "a part of a hash")]
+const fn kept(hash: u64) -> u32 {
+    hash as u32
+}
+
+/// Spreads what is kept of a hash over all bits, as the table wants it.
+fn spread(kept: u32) -> u64 {
+    u64::from(kept).wrapping_mul(0x9E37_79B9_7F4A_7C15)
 }
 
 impl Index {
     /// The slot that `is_it` confirms among those of a hash.
     pub(super) fn get(&self, hash: u64, is_it: impl Fn(u32) -> bool) -> Option<u32> {
-        let first = *self.first.get(&hash)?;
-        if is_it(first) {
-            return Some(first);
-        }
-        if self.more.is_empty() {
-            return None;
-        }
-        self.more.get(&hash)?.iter().copied().find(|slot| is_it(*slot))
+        let kept = kept(hash);
+        self.0.find(spread(kept), |held| held.0 == kept && is_it(held.1)).map(|held| held.1)
     }
 
     /// Adds a slot whose id is not in the index.
     pub(super) fn insert(&mut self, hash: u64, slot: u32) {
-        self.len += 1;
-        let first = *self.first.entry(hash).or_insert(slot);
-        if first != slot {
-            self.more.entry(hash).or_default().push(slot);
-        }
+        let kept = kept(hash);
+        self.0.insert_unique(spread(kept), (kept, slot), |held| spread(held.0));
     }
 
     /// Takes out a slot that is in the index.
     pub(super) fn remove(&mut self, hash: u64, slot: u32) {
-        self.len -= 1;
-        let is_first = self.first.get(&hash) == Some(&slot);
-        match self.more.get_mut(&hash) {
-            None => {
-                self.first.remove(&hash);
-            }
-            Some(more) => {
-                if !is_first {
-                    more.retain(|other| *other != slot);
-                } else if let Some(next) = more.pop() {
-                    self.first.insert(hash, next);
-                }
-                if more.is_empty() {
-                    self.more.remove(&hash);
-                }
-            }
+        if let Ok(held) = self.0.find_entry(spread(kept(hash)), |held| held.1 == slot) {
+            held.remove();
         }
     }
 
-    pub(super) const fn len(&self) -> usize {
-        self.len
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
     }
 
     /// About how much memory it takes, in bytes: at most 7 of 8 buckets are used, and each has a byte of control.
     pub(super) fn bytes(&self) -> usize {
-        self.first.capacity() * 8 / 7 * (size_of::<(u64, u32)>() + 1)
+        self.0.capacity() * 8 / 7 * (size_of::<(u32, u32)>() + 1)
     }
 }
 
@@ -119,7 +104,6 @@ mod tests {
                     prop_assert_eq!(index.get(hash(slot), |other| other == slot).is_some(), model.contains(&slot));
                 }
             }
-            prop_assert!(index.first.len() <= 3);
         }
     }
 }

@@ -198,20 +198,24 @@ impl Arbiters {
         Ok(agents.take())
     }
 
-    /// Spawns one agent on the first arbiter from a factory that is made there and need not leave it.
+    /// Spawns one agent on an arbiter, counted from 0, from a factory that is made there and need not leave it.
     ///
     /// # Errors
     /// [`SpawnError`] says why not.
+    ///
+    /// # Panics
+    /// When there is no such arbiter.
     pub async fn spawn_local<A: Agent, F: Fn(&Me) -> A + 'static>(
         &self,
         id: AgentId,
+        arbiter: usize,
         make: impl FnOnce() -> F + Send + 'static,
         supervision: Supervision,
         group: Option<&Addr<Supervisor>>,
     ) -> Result<AgentRef<A>, SpawnError> {
         let (answer, spawned) = oneshot::channel();
         let rule = rule(supervision, group);
-        let (hub, port, first) = (self.hub.clone(), self.hub.ports()[0].clone(), id.clone());
+        let (hub, port, first) = (self.hub.clone(), self.hub.ports()[arbiter].clone(), id.clone());
         let local = port.clone();
         let job = OnArrival(move || {
             let bound = ArbiterBound::new(make());
@@ -242,7 +246,7 @@ impl Arbiters {
         let cell = Supervisor::cell(spec, parent.cloned());
         let hub = self.hub.clone();
         let make = move || move |_: &Me| Supervisor::new(hub.clone(), cell.clone());
-        let supervisor = self.spawn_local(id, make, Supervision::ALWAYS, None).await?;
+        let supervisor = self.spawn_local(id, 0, make, Supervision::ALWAYS, None).await?;
         if let Some(parent) = parent {
             Supervisor::join(parent, name, supervisor.address());
         }
