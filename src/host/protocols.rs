@@ -265,10 +265,10 @@ pub(super) fn observers(
             coordinator.do_send(Withdraw(change.agent.clone()));
         }
         watches.observe(change);
+        alive.observe(change);
         if let LifecycleChange::Terminated(_) = change.change {
-            // Last: whoever takes the name next comes behind the removals above in every mailbox.
+            // Last: whoever takes the name next comes behind the removals above in every mailbox, and is counted alone.
             names.release(std::slice::from_ref(&change.agent));
         }
-        alive.observe(change);
     })]
 }

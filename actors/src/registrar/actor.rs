@@ -10,7 +10,10 @@ use actix::{
     Supervised,
     dev::{MessageResponse, OneshotSender},
 };
-use tokio::{sync::oneshot, task::AbortHandle};
+use tokio::{
+    sync::{mpsc, oneshot},
+    task::AbortHandle,
+};
 
 use super::{
     CancelError, CancelRequest, Delist, Enlist, Lookup, QueryAgent, QueryRequest, QueryRoster, RegistrarCell,
@@ -21,7 +24,7 @@ use super::{
 use crate::{
     agent::{Agent, AgentId, Card, Timestamp},
     inbox::AgentHandle,
-    router::{Rerouted, Router},
+    router::{Reroute, Rerouted, Router},
     support::panic_text,
 };
 
@@ -32,6 +35,13 @@ struct Answered {
     number: u64,
     attempt: u32,
     result: Result<Vec<AgentId>, MailboxError>,
+}
+
+/// A question to the router, whose answer is to come.
+struct Asked {
+    number: u64,
+    attempt: u32,
+    answer: actix::dev::Request<Router, Reroute>,
 }
 
 /// The recorder has said something.
@@ -68,6 +78,8 @@ pub struct Registrar {
     now: Arc<dyn Fn() -> Timestamp + Send + Sync>,
     events: Arc<dyn Fn(RegistrarEvent) + Send + Sync>,
     timer: Option<(Timestamp, SpawnHandle)>,
+    /// Where its questions to the router go once one was sent.
+    asked: Option<mpsc::UnboundedSender<Asked>>,
 }
 
 impl Registrar {
@@ -79,7 +91,7 @@ impl Registrar {
         now: Arc<dyn Fn() -> Timestamp + Send + Sync>,
         events: Arc<dyn Fn(RegistrarEvent) + Send + Sync>,
     ) -> Self {
-        Self { cell, router, now, events, timer: None }
+        Self { cell, router, now, events, timer: None, asked: None }
     }
 
     /// Changes the state, forms the batches that are due, and performs what comes of it.
@@ -130,15 +142,25 @@ impl Registrar {
     }
 
     /// Sends a batch or a removal to the router, in the order of the calls.
-    fn send(&self, number: u64, ctx: &Context<Self>) {
+    fn send(&mut self, number: u64, ctx: &Context<Self>) {
         let Some((attempt, reroute)) = self.cell.lock().reroute(number) else { return };
         // A fresh clone has a place of its own in the mailbox: the message is queued now, not when the future is polled.
         let answer = self.router.clone().send(reroute);
-        let me = ctx.address();
-        actix_rt::spawn(async move {
-            let result = answer.await.map(|Rerouted { taken }| taken);
-            me.do_send(Answered { number, attempt, result });
+        let asked = self.asked.get_or_insert_with(|| {
+            let (asked, mut answers) = mpsc::unbounded_channel::<Asked>();
+            let me = ctx.address();
+            // Not a future of the actor: it has to outlive this incarnation.
+            actix_rt::spawn(async move {
+                // In the order in which the router was asked, so that batches of agents stay in their order.
+                while let Some(Asked { number, attempt, answer }) = answers.recv().await {
+                    let result = answer.await.map(|Rerouted { taken }| taken);
+                    me.do_send(Answered { number, attempt, result });
+                }
+            });
+            asked
         });
+        // The other end lasts as long as this one.
+        _ = asked.send(Asked { number, attempt, answer });
     }
 
     fn tell(&self, event: RegistrarEvent) {

@@ -30,9 +30,9 @@ fn ends_whose_record_is_refused_are_written_later() {
         assert_eq!(memory.kinds(), ["ended"; 3]);
         assert_eq!(memory.ends(), told(&answer), "what is written is what was answered");
 
-        // One that was cancelled, and then a batch that nobody waited for when it was refused.
+        // Nobody waits for these any more when they are refused: what its rules refused, and the rest of its batch.
         let agents = world.sellers(&["bad", "b"]).await;
-        memory.conduct([Conduct::Silence]);
+        memory.conduct([Conduct::Silence; 2]);
         let later = world.enlist(&agents).await.unwrap();
         assert!(later[1].status().to_string().ends_with("the recorder said nothing within 5s"), "{later:?}");
         memory.refuse();
