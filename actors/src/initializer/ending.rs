@@ -9,7 +9,7 @@ use super::{
     startup::Startup,
     task::Phase,
 };
-use crate::agent::{TaskId, Timestamp};
+use crate::agent::Timestamp;
 
 impl Startup {
     /// Ends a task and, without recursion, all that cannot run any more because of it.
@@ -20,14 +20,13 @@ impl Startup {
         now: Timestamp,
         effects: &mut Vec<StartupEffect>,
     ) {
-        let because_of = self.plan.tasks()[task].id.clone();
-        self.end_because(&because_of, task, status, now, effects);
+        self.end_because(task, task, status, now, effects);
     }
 
     /// As [`end`](Self::end), because of another task.
     pub(super) fn end_because(
         &mut self,
-        because_of: &TaskId,
+        because_of: usize,
         task: usize,
         status: StartupStatus,
         now: Timestamp,
@@ -46,7 +45,8 @@ impl Startup {
             }
             let kind = self.plan.tasks()[node].dependency_type;
             if status == StartupStatus::Skipped {
-                self.rare.set_fault(node, StartupFault::Skipped { because_of: because_of.clone() });
+                let because_of = self.plan.tasks()[because_of].id.clone();
+                self.rare.set_fault(node, StartupFault::Skipped { because_of });
             }
             let fails = status != StartupStatus::Completed && kind.must_complete();
             let first_failure = fails && !self.required_failed && !slot.late;

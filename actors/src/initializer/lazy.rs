@@ -4,7 +4,7 @@
 //! start-up. A task that was asked for is late: it counts neither for its phase nor for the end of start-up.
 
 use super::{event::StartupStatus, options::StartupEffect, startup::Startup};
-use crate::agent::{TaskId, Timestamp};
+use crate::agent::Timestamp;
 
 impl Startup {
     /// Lets a lazy task run, and the lazy ones that it waits for. Nothing happens to one that is not dormant, or after
@@ -35,14 +35,14 @@ impl Startup {
         }
         for (at, because_of) in lost {
             if let Some(because_of) = because_of {
-                self.end_because(&because_of, at, StartupStatus::Skipped, now, effects);
+                self.end_because(because_of, at, StartupStatus::Skipped, now, effects);
             }
         }
         self.pump(None, now, effects);
     }
 
     /// The task because of which another one cannot run, if there is one.
-    fn failed_before(&self, at: usize) -> Option<TaskId> {
+    fn failed_before(&self, at: usize) -> Option<usize> {
         let tasks = self.plan.tasks();
         let is_lost = |on: &usize| {
             let status = self.slots[*on].status;
@@ -54,6 +54,6 @@ impl Startup {
             let phase = awaited.find(|phase| self.phases[*phase as usize].required_failed)?;
             (0..tasks.len()).find(|on| tasks[*on].phase == phase && is_lost(on))
         };
-        direct.or_else(by_phase).map(|on| tasks[on].id.clone())
+        direct.or_else(by_phase)
     }
 }

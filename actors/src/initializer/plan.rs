@@ -48,6 +48,9 @@ pub struct Plan {
     /// The tasks by their positions; after them a gate for each phase, between its tasks and those that wait for it.
     links: Links,
     urgency: Vec<Urgency>,
+    /// Whether there are tasks that nobody waits for, and lazy ones that are left out: then each is looked at.
+    has_hints: bool,
+    has_dormant: bool,
     needs: Needs,
     /// The class of each task's needs; empty where no task needs anything.
     class: Vec<u32>,
@@ -99,6 +102,8 @@ impl Plan {
             beside.push(rest);
         }
         let mut plan = Self {
+            has_hints: planned.iter().any(|task| !task.dependency_type.waited_for()),
+            has_dormant: planned.iter().any(|task| task.dormant),
             needs,
             class,
             tasks: planned,
@@ -156,7 +161,8 @@ impl Plan {
         self.urgency = vec![Urgency::default(); self.links.nodes()];
         for at in order.iter().rev().map(|at| *at as usize) {
             // What lazy tasks have behind them delays nothing of start-up.
-            let is_lazy = |node: usize| self.tasks.get(node).is_some_and(|task| task.dormant);
+            let is_lazy =
+                |node: usize| self.has_dormant && self.tasks.get(node).is_some_and(|task| task.dormant);
             let (path, steps) = self
                 .nodes_after(at)
                 .filter(|next| is_lazy(at) || !is_lazy(*next))
@@ -294,7 +300,7 @@ impl Plan {
 
     /// Whether anyone waits for a node.
     pub(super) fn waited_for(&self, node: usize) -> bool {
-        self.tasks.get(node).is_none_or(|task| task.dependency_type.waited_for())
+        !self.has_hints || self.tasks.get(node).is_none_or(|task| task.dependency_type.waited_for())
     }
 
     /// Has the tasks start in this order, where they can.
