@@ -41,6 +41,19 @@ impl Startup {
         self.pump(None, now, effects);
     }
 
+    /// Lets lazy tasks that nobody asked for yet wait no more for one that was cancelled.
+    pub(super) fn let_go_of_dormant(&mut self, cancelled: usize) {
+        if !self.plan.waited_for(cancelled) {
+            return;
+        }
+        for next in self.plan.nodes_after(cancelled).filter(|next| !self.plan.is_gate(*next)) {
+            let slot = &mut self.slots[next];
+            if slot.status == StartupStatus::Dormant {
+                slot.open = slot.open.saturating_sub(1);
+            }
+        }
+    }
+
     /// The task because of which another one cannot run, if there is one.
     fn failed_before(&self, at: usize) -> Option<usize> {
         let tasks = self.plan.tasks();

@@ -234,6 +234,7 @@ impl Startup {
             self.rare.stop_timer(task);
             self.rare.set_fault(task, StartupFault::Cancelled);
             self.settle(task, StartupStatus::Cancelled, now, effects);
+            self.let_go_of_dormant(task);
         }
     }
 

@@ -117,6 +117,25 @@ fn a_lazy_task_can_be_cancelled_after_start_up_has_ended() {
 }
 
 #[test]
+fn a_lazy_task_runs_though_one_that_it_only_waited_for_was_cancelled_before() {
+    let first = |kind| task("first", &[]).lazily().taking(Duration::from_secs(99)).depended_on_as(kind);
+    for (kind, then) in [(Optional, Completed), (Required, Skipped)] {
+        let mut world =
+            world(vec![task("a", &[]), first(kind), task("then", &["first"]).lazily()], workers(4));
+        world.run_until(seconds(2));
+        wake(&mut world, "first");
+        world.act(Startup::cancel);
+        wake(&mut world, "then");
+        assert_eq!(
+            statuses(&world.finish()),
+            [("a", Completed), ("first", Cancelled), ("then", then)],
+            "{kind:?}"
+        );
+        assert!(!world.startup.is_under_way());
+    }
+}
+
+#[test]
 fn what_lazy_tasks_have_behind_them_does_not_change_the_order_of_start() {
     let long = |name: &str, on: &[&str], takes| task(name, on).taking(Duration::from_secs(takes));
     let tasks = vec![

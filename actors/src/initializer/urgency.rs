@@ -24,7 +24,6 @@ impl Urgency {
     }
 
     /// The path that hangs on it, its own estimate included \[us\].
-    #[expect(clippy::cast_possible_truncation, reason = "61 bits are left")]
     pub(super) const fn path(self) -> u64 {
         (!self.0 >> 67) as u64
     }

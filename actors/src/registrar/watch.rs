@@ -108,9 +108,9 @@ struct Copying {
 #[derive(Debug)]
 pub(super) struct Cursor {
     /// Up to where it was read.
-    revision: u64,
+    read_to: u64,
     /// Up to where it was taken.
-    taken: u64,
+    revision: u64,
     ready: VecDeque<Change>,
     mode: Mode,
     tries: u32,
@@ -122,12 +122,12 @@ impl Cursor {
             WatchFrom::Snapshot => (0, Mode::Behind(None)),
             WatchFrom::Revision(revision) => (revision, Mode::Following),
         };
-        Self { revision, taken: revision, ready: VecDeque::new(), mode, tries: 0 }
+        Self { read_to: revision, revision, ready: VecDeque::new(), mode, tries: 0 }
     }
 
     /// The revision that was taken last.
     pub(super) const fn revision(&self) -> u64 {
-        self.taken
+        self.revision
     }
 
     /// Whether something is ready to be told.
@@ -142,12 +142,12 @@ impl Cursor {
                 return None;
             };
             self.tries = 0;
-            self.taken = self.revision;
+            self.revision = self.read_to;
             let missed = copied.missed;
-            return Some(RosterUpdate::Snapshot { revision: self.revision, agents: copied.agents(), missed });
+            return Some(RosterUpdate::Snapshot { revision: self.read_to, agents: copied.agents(), missed });
         }
         let change = self.ready.pop_front()?;
-        self.taken = change.revision;
+        self.revision = change.revision;
         Some(RosterUpdate::Change(change))
     }
 
@@ -157,10 +157,10 @@ impl Cursor {
             return true;
         }
         match std::mem::replace(&mut self.mode, Mode::Following) {
-            Mode::Following => match roster.changes_since(self.revision) {
+            Mode::Following => match roster.changes_since(self.read_to) {
                 Ok(changes) => {
                     self.ready.extend(changes.take(CHANGES).cloned());
-                    self.revision += self.ready.len() as u64;
+                    self.read_to += self.ready.len() as u64;
                     !self.ready.is_empty()
                 }
                 Err(missed) => {
@@ -169,7 +169,7 @@ impl Cursor {
                 }
             },
             Mode::Behind(missed) => {
-                self.revision = roster.revision();
+                self.read_to = roster.revision();
                 self.tries += 1;
                 let copying = Copying {
                     missed,
@@ -212,15 +212,15 @@ impl Cursor {
                 return;
             }
         }
-        let Ok(changes) = roster.changes_since(self.revision) else {
+        let Ok(changes) = roster.changes_since(self.read_to) else {
             self.mode = Mode::Behind(copying.missed);
             return;
         };
         let before = copying.meantime.len();
         copying.meantime.extend(changes.take(CHANGES).cloned());
-        self.revision += (copying.meantime.len() - before) as u64;
+        self.read_to += (copying.meantime.len() - before) as u64;
         self.mode =
-            if self.revision == roster.revision() { Mode::Copied(copying) } else { Mode::Copying(copying) };
+            if self.read_to == roster.revision() { Mode::Copied(copying) } else { Mode::Copying(copying) };
     }
 }
 
