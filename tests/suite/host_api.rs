@@ -13,7 +13,7 @@ use phalanx::{
     supervisor::{GroupSpec, SpawnError, Strategy, Supervision},
 };
 
-use crate::support::{quiet_panics, threads};
+use crate::support::{Worker, quiet_panics, threads};
 
 #[derive(Clone, Message)]
 #[rtype(result = "Option<u32>")]
@@ -404,28 +404,6 @@ fn group(name: &str) -> GroupSpec {
         name: GroupName::new(name).unwrap(),
         strategy: Strategy::OneForOne,
         supervision: Supervision::default(),
-    }
-}
-
-/// Does any task at once.
-struct Worker;
-
-impl Actor for Worker {
-    type Context = Context<Self>;
-}
-
-impl Supervised for Worker {}
-
-impl Handler<Work> for Worker {
-    type Result = Result<serde_json::Value, String>;
-    fn handle(&mut self, _: Work, _: &mut Context<Self>) -> Self::Result {
-        Ok(serde_json::Value::Null)
-    }
-}
-
-impl Agent for Worker {
-    fn card(&self) -> Card<Self> {
-        Card::new().accepts::<Work>()
     }
 }
 

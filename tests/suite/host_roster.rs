@@ -20,6 +20,8 @@ use phalanx::{
     supervisor::SpawnError,
 };
 
+use crate::support::Worker;
+
 struct Shop {
     place: (f64, f64),
 }
@@ -117,25 +119,6 @@ fn a_lease_that_is_not_renewed_takes_an_agent_off_its_routes_and_leaves_it_alive
         Ok::<_, HostError>(())
     })
     .unwrap();
-}
-
-/// Does any task at once.
-struct Worker;
-
-impl Actor for Worker {
-    type Context = Context<Self>;
-}
-impl Supervised for Worker {}
-impl Handler<Work> for Worker {
-    type Result = Result<serde_json::Value, String>;
-    fn handle(&mut self, _: Work, _: &mut Context<Self>) -> Self::Result {
-        Ok(serde_json::Value::Null)
-    }
-}
-impl Agent for Worker {
-    fn card(&self) -> Card<Self> {
-        Card::new().accepts::<Work>()
-    }
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::sync::Once;
 
-use phalanx::Host;
+use phalanx::prelude::*;
 
 /// Keeps panics that are part of a test from filling the output; others are printed as ever.
 pub(crate) fn quiet_panics() {
@@ -25,8 +25,30 @@ pub(crate) fn quiet_panics() {
 
 /// Runs a program on a host with so many arbiters, in real time.
 pub(crate) fn threads<P: Future<Output = ()>>(arbiters: usize, program: impl FnOnce(Host) -> P) {
-    actix_rt::System::new().block_on(async move {
+    System::new().block_on(async move {
         let host = Host::builder().arbiters(arbiters).seed(1).start().await.unwrap();
         program(host).await;
     });
+}
+
+/// Does any task at once.
+pub(crate) struct Worker;
+
+impl Actor for Worker {
+    type Context = Context<Self>;
+}
+
+impl Supervised for Worker {}
+
+impl Handler<Work> for Worker {
+    type Result = Result<serde_json::Value, String>;
+    fn handle(&mut self, _: Work, _: &mut Context<Self>) -> Self::Result {
+        Ok(serde_json::Value::Null)
+    }
+}
+
+impl Agent for Worker {
+    fn card(&self) -> Card<Self> {
+        Card::new().accepts::<Work>()
+    }
 }
